@@ -385,3 +385,10 @@ def test_cli_reuses_and_reports_errors_in_one_line(copy, cli, capsys):
 def test_other_size_is_named_and_nothing_more(copy, cli, capsys):
     assert cli('--size', 'demo', '--out', copy) == 1
     assert "(size: found 'tiny', expected 'demo')" in capsys.readouterr().err
+
+
+def test_impossible_recipe_removes_nothing(copy):
+    before = digests(copy)
+    with pytest.raises(ValueError, match='no glyph for'):
+        make_glyphs(copy, replace(TINY, glyphs='ABCDEFG中'), progress=False, overwrite=True)
+    assert digests(copy) == before

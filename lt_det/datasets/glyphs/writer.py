@@ -60,13 +60,14 @@ def make_glyphs(
         raise BadInputError(f'workers must be at least 1, got {workers}')
     if root.exists() and not root.is_dir():
         raise GlyphFolderError(f'{root} is a file, expected a folder: choose another path')
-    if overwrite:
-        _remove_own_files(root)
-    elif _is_complete(root, recipe):
+    if not overwrite and _is_complete(root, recipe):
         if progress:
             print(f'{root} already holds this data set ({recipe.size}, seed {recipe.seed}): reused')
         return root
     plan = plan_dataset(recipe)
+    _load_outlines(plan)
+    if overwrite:
+        _remove_own_files(root)
     for split in SPLITS:
         (root / split).mkdir(parents=True, exist_ok=True)
     entries = _render_all(root, plan, workers, progress)
@@ -81,14 +82,17 @@ def _annotation_path(root: Path, split: str) -> Path:
     return root / 'annotations' / f'glyphs_{split}.json'
 
 
+def _load_outlines(plan: GlyphPlan) -> None:
+    """Fill the cache of outlines: the font library itself is not thread-safe."""
+    for char in plan.glyphs:
+        for font in fonts_with(char):
+            outline(char, font)
+
+
 def _render_all(
     root: Path, plan: GlyphPlan, workers: int | None, progress: bool
 ) -> list[tuple[dict, list[dict]]]:
     """Render and save every image; the json entry and annotations of each, in planned order."""
-    # The font library is not thread-safe: after this, outlines come from the cache.
-    for char in plan.glyphs:
-        for font in fonts_with(char):
-            outline(char, font)
 
     def render(image: ImagePlan) -> tuple[dict, list[dict]]:
         pixels, placed = render_image(plan, image)
