@@ -1,0 +1,90 @@
+"""Precision and recall from matches, at the points lvis-api samples and with its rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .matching import (
+    AREA_FIELD,
+    AREA_UNIT,
+    NUM_AREAS,
+    NUM_THRESHOLDS,
+    Matches,
+)
+
+RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+_NUM_BITS = NUM_AREAS * NUM_THRESHOLDS
+
+
+def accumulate(matches: Matches, num_annotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Precision at 101 recall points, and the recall reached, per category.
+
+    T = 10 IoU thresholds, R = 101 recall points, K categories, A = 4 area ranges.
+
+    Args:
+        matches: Outcomes of all images, sorted by image.
+        num_annotations: (K, A) numbers of annotations that count.
+
+    Returns:
+        Precision (T, R, K, A) and recall (T, K, A); -1 where there is no annotation.
+    """
+    num_categories = len(num_annotations)
+    precision = -np.ones((NUM_THRESHOLDS, len(RECALL_POINTS), num_categories, NUM_AREAS))
+    recall = -np.ones((NUM_THRESHOLDS, num_categories, NUM_AREAS))
+    order = np.lexsort((-matches.score, matches.category))
+    starts = np.searchsorted(matches.category[order], np.arange(num_categories + 1))
+    for k in np.flatnonzero(num_annotations.any(axis=1)):
+        rows = order[starts[k] : starts[k + 1]]
+        best, hits = _precision_at_hits(matches.true[rows], matches.false[rows])
+        for a in np.flatnonzero(num_annotations[k]):
+            total = num_annotations[k, a]
+            # The first detection at which each recall point is reached is this true positive.
+            needed = np.searchsorted(np.arange(total + 1) / total, RECALL_POINTS, side='left')
+            index = np.maximum(needed, 1) - 1
+            fields = slice(a * NUM_THRESHOLDS, (a + 1) * NUM_THRESHOLDS)
+            reached = np.zeros((NUM_THRESHOLDS, len(RECALL_POINTS)))
+            inside = index < best.shape[1]
+            reached[:, inside] = best[fields, index[inside]]
+            precision[:, :, k, a] = reached
+            recall[:, k, a] = hits[fields] / total
+    return precision, recall
+
+
+def _precision_at_hits(true: np.ndarray, false: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Best precision from each true positive on, for the detections of one category.
+
+    Between two true positives precision only falls, and before the first it is 0: the highest
+    precision from any point on is found at true positives.
+
+    Args:
+        true: (N,) uint64 words of falling score.
+        false: (N,) uint64 words.
+
+    Returns:
+        (A * T, H) float64, for the 1st, 2nd ... true positive of each setting, 0 after the last;
+        and (A * T,) numbers of true positives.
+    """
+    # A detection that overlaps nothing is the same at all thresholds: one flag an area will do.
+    uniform = false & AREA_UNIT.sum()
+    mixed = (true != 0) | (uniform * np.uint64(2**NUM_THRESHOLDS - 1) != false)
+    rows = np.flatnonzero(mixed)
+    flags = (uniform[:, None] & AREA_FIELD != 0) & ~mixed[:, None]
+    false_before = np.repeat(np.cumsum(flags, axis=0)[rows], NUM_THRESHOLDS, axis=1)
+    is_true = _unpack(true[rows])
+    false_sum = np.cumsum(_unpack(false[rows]), axis=0, dtype=np.int64) + false_before
+    true_sum = np.cumsum(is_true, axis=0, dtype=np.int64)
+    hits = true_sum[-1] if len(rows) else np.zeros(_NUM_BITS, dtype=np.int64)
+
+    best = np.zeros((_NUM_BITS, hits.max()))
+    row, bit = np.nonzero(is_true)
+    tp = true_sum[row, bit].astype(np.float64)
+    fp = false_sum[row, bit].astype(np.float64)
+    best[bit, true_sum[row, bit] - 1] = tp / (fp + tp + np.spacing(1))
+    best = np.maximum.accumulate(best[:, ::-1], axis=1)[:, ::-1]
+    return best, hits
+
+
+def _unpack(words: np.ndarray) -> np.ndarray:
+    """(N, A * T) uint8 bits of words."""
+    as_bytes = words.astype('<u8').view(np.uint8).reshape(-1, 8)
+    return np.unpackbits(as_bytes, axis=1, count=_NUM_BITS, bitorder='little')

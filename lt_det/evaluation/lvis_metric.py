@@ -1,0 +1,1 @@
+"""The mmdet metric (follows)."""

@@ -1,0 +1,81 @@
+"""lvis-api as the oracle, and the real annotations it is compared on."""
+
+import copy
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REAL = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'lvis_v0.5_val_100.json'
+
+
+@pytest.fixture(scope='session')
+def lvis_api(tmp_path_factory):
+    """Function (annotations, detections, iou_type, max_dets) -> lvis-api's evaluated LVISEval."""
+    lvis = pytest.importorskip('lvis')
+    folder = tmp_path_factory.mktemp('oracle')
+    patch = pytest.MonkeyPatch()
+    patch.setattr(np, 'float', float, raising=False)  # lvis 0.5.3 needs numpy < 1.24
+    logging.getLogger('lvis').setLevel(logging.ERROR)
+
+    def evaluate(annotations, detections, iou_type='bbox', max_dets=300):
+        path = folder / 'annotations.json'
+        path.write_text(json.dumps(annotations))
+        truth = lvis.LVIS(str(path))
+        results = lvis.LVISResults(truth, copy.deepcopy(detections), max_dets=max_dets)
+        evaluation = lvis.LVISEval(truth, results, iou_type)
+        evaluation.run()
+        return evaluation
+
+    yield evaluate
+    patch.undo()
+
+
+@pytest.fixture(scope='session')
+def real_annotations():
+    if not REAL.exists():
+        pytest.skip(f'the LVIS annotations are not at {REAL}')
+    return json.loads(REAL.read_text())
+
+
+@pytest.fixture(scope='session')
+def real_detections(real_annotations):
+    """Function (iou_type, seed) -> 320 jittered, mislabelled, duplicated, tied detections an image."""
+
+    def make(iou_type, seed=0, per_image=320):
+        rng = np.random.default_rng(seed)
+        category_ids = [c['id'] for c in real_annotations['categories']]
+        by_image = {image['id']: [] for image in real_annotations['images']}
+        for annotation in real_annotations['annotations']:
+            by_image[annotation['image_id']].append(annotation)
+        detections = []
+        for image in real_annotations['images']:
+            annotations = by_image[image['id']]
+            verified = image['neg_category_ids'] + image['not_exhaustive_category_ids']
+            for _ in range(per_image if annotations else 0):
+                annotation = annotations[rng.integers(len(annotations))]
+                label = annotation['category_id']
+                if rng.random() < 0.3:
+                    label = rng.choice(verified or category_ids)
+                elif rng.random() < 0.1:
+                    label = rng.choice(category_ids)
+                noise = rng.choice([0, 1, 5])
+                detection = {
+                    'image_id': image['id'],
+                    'category_id': int(label),
+                    'score': round(float(rng.random()), int(rng.choice([1, 2, 8]))),
+                }
+                if iou_type == 'segm':
+                    detection['segmentation'] = [
+                        (np.array(polygon) + rng.normal(0, noise, len(polygon))).tolist()
+                        for polygon in annotation['segmentation']
+                    ]
+                box = np.array(annotation['bbox']) + rng.normal(0, noise, 4)
+                detection['bbox'] = np.maximum(box, [-np.inf, -np.inf, 0, 0]).tolist()
+                detections.append(detection)
+        rng.shuffle(detections)
+        return detections
+
+    return make
