@@ -1,0 +1,62 @@
+_base_ = [
+    '../_base_/models/mask_rcnn_r50_fpn_lvis.py',
+    '../_base_/datasets/glyphs_instance.py',
+    '../_base_/default_runtime.py',
+]
+
+# a ResNet-18 of half width, trained from scratch in minutes on 2 CPU cores
+model = dict(
+    backbone=dict(
+        depth=18,
+        base_channels=32,
+        stem_channels=32,
+        frozen_stages=-1,
+        norm_eval=False,
+        init_cfg=None,
+    ),
+    neck=dict(in_channels=[32, 64, 128, 256], out_channels=64),
+    rpn_head=dict(
+        in_channels=64,
+        feat_channels=64,
+        # objects are 16 to 160 pixels in images of 224
+        anchor_generator=dict(scales=[4]),
+    ),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=64),
+        bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=20),
+        mask_roi_extractor=dict(out_channels=64),
+        mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64, num_classes=20),
+    ),
+    train_cfg=dict(
+        rpn=dict(sampler=dict(num=128)),
+        rpn_proposal=dict(nms_pre=500, max_per_img=300),
+        rcnn=dict(sampler=dict(num=128)),
+    ),
+    test_cfg=dict(
+        rpn=dict(nms_pre=500, max_per_img=300),
+        # 100 detections: 5 for each of the 20 classes in images with at most 6 objects
+        rcnn=dict(score_thr=1e-3, max_per_img=100),
+    ),
+)
+
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=8)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+    clip_grad=dict(max_norm=10.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        convert_to_iter_based=True,
+        begin=0,
+        end=8,
+        T_max=8,
+        eta_min=1e-5,
+    ),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=4)

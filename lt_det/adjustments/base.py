@@ -1,0 +1,180 @@
+"""The affine map ``scale * logits + shift`` that every rule is an instance of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmengine.registry import Registry
+from torch import Tensor, nn
+
+from ..errors import BadInputError
+from ..frequency import ClassFrequency, FrequencyModule
+
+ADJUSTMENTS = Registry('adjustment')
+STAGES = ('both', 'train', 'test')
+
+
+class LogitAdjustment(FrequencyModule):
+    """``z'_c = scale_c * z_c + shift_c`` with coefficients from class statistics.
+
+    A rule implements :meth:`coefficients`. Channels behind the C classes (the background) keep
+    scale 1 and shift 0. Until :meth:`set_class_frequency` or a checkpoint brings statistics, calling
+    the module is an error.
+
+    Args:
+        num_classes: C, foreground classes.
+        num_extra: Channels behind them, 1 for a softmax with background.
+        stage: When the map is applied: ``'both'``, ``'train'`` or ``'test'``.
+
+    Attributes:
+        scale, shift: float32 buffers (C + num_extra,).
+    """
+
+    def __init__(self, num_classes: int, num_extra: int = 0, stage: str = 'both') -> None:
+        super().__init__(num_classes)
+        if stage not in STAGES:
+            raise BadInputError(f"adjustment.stage is '{stage}', expected one of {STAGES}")
+        self.stage = stage
+        self.register_buffer('scale', torch.ones(num_classes + num_extra))
+        self.register_buffer('shift', torch.zeros(num_classes + num_extra))
+
+    @property
+    def active(self) -> bool:
+        """Whether the map is applied in the present mode (training or evaluation)."""
+        return self.stage in ('both', 'train' if self.training else 'test')
+
+    @property
+    def scales_in_training(self) -> bool:
+        """Whether training sees logits multiplied, which asks for a small predictor at the start."""
+        return False
+
+    def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
+        """Scale (C,) and shift (C,) in float64."""
+        raise NotImplementedError
+
+    def set_class_frequency(self, frequency: ClassFrequency) -> None:
+        super().set_class_frequency(frequency)
+        scale, shift = self.coefficients(frequency)
+        self.scale[: self.num_classes] = torch.from_numpy(scale)
+        self.shift[: self.num_classes] = torch.from_numpy(shift)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Adjust ``logits`` (..., C + num_extra); half precision comes back as float32."""
+        if not self.active:
+            return logits
+        if not self.has_frequency:
+            raise RuntimeError(
+                f'{type(self).__name__} has no class statistics yet: add '
+                "dict(type='ClassFrequencyHook') to custom_hooks, load a checkpoint that carries "
+                'them, or call set_class_frequency'
+            )
+        return logits * self.scale + self.shift
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        if not (prefix + 'scale' in state_dict and self.has_frequency):
+            return
+        # The counts are data, the rule is configuration: another rule than in training is allowed.
+        saved = self.scale.clone(), self.shift.clone()
+        self.set_class_frequency(self.frequency)
+        if not all(map(torch.allclose, saved, (self.scale, self.shift))):
+            warnings.warn(
+                f'{prefix[:-1]}: the checkpoint was saved with another rule than the configured '
+                f'{self}; its class counts are kept and the configured rule is used',
+                stacklevel=2,
+            )
+
+
+class ComposedAdjustment(nn.Module):
+    """Several adjustments one after the other, each at its own stage."""
+
+    def __init__(self, rules: Sequence[LogitAdjustment]) -> None:
+        super().__init__()
+        self.rules = nn.ModuleList(rules)
+
+    @property
+    def scale(self) -> Tensor:
+        """Scale (C + num_extra,) of the whole map in the present mode."""
+        return self._composed()[0]
+
+    @property
+    def shift(self) -> Tensor:
+        """Shift (C + num_extra,) of the whole map in the present mode."""
+        return self._composed()[1]
+
+    @property
+    def scales_in_training(self) -> bool:
+        return any(rule.scales_in_training for rule in self.rules)
+
+    @property
+    def has_frequency(self) -> bool:
+        return all(rule.has_frequency for rule in self.rules)
+
+    def set_class_frequency(self, frequency: ClassFrequency) -> None:
+        for rule in self.rules:
+            rule.set_class_frequency(frequency)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Adjust ``logits`` (..., C + num_extra)."""
+        for rule in self.rules:
+            logits = rule(logits)
+        return logits
+
+    def _composed(self) -> tuple[Tensor, Tensor]:
+        scale = torch.ones_like(self.rules[0].scale)
+        shift = torch.zeros_like(scale)
+        for rule in self.rules:
+            if rule.active:
+                scale, shift = rule.scale * scale, rule.scale * shift + rule.shift
+        return scale, shift
+
+
+def build_adjustment(
+    cfg: dict | Sequence[dict],
+    frequency: ClassFrequency | None = None,
+    background: bool = True,
+    num_classes: int | None = None,
+    num_extra: int | None = None,
+) -> LogitAdjustment | ComposedAdjustment:
+    """Build an adjustment from its config, or the composition of a list of them.
+
+    Args:
+        cfg: ``dict(type='IIF', link='raw')``, or a list applied from first to last.
+        frequency: Statistics; without them ``num_classes`` is needed and they are set later.
+        background: Whether one background channel follows the classes.
+        num_classes: C.
+        num_extra: Channels behind the classes, where it is not ``int(background)``.
+
+    Raises:
+        BadInputError: Unknown type (lists those that exist) or bad argument.
+    """
+    if not cfg:
+        raise BadInputError(f'adjustment is {cfg!r}, expected a dict or a list of dicts')
+    if frequency is not None:
+        num_classes = frequency.num_classes
+    if num_classes is None:
+        raise BadInputError('build_adjustment needs frequency or num_classes')
+    extra = int(background) if num_extra is None else num_extra
+    rules = [_build_rule(rule, num_classes, extra) for rule in ([cfg] if 'type' in cfg else cfg)]
+    adjustment = rules[0] if len(rules) == 1 else ComposedAdjustment(rules)
+    if frequency is not None:
+        adjustment.set_class_frequency(frequency)
+    return adjustment
+
+
+def _build_rule(cfg: dict, num_classes: int, num_extra: int) -> LogitAdjustment:
+    known = ', '.join(sorted(ADJUSTMENTS.module_dict))
+    if not isinstance(cfg, dict) or 'type' not in cfg:
+        raise BadInputError(f'adjustment is {cfg!r}, expected dict(type=..., ...) with one of {known}')
+    arguments = dict(cfg)
+    name = arguments.pop('type')
+    rule = ADJUSTMENTS.get(name) if isinstance(name, str) else name
+    if rule is None:
+        raise BadInputError(f"adjustment.type '{name}' does not exist; there are {known}")
+    try:
+        return rule(num_classes=num_classes, num_extra=num_extra, **arguments)
+    except TypeError as error:
+        raise BadInputError(f'adjustment={dict(cfg)}: {error}') from error

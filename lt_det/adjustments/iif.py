@@ -1,0 +1,95 @@
+"""IIF: logits multiplied by the inverse image frequency of their class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ..errors import BadInputError
+from ..frequency import ClassFrequency
+from .base import ADJUSTMENTS, LogitAdjustment
+from .counts import at_least_one, check_count, class_counts, warn_classes
+
+
+def _smooth(n: np.ndarray, total: int) -> np.ndarray:
+    return np.log((total + 1) / (n + 1)) + 1
+
+
+def _normit(n: np.ndarray, total: int) -> np.ndarray:
+    return -torch.special.ndtri(torch.from_numpy(n / total)).numpy()
+
+
+# n (C,) counts, total N; p = n / N
+LINKS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    'raw': lambda n, total: np.log(total / n),
+    'smooth': _smooth,
+    'rel': lambda n, total: np.log((total - n) / n),
+    'normit': _normit,
+    'gombit': lambda n, total: -np.log(-np.log1p(-n / total)),
+    'base2': lambda n, total: np.log2(total / n),
+    'base10': lambda n, total: np.log10(total / n),
+}
+
+
+@ADJUSTMENTS.register_module()
+class IIF(LogitAdjustment):
+    """Inverse image frequency (Alexandridis et al., arXiv 2209.04861): ``z'_c = w_c z_c``.
+
+    With ``p = n_c / N``: raw ``ln(1/p)``, smooth ``ln((N+1)/(n_c+1)) + 1``, rel ``ln((1-p)/p)``,
+    normit ``-Phi^-1(p)``, gombit ``-ln(-ln(1-p))``, base2 and base10 ``log(1/p)``.
+
+    A class without samples counts as one with a single sample (smooth is finite at 0 and is left
+    alone). Weights below ``min_weight`` (rel and normit for p >= 1/2, gombit for p >= 1 - 1/e, raw
+    for p near 1) are raised to it, since a weight <= 0 would turn the logit around. Both warn with the
+    class names. The background weight is 1.
+
+    Args:
+        link: One of the seven above.
+        count: ``'image'`` (N: training images) or ``'instance'`` (N: instances; "obj" in the paper's
+            code).
+        norm: q > 0 divides the weights by their q-norm.
+        min_weight: Floor of the weights, before ``norm``.
+    """
+
+    def __init__(
+        self,
+        link: str = 'raw',
+        count: str = 'image',
+        norm: float | None = None,
+        min_weight: float = 0.01,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        if link not in LINKS:
+            raise BadInputError(f"adjustment.link is '{link}', expected one of {tuple(LINKS)}")
+        if norm is not None and not norm > 0:
+            raise BadInputError(f'adjustment.norm is {norm}, expected a number > 0 or None')
+        if not min_weight > 0:
+            raise BadInputError(f'adjustment.min_weight is {min_weight}, expected a number > 0')
+        self.link = link
+        self.count = check_count(count)
+        self.norm = norm
+        self.min_weight = min_weight
+
+    @property
+    def scales_in_training(self) -> bool:
+        return self.stage != 'test'
+
+    def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
+        n, total = class_counts(frequency, self.count)
+        if self.link != 'smooth':
+            n = at_least_one(n, frequency)
+        with np.errstate(divide='ignore'):  # p = 1 is -inf, raised to the floor below
+            weight = LINKS[self.link](n, max(total, 1))
+        low = np.flatnonzero(weight < self.min_weight)
+        if len(low):
+            warn_classes(frequency, low, f'have a weight below {self.min_weight}, which is used')
+            weight = np.maximum(weight, self.min_weight)
+        if self.norm is not None:
+            weight = weight / np.linalg.norm(weight, self.norm)
+        return weight, np.zeros_like(weight)
+
+    def extra_repr(self) -> str:
+        return f'link={self.link}, count={self.count}, norm={self.norm}, stage={self.stage}'

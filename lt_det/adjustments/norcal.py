@@ -1,0 +1,37 @@
+"""NorCal: foreground probabilities divided by a power of the class count."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..frequency import ClassFrequency
+from .base import ADJUSTMENTS, LogitAdjustment
+from .counts import at_least_one, check_count, class_counts
+
+
+@ADJUSTMENTS.register_module()
+class NorCal(LogitAdjustment):
+    """``z_c - gamma ln n_c`` on the foreground (Pan et al., arXiv 2107.02170, eq. 4).
+
+    The softmax of it is the paper's calibration: foreground probabilities divided by
+    ``n_c ** gamma``, the background untouched, all renormalised. A class without samples counts as
+    one with a single sample, with a warning.
+
+    Args:
+        gamma: Strength, >= 0.
+        count: ``'image'`` or ``'instance'``.
+        stage: The method is post-hoc, hence ``'test'``.
+    """
+
+    def __init__(self, gamma: float, count: str = 'image', stage: str = 'test', **kwargs) -> None:
+        super().__init__(stage=stage, **kwargs)
+        self.gamma = gamma
+        self.count = check_count(count)
+
+    def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
+        n = at_least_one(class_counts(frequency, self.count)[0], frequency)
+        shift = -self.gamma * np.log(n)
+        return np.ones_like(shift), shift
+
+    def extra_repr(self) -> str:
+        return f'gamma={self.gamma}, count={self.count}, stage={self.stage}'

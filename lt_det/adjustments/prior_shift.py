@@ -1,0 +1,47 @@
+"""Additive correction by the class prior: logit adjustment and balanced softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import BadInputError
+from ..frequency import ClassFrequency
+from .base import ADJUSTMENTS, LogitAdjustment
+from .counts import at_least_one, check_count, class_counts
+
+
+@ADJUSTMENTS.register_module()
+class PriorShift(LogitAdjustment):
+    """``z + tau ln pi`` in training, or ``z - tau ln pi`` at test, with ``pi_c = n_c / sum n``.
+
+    At test it is post-hoc logit adjustment (Menon et al., arXiv 2007.07314, eq. 9); in training it is
+    the logit-adjusted loss (eq. 10), for tau 1 balanced softmax (Ren et al., arXiv 2007.10740). The
+    prior is one over the foreground classes; the background is left alone. A class without samples
+    counts as one with a single sample, with a warning.
+
+    Args:
+        tau: Strength; 1 is the Bayes-consistent choice.
+        count: ``'image'`` or ``'instance'``.
+        stage: ``'train'`` or ``'test'``; it decides the sign, so ``'both'`` is refused.
+    """
+
+    def __init__(
+        self, tau: float = 1.0, count: str = 'image', stage: str = 'train', **kwargs
+    ) -> None:
+        super().__init__(stage=stage, **kwargs)
+        if stage == 'both':
+            raise BadInputError(
+                "adjustment.stage of PriorShift is 'both', expected 'train' (balanced softmax) or "
+                "'test' (logit adjustment)"
+            )
+        self.tau = tau
+        self.count = check_count(count)
+
+    def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
+        n = at_least_one(class_counts(frequency, self.count)[0], frequency)
+        sign = 1 if self.stage == 'train' else -1
+        shift = sign * self.tau * np.log(n / n.sum())
+        return np.ones_like(shift), shift
+
+    def extra_repr(self) -> str:
+        return f'tau={self.tau}, count={self.count}, stage={self.stage}'

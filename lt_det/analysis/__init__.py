@@ -1,0 +1,5 @@
+from .pictures import draw_detections
+from .plots import plot_ap_by_frequency
+from .table import format_table
+
+__all__ = ['draw_detections', 'format_table', 'plot_ap_by_frequency']

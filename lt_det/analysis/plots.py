@@ -1,0 +1,49 @@
+"""Plots of a detector's accuracy against the training frequency of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..frequency import LVIS_BOUNDS
+
+GROUP_COLOURS = {'r': '#c0392b', 'c': '#e69f00', 'f': '#1f6fb4'}
+GROUP_NAMES = {'r': 'rare', 'c': 'common', 'f': 'frequent'}
+
+
+def plot_ap_by_frequency(per_class: Sequence[dict], path: str | Path, iou_type: str = 'segm') -> None:
+    """AP of each class against its training images, with the mean of each group r, c, f.
+
+    Args:
+        per_class: A dict a class with ``frequency`` (r, c or f), ``image_count`` (training images)
+            and ``{iou_type}_AP`` (-1: no ground truth, left out).
+        path: The picture, in the format of its ending.
+        iou_type: ``'bbox'`` or ``'segm'``.
+    """
+    figure = Figure(figsize=(7, 4.5), layout='constrained')
+    axes = figure.subplots()
+    key = f'{iou_type}_AP'
+    for group, colour in GROUP_COLOURS.items():
+        rows = [row for row in per_class if row['frequency'] == group and row[key] >= 0]
+        if not rows:
+            continue
+        images = np.array([max(row['image_count'], 0.5) for row in rows])  # 0 has no logarithm
+        precision = np.array([row[key] for row in rows])
+        mean = precision.mean()
+        label = f'{GROUP_NAMES[group]}: AP{group} {mean:.3f} ({len(rows)} classes)'
+        axes.scatter(images, precision, s=18, color=colour, alpha=0.7, linewidths=0)
+        axes.hlines(mean, images.min(), images.max(), color=colour, linewidth=2.5, label=label)
+    for bound in LVIS_BOUNDS:
+        axes.axvline(bound, color='0.8', linewidth=1, zorder=0)
+    axes.set(
+        xscale='log',
+        ylim=(-0.02, 1.02),
+        xlabel='training images of the class',
+        ylabel=f'{iou_type} AP',
+        title='AP by training frequency',
+    )
+    axes.legend(loc='best', frameon=False)
+    figure.savefig(path, dpi=150)

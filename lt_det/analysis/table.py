@@ -1,0 +1,45 @@
+"""The one table at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+DETECTION_COLUMNS = ('AP', 'APr', 'APc', 'APf', 'AP50', 'AP75', 'APs', 'APm', 'APl')
+CLASSIFICATION_COLUMNS = ('all', 'many', 'medium', 'few')
+IOU_TYPES = ('bbox', 'segm')
+
+
+def format_table(metrics: Mapping[str, float]) -> str | None:
+    """Metrics as aligned text: a row for bbox and for segm, or one row of shot accuracies.
+
+    Args:
+        metrics: Values in 0..1 by key (``bbox_APr``; a prefix up to ``/`` is ignored). -1 stands for
+            "no ground truth" and is printed as a dash.
+
+    Returns:
+        The table, or None where there is none of these metrics.
+    """
+    plain = {key.split('/')[-1]: value for key, value in metrics.items()}
+    rows = []
+    for iou_type in IOU_TYPES:
+        if f'{iou_type}_AP' in plain:
+            rows.append([iou_type, *(plain.get(f'{iou_type}_{name}') for name in DETECTION_COLUMNS)])
+    if rows:
+        return _align(('', *DETECTION_COLUMNS), rows)
+    if all(name in plain for name in CLASSIFICATION_COLUMNS):
+        row = ['accuracy', *(plain[name] for name in CLASSIFICATION_COLUMNS)]
+        return _align(('', *CLASSIFICATION_COLUMNS), [row])
+    return None
+
+
+def _align(header: tuple[str, ...], rows: list[list]) -> str:
+    cells = [header, *([name, *map(_number, values)] for name, *values in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return '\n'.join(
+        '  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    )
+
+
+def _number(value: float | None) -> str:
+    return '-' if value is None or value < 0 else f'{value:.3f}'

@@ -1,0 +1,3 @@
+from .long_tail_lvis import LongTailLVISDataset
+
+__all__ = ['LongTailLVISDataset']

@@ -1,0 +1,185 @@
+"""Carries the statistics of the training set into the model, and checks that both belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import DATASETS, HOOKS
+from mmengine.runner import Runner
+from torch import nn
+
+from ..errors import BadInputError, MissingFileError
+from ..frequency import ClassFrequency
+
+
+@HOOKS.register_module()
+class ClassFrequencyHook(Hook):
+    """Hands the :class:`ClassFrequency` of the training set to every module that asks for it.
+
+    A module asks by having a method ``set_class_frequency``. The statistics go into buffers, so a
+    checkpoint carries them; a checkpoint with others than those of the training set is refused.
+    Testing takes them from the checkpoint and reads the training set only where that has none.
+
+    Args:
+        ann_file: Read the statistics from this file rather than from the training set.
+        empty_classes: ``'error'`` refuses to train with classes that have no training image,
+            ``'warn'`` gives them the weight that the rule documents.
+        replace: Take the training set's statistics where a checkpoint has others (fine-tuning on
+            other data) rather than refuse.
+    """
+
+    # Before hooks that copy the model (EMA) or save it.
+    priority = 'VERY_HIGH'
+
+    def __init__(
+        self, ann_file: str | None = None, empty_classes: str = 'error', replace: bool = False
+    ) -> None:
+        if empty_classes not in ('error', 'warn'):
+            raise BadInputError(
+                f"ClassFrequencyHook.empty_classes is '{empty_classes}', expected 'error' or 'warn'"
+            )
+        self.ann_file = ann_file
+        self.empty_classes = empty_classes
+        self.replace = replace
+        self._training: ClassFrequency | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Before training: read the statistics, check the model against them, hand them over."""
+        train_loop = runner._train_loop
+        if not hasattr(train_loop, 'dataloader'):  # only testing: the loop is still a config
+            return
+        dataset = train_loop.dataloader.dataset
+        frequency = self._read(dataset)
+        _check_num_classes(_unwrap(runner), frequency)
+        val_loop = runner._val_loop
+        if hasattr(val_loop, 'dataloader'):
+            _check_same_classes(dataset, val_loop.dataloader.dataset)
+        empty = frequency.empty_classes
+        if empty and self.empty_classes == 'error':
+            raise BadInputError(
+                f'{len(empty)} of {frequency.num_classes} classes have no training image: '
+                f'{", ".join(empty[:5])}{" ..." if len(empty) > 5 else ""}; remove them from the '
+                "annotation file, or train all the same with ClassFrequencyHook's "
+                f"empty_classes='warn'{_cfg_option(runner)}"
+            )
+        runner.logger.info(f'{frequency}')
+        for module in _askers(_unwrap(runner)):
+            module.set_class_frequency(frequency)
+        self._training = frequency
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse a checkpoint with the statistics of another training set."""
+        if self._training is None:
+            return
+        state = checkpoint.get('state_dict', checkpoint)
+        for key in [key for key in state if key.endswith('.image_count')]:
+            prefix = key.removesuffix('image_count')
+            saved = ClassFrequency(
+                *(state[prefix + name].cpu().numpy() for name in ('image_count', 'instance_count')),
+                state[prefix + 'num_images'].item(),
+            )
+            if saved.num_images == 0:
+                continue
+            difference = self._training.difference(saved)
+            if difference is None:
+                continue
+            if not self.replace:
+                raise BadInputError(
+                    'the checkpoint was trained on another data set than this training set: '
+                    f'{difference} in the checkpoint ({prefix[:-1]}); to go on with the statistics '
+                    'of this training set, set replace=True of ClassFrequencyHook'
+                )
+            for name in ('image_count', 'instance_count', 'num_images', 'scale', 'shift'):
+                state.pop(prefix + name, None)
+
+    def before_test(self, runner: Runner) -> None:
+        """Where the checkpoint brought no statistics, read those of the training set."""
+        self._fill(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        self._fill(runner)
+
+    def _fill(self, runner: Runner) -> None:
+        needy = [module for module in _askers(_unwrap(runner)) if not _satisfied(module)]
+        if not needy:
+            return
+        try:
+            frequency = self._read(None if self.ann_file else _train_dataset(runner))
+        except MissingFileError as error:
+            raise MissingFileError(
+                'the checkpoint carries no class statistics, and the training set that has them '
+                f'cannot be read: {error}; or set ann_file of ClassFrequencyHook'
+            ) from error
+        _check_num_classes(_unwrap(runner), frequency)
+        for module in needy:
+            module.set_class_frequency(frequency)
+
+    def _read(self, dataset) -> ClassFrequency:
+        if self.ann_file:
+            return ClassFrequency.from_annotation_file(self.ann_file)
+        return ClassFrequency.from_dataset(dataset)
+
+
+def _unwrap(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _askers(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules with ``set_class_frequency``; they pass it on to what they hold."""
+    if hasattr(module, 'set_class_frequency'):
+        yield module
+        return
+    for child in module.children():
+        yield from _askers(child)
+
+
+def _satisfied(module: nn.Module) -> bool:
+    return all(getattr(part, 'has_frequency', True) for part in module.modules())
+
+
+def _train_dataset(runner: Runner):
+    config = runner.cfg.get('train_dataloader')
+    if not config:
+        raise MissingFileError('the config has no train_dataloader')
+    return DATASETS.build(config['dataset'])
+
+
+def _check_num_classes(model: nn.Module, frequency: ClassFrequency) -> None:
+    for name, module in model.named_modules():
+        # RPN heads have one class; -1 and None stand for "no classes" in backbones.
+        wanted = getattr(module, 'num_classes', None)
+        if name.endswith('rpn_head') or not isinstance(wanted, int) or wanted <= 0:
+            continue
+        if getattr(module, 'class_agnostic', False):
+            continue
+        if wanted != frequency.num_classes:
+            raise BadInputError(
+                f'model.{name}.num_classes is {wanted}, the training set has '
+                f'{frequency.num_classes} classes; set it in the config, e.g. '
+                f'--cfg-options model.{name}.num_classes={frequency.num_classes}'
+            )
+
+
+def _check_same_classes(train, val) -> None:
+    ours, theirs = train.metainfo.get('classes'), val.metainfo.get('classes')
+    if ours is None or theirs is None or tuple(ours) == tuple(theirs):
+        return
+    if len(ours) != len(theirs):
+        raise BadInputError(
+            f'the training set has {len(ours)} classes, the validation set {len(theirs)}'
+        )
+    label = int(np.flatnonzero([a != b for a, b in zip(ours, theirs, strict=True)])[0])
+    raise BadInputError(
+        f"class {label} is '{ours[label]}' in the training set and '{theirs[label]}' in the "
+        'validation set'
+    )
+
+
+def _cfg_option(runner: Runner) -> str:
+    for index, hook in enumerate(runner.cfg.get('custom_hooks', None) or []):
+        if hook.get('type') == ClassFrequencyHook.__name__:
+            return f' (--cfg-options custom_hooks.{index}.empty_classes=warn)'
+    return ''

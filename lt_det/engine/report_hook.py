@@ -1,0 +1,95 @@
+"""What a person wants to see after a run: one table, its numbers as json, and two pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from ..analysis import draw_detections, format_table, plot_ap_by_frequency
+
+
+@HOOKS.register_module()
+class ReportHook(Hook):
+    """Prints the final table and writes ``metrics.json``, ``detections.png`` and ``ap_by_frequency.png``.
+
+    After training they describe the last validation and go into the work dir; after testing, into
+    ``test/`` in it. What a model does not have (masks, a per-class metric) is left out.
+
+    Args:
+        num_images: Validation images in the picture, evenly spread over the data of the main process.
+        score_thr: Detections with a lower score are not drawn.
+    """
+
+    # After the hooks that write into the metrics' dict.
+    priority = 'VERY_LOW'
+
+    def __init__(self, num_images: int = 6, score_thr: float = 0.3) -> None:
+        self.num_images = num_images
+        self.score_thr = score_thr
+        self._samples: list = []
+        self._metrics: dict[str, float] = {}
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self._samples = []
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        self._samples = []
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._keep(batch_idx, len(runner.val_dataloader), outputs)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._keep(batch_idx, len(runner.test_dataloader), outputs)
+
+    def _keep(self, batch_idx: int, num_batches: int, outputs) -> None:
+        stride = max(1, num_batches // max(1, self.num_images))
+        if not is_main_process() or len(self._samples) >= self.num_images or batch_idx % stride:
+            return
+        for sample in outputs[:1]:
+            if 'pred_instances' not in sample or 'img_path' not in sample:
+                continue
+            visible = sample.pred_instances.scores >= self.score_thr
+            # 300 full-size masks an image would fill the memory.
+            drawn = sample.new(data=dict(sample.items()))
+            drawn.set_metainfo(dict(img_path=sample.img_path))
+            drawn.pred_instances = sample.pred_instances[visible]
+            self._samples.append(drawn.cpu())
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self._metrics = dict(metrics or {})
+
+    def after_train(self, runner: Runner) -> None:
+        if self._metrics:
+            self._write(runner, Path(runner.work_dir), runner.val_evaluator, runner.val_dataloader)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self._metrics = dict(metrics or {})
+        folder = Path(runner.work_dir, 'test')
+        self._write(runner, folder, runner.test_evaluator, runner.test_dataloader)
+
+    def _write(self, runner: Runner, folder: Path, evaluator, dataloader) -> None:
+        if not is_main_process():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [folder / 'metrics.json']
+        plain = {key.split('/')[-1]: value for key, value in self._metrics.items()}
+        written[0].write_text(json.dumps(plain, indent=2) + '\n')
+        if self._samples:
+            names = dataloader.dataset.metainfo['classes']
+            written.append(folder / 'detections.png')
+            draw_detections(self._samples, names, written[-1], self.score_thr)
+        for metric in evaluator.metrics:
+            per_class = getattr(metric, 'per_class', None)
+            if per_class:
+                iou_type = 'segm' if 'segm_AP' in per_class[0] else 'bbox'
+                written.append(folder / 'ap_by_frequency.png')
+                plot_ap_by_frequency(per_class, written[-1], iou_type)
+        table = format_table(plain)
+        if table:
+            runner.logger.info('result\n\n' + table + '\n')
+        runner.logger.info('written: ' + ', '.join(map(str, written)))

@@ -1,0 +1,279 @@
+"""Class statistics of a training set: the one source that every de-biasing rule reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .annotation_file import read_annotation_file
+from .errors import BadInputError, MissingFileError
+
+LVIS_BOUNDS = (10, 100)  # rare <= 10 < common <= 100 < frequent, in images (Gupta et al. 2019)
+SHOT_BOUNDS = (20, 100)  # few < 20 <= medium <= 100 < many, in images (Liu et al. 2019)
+
+
+class ClassFrequency:
+    """How often each class occurs in a training set.
+
+    Args:
+        image_count: (C,) images that contain the class.
+        instance_count: (C,) annotated instances. Default: ``image_count`` (classification).
+        num_images: Images in the training set, those without annotation included. Default: the sum
+            of ``image_count`` (one label an image).
+        class_names: C names, for messages only.
+
+    Raises:
+        BadInputError: Negative or fractional counts, or lengths that differ.
+    """
+
+    def __init__(
+        self,
+        image_count: Sequence[int] | np.ndarray,
+        instance_count: Sequence[int] | np.ndarray | None = None,
+        num_images: int | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        self.image_count = _counts('image_count', image_count)
+        self.instance_count = (
+            self.image_count.copy()
+            if instance_count is None
+            else _counts('instance_count', instance_count)
+        )
+        self.num_images = int(self.image_count.sum() if num_images is None else num_images)
+        self.class_names = None if class_names is None else tuple(class_names)
+        for name, values in (
+            ('instance_count', self.instance_count),
+            ('class_names', self.class_names),
+        ):
+            if values is not None and len(values) != self.num_classes:
+                raise BadInputError(
+                    f'{name} has {len(values)} entries, image_count has {self.num_classes}'
+                )
+        if self.num_classes and self.num_images < self.image_count.max():
+            raise BadInputError(
+                f'num_images is {self.num_images}, but a class occurs in '
+                f'{self.image_count.max()} images'
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.image_count)
+
+    @property
+    def num_instances(self) -> int:
+        return int(self.instance_count.sum())
+
+    @property
+    def empty_classes(self) -> list[str]:
+        """Names (or labels, where there are no names) of the classes without a training image."""
+        return [self.name_of(label) for label in np.flatnonzero(self.image_count == 0)]
+
+    def name_of(self, label: int) -> str:
+        return str(label) if self.class_names is None else self.class_names[label]
+
+    def groups(self, scheme: str = 'lvis') -> np.ndarray:
+        """(C,) group of each class by its training images.
+
+        ``'lvis'``: r, c, f with r <= 10 < c <= 100 < f; ``'shot'``: few < 20 <= medium <= 100 < many.
+        """
+        count = self.image_count
+        if scheme == 'lvis':
+            rare, common = LVIS_BOUNDS
+            return np.where(count <= rare, 'r', np.where(count <= common, 'c', 'f'))
+        if scheme == 'shot':
+            few, medium = SHOT_BOUNDS
+            return np.where(count < few, 'few', np.where(count <= medium, 'medium', 'many'))
+        raise BadInputError(f"groups: scheme '{scheme}' does not exist; there are 'lvis', 'shot'")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClassFrequency) and self.difference(other) is None
+
+    __hash__ = None
+
+    def difference(self, other: ClassFrequency) -> str | None:
+        """The first difference to ``other`` in words with both values, or None."""
+        for name in ('num_classes', 'num_images'):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                return f'{name} {mine} against {theirs}'
+        for name in ('image_count', 'instance_count'):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            labels = np.flatnonzero(mine != theirs)
+            if len(labels):
+                label = labels[0]
+                return (
+                    f'{name} of class {self.name_of(label)} {mine[label]} against {theirs[label]} '
+                    f'({len(labels)} of {self.num_classes} classes differ)'
+                )
+        return None
+
+    def __repr__(self) -> str:
+        groups, sizes = np.unique(self.groups('lvis'), return_counts=True)
+        split = ', '.join(f'{size} {group}' for group, size in zip(groups, sizes, strict=True))
+        return (
+            f'ClassFrequency({self.num_classes} classes: {split}; {self.num_images} images, '
+            f'{self.num_instances} instances)'
+        )
+
+    @classmethod
+    def from_pairs(
+        cls,
+        images: Sequence[int] | np.ndarray,
+        labels: Sequence[int] | np.ndarray,
+        num_classes: int,
+        num_images: int,
+        class_names: Sequence[str] | None = None,
+    ) -> ClassFrequency:
+        """Count A annotations given as image ids (A,) and labels (A,) in [0, C)."""
+        images = np.asarray(images, np.int64)
+        labels = np.asarray(labels, np.int64)
+        outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+        if len(outside):
+            raise BadInputError(
+                f'image {images[outside[0]]} has label {labels[outside[0]]}, '
+                f'expected 0..{num_classes - 1}'
+            )
+        first = np.unique(np.stack([images, labels]), axis=1)[1]
+        return cls(
+            np.bincount(first, minlength=num_classes),
+            np.bincount(labels, minlength=num_classes),
+            num_images,
+            class_names,
+        )
+
+    @classmethod
+    def from_dataset(cls, dataset: Any) -> ClassFrequency:
+        """Statistics of any MMDetection or MMPretrain data set, without the repetition of wrappers.
+
+        A data set with a ``class_frequency`` of its own (``LongTailLVISDataset``: counted over the
+        whole annotation file) is taken at its word. Others are counted item by item, so images
+        that they filtered out are not in ``num_images``.
+        """
+        if hasattr(dataset, 'datasets'):  # ConcatDataset
+            return _sum([cls.from_dataset(part) for part in dataset.datasets])
+        if hasattr(dataset, 'dataset'):  # RepeatDataset, ClassBalancedDataset, MultiImageMixDataset
+            return cls.from_dataset(dataset.dataset)
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+        own = getattr(dataset, 'class_frequency', None)
+        if own is not None:
+            return own
+        names = dataset.metainfo.get('classes')
+        if names is None:
+            raise BadInputError(f"{type(dataset).__name__} has no metainfo['classes']")
+        labels = [dataset.get_cat_ids(index) for index in range(len(dataset))]
+        images = np.repeat(np.arange(len(labels)), [len(some) for some in labels])
+        return cls.from_pairs(
+            images, np.concatenate([[], *labels]), len(names), len(labels), names
+        )
+
+    @classmethod
+    def from_annotation_file(cls, path: str | Path) -> ClassFrequency:
+        """Statistics of an LVIS or COCO json (categories by id), or of a "path label" list file."""
+        path = Path(path)
+        if path.suffix == '.json':
+            return cls._from_coco(path)
+        if not path.is_file():
+            raise MissingFileError(f'list file {path} does not exist')
+        return cls._from_list(path)
+
+    @classmethod
+    def _from_coco(cls, path: Path) -> ClassFrequency:
+        content = read_annotation_file(path)
+        categories, annotations = content['categories'], content['annotations']
+        label_of = {category['id']: label for label, category in enumerate(categories)}
+        return cls.from_pairs(
+            [annotation['image_id'] for annotation in annotations],
+            [label_of[annotation['category_id']] for annotation in annotations],
+            len(categories),
+            len(content['images']),
+            [category['name'] for category in categories],
+        )
+
+    @classmethod
+    def _from_list(cls, path: Path) -> ClassFrequency:
+        labels = []
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if line.strip():
+                try:
+                    labels.append(int(line.split()[-1]))
+                except ValueError:
+                    raise BadInputError(
+                        f'{path}:{number} is "{line}", expected "relative/path label"'
+                    ) from None
+                if labels[-1] < 0:
+                    raise BadInputError(f'{path}:{number} has the negative label {labels[-1]}')
+        if not labels:
+            raise BadInputError(f'{path} is empty, expected lines "relative/path label"')
+        return cls(np.bincount(labels))
+
+
+def _counts(name: str, values: Sequence[int] | np.ndarray) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 1 or not np.all(np.equal(np.mod(array, 1), 0)) or np.any(array < 0):
+        raise BadInputError(f'{name} must be a list of whole numbers >= 0, got {values!r:.80}')
+    return array.astype(np.int64)
+
+
+def _sum(parts: list[ClassFrequency]) -> ClassFrequency:
+    sizes = {part.num_classes for part in parts}
+    if len(sizes) != 1:
+        raise BadInputError(f'the joined data sets have different numbers of classes: {sizes}')
+    return ClassFrequency(
+        sum(part.image_count for part in parts),
+        sum(part.instance_count for part in parts),
+        sum(part.num_images for part in parts),
+        parts[0].class_names,
+    )
+
+
+class FrequencyModule(nn.Module):
+    """A module that needs class statistics; a checkpoint carries them in its buffers.
+
+    ``ClassFrequencyHook`` calls :meth:`set_class_frequency` before training; loading a checkpoint
+    restores the statistics without the training set.
+
+    Args:
+        num_classes: C, foreground classes.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.register_buffer('image_count', torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer('instance_count', torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer('num_images', torch.zeros((), dtype=torch.int64))
+        self.has_frequency = False
+
+    @property
+    def frequency(self) -> ClassFrequency:
+        """The statistics in the buffers (reads them back from the device)."""
+        return ClassFrequency(
+            self.image_count.cpu().numpy(), self.instance_count.cpu().numpy(), self.num_images.item()
+        )
+
+    def set_class_frequency(self, frequency: ClassFrequency) -> None:
+        """Take over the statistics of the training set.
+
+        Raises:
+            BadInputError: ``frequency`` has another number of classes.
+        """
+        if frequency.num_classes != self.num_classes:
+            raise BadInputError(
+                f'{type(self).__name__} is built for num_classes={self.num_classes}, '
+                f'the data set has {frequency.num_classes} classes'
+            )
+        self.image_count.copy_(torch.from_numpy(frequency.image_count))
+        self.instance_count.copy_(torch.from_numpy(frequency.instance_count))
+        self.num_images.fill_(frequency.num_images)
+        self.has_frequency = True
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        if prefix + 'image_count' in state_dict:
+            self.has_frequency = bool(self.num_images.item())

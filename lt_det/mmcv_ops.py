@@ -1,0 +1,127 @@
+"""torchvision's kernels under mmcv's op names, for an mmcv that was installed without compiled ops.
+
+A plain ``pip install onedl-mmcv`` (or ``mmcv-lite``) has no ``mmcv._ext``, and ``import mmdet.models``
+fails. Mask R-CNN needs two ops, NMS and RoIAlign, and torchvision ships both for CPU and CUDA with the
+same semantics. :func:`install` puts them in place; where compiled ops exist it does nothing.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+
+import torch
+import torchvision  # noqa: F401  (registers torch.ops.torchvision)
+from torch import Tensor
+
+_NAME = 'mmcv._ext'
+_REMEDY = (
+    'build mmcv from source with MMCV_WITH_OPS=1 (the compiler and CUDA must match those of torch), '
+    'or use a model without this op'
+)
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
+    """Indices of the boxes that greedy NMS keeps, best score first.
+
+    Args:
+        boxes: (N, 4) as x1, y1, x2, y2.
+        scores: (N,).
+        iou_threshold: Boxes that overlap a kept one by more than this are removed.
+        offset: Must be 0; 1 (widths counted as x2 - x1 + 1) has no counterpart in torchvision.
+    """
+    if offset != 0:
+        raise NotImplementedError(f'nms with offset={offset} needs the compiled op: {_REMEDY}')
+    return torch.ops.torchvision.nms(boxes, scores, iou_threshold)
+
+
+def roi_align_forward(
+    input: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """RoIAlign of ``input`` (B, D, H, W) at ``rois`` (R, 5), written into ``output`` (R, D, h, w)."""
+    _check_average(pool_mode)
+    pooled = torch.ops.torchvision.roi_align(
+        input, rois, spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
+    )
+    output.copy_(pooled)
+
+
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Gradient of :func:`roi_align_forward`, written into ``grad_input`` (B, D, H, W)."""
+    _check_average(pool_mode)
+    gradient = torch.ops.torchvision._roi_align_backward(
+        grad_output,
+        rois,
+        spatial_scale,
+        aligned_height,
+        aligned_width,
+        *grad_input.shape,
+        sampling_ratio,
+        aligned,
+    )
+    grad_input.copy_(gradient)
+
+
+def _check_average(pool_mode: int) -> None:
+    if pool_mode != 1:
+        raise NotImplementedError(f"roi_align with pool_mode='max' needs the compiled op: {_REMEDY}")
+
+
+def _not_compiled() -> str:
+    return 'mmcv has no compiled ops; NMS and RoIAlign are torchvision\'s'
+
+
+class _Ops(ModuleType):
+    """Stands for ``mmcv._ext``: every op that is not here raises when it is called, not on import."""
+
+    def __getattr__(self, name: str) -> Callable:
+        if name.startswith('__'):
+            raise AttributeError(name)
+
+        def missing(*args, **kwargs):
+            raise NotImplementedError(f'mmcv op `{name}` is not compiled: {_REMEDY}')
+
+        return missing
+
+
+def install() -> bool:
+    """Provide ``mmcv._ext`` where it is missing.
+
+    Returns:
+        Whether the stand-in is in use.
+    """
+    if _NAME in sys.modules:
+        return isinstance(sys.modules[_NAME], _Ops)
+    if find_spec(_NAME) is not None:
+        return False
+    ops = _Ops(_NAME, __doc__)
+    # mmcv's environment report looks the module up with find_spec, which wants a spec.
+    ops.__spec__ = ModuleSpec(_NAME, loader=None)
+    for op in (nms, roi_align_forward, roi_align_backward):
+        setattr(ops, op.__name__, op)
+    ops.get_compiler_version = ops.get_compiling_cuda_version = _not_compiled
+    sys.modules[_NAME] = ops
+    return True

@@ -1,0 +1,3 @@
+from .long_tail_bbox_head import LongTailBBoxHead
+
+__all__ = ['LongTailBBoxHead']

@@ -1,0 +1,68 @@
+"""Evaluate a checkpoint: python tools/test.py configs/lvis/mask_rcnn_r50_iif.py epoch_12.pth"""
+
+import argparse
+from copy import deepcopy
+
+import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.evaluation import DumpDetResults
+from mmengine.config import Config, ConfigDict
+
+from lt_det.engine.cli import add_common_arguments, build_runner, load_config, user_errors
+from lt_det.errors import BadInputError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='write the predictions to this pickle file')
+    parser.add_argument('--show', action='store_true', help='show the predictions in a window')
+    parser.add_argument('--show-dir', help='write painted images to WORK_DIR/TIMESTAMP/SHOW_DIR')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds a shown image stays')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def use_tta(cfg: Config) -> None:
+    """Test with the config's ``tta_model`` and ``tta_pipeline``, or else with the mirrored image."""
+    model = cfg.get('tta_model') or dict(
+        type='DetTTAModel',
+        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=300),
+    )
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    pipeline = cfg.get('tta_pipeline')
+    if pipeline is None:
+        pack = deepcopy(dataset.pipeline[-1])
+        pack.meta_keys = (*pack.meta_keys, 'flip', 'flip_direction')
+        flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
+        pipeline = [
+            *dataset.pipeline[:-1],
+            dict(type='TestTimeAug', transforms=[flips, [pack]]),
+        ]
+    dataset.pipeline = pipeline
+    cfg.model = ConfigDict(**model, module=cfg.model)
+
+
+def main() -> None:
+    args = parse_args()
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        raise BadInputError(f'--out is {args.out}, expected a file name that ends in .pkl')
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        cfg = trigger_visualization_hook(cfg, args)
+    if args.tta:
+        use_tta(cfg)
+    runner = build_runner(cfg, args)
+    if args.out:
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    runner.test()
+
+
+if __name__ == '__main__':
+    with user_errors():
+        main()
