@@ -1,4 +1,4 @@
-"""Detections as columns: read from records or a json, checked, and cut to the best of each image."""
+"""Detections as columns, read from records or a json file and checked."""
 
 from __future__ import annotations
 

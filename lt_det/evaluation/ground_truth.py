@@ -1,4 +1,4 @@
-"""LVIS annotations as columns: what the evaluation needs of an annotation file, and nothing else."""
+"""LVIS annotations as columns: what the evaluation needs of a file, and nothing else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LVISGroundTruth:
     Attributes:
         source (str): Path of the file, for messages.
         image_ids (np.ndarray): (I,) int64.
-        image_sizes (np.ndarray): (I, 2) int64 height and width in pixels; 0 where the file has none.
+        image_sizes (np.ndarray): (I, 2) int64 height and width in pixels; 0 where not given.
         category_ids (np.ndarray): (K,) int64.
         categories (list[dict]): K category records of the file.
         frequency (np.ndarray): (K,) of 'r', 'c', 'f'.

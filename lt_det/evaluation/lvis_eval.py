@@ -89,16 +89,27 @@ class LVISEvaluator:
         """Matches all detections of some images; different images may be matched separately."""
         return match(self.truth, detections, self.max_dets)
 
-    def accumulate(self, matches: Matches) -> dict[str, float]:
+    def accumulate(
+        self,
+        matches: Matches,
+        images: np.ndarray | None = None,
+        categories: np.ndarray | None = None,
+    ) -> dict[str, float]:
         """Sets ``precision`` and ``recall`` from the matches of all images, and summarises them.
 
         Args:
             matches: Outcomes, sorted by image (see ``Matches.concatenate``).
+            images: (I,) bool, images whose annotations are to be found; all by default. Matches
+                should be of those images only.
+            categories: (K,) bool, categories to score; all by default. The others get -1.
 
         Returns:
             The metrics of ``evaluate``.
         """
-        self.precision, self.recall = accumulate(matches, count_annotations(self.truth))
+        counts = count_annotations(self.truth, images)
+        if categories is not None:
+            counts[~categories] = 0
+        self.precision, self.recall = accumulate(matches, counts)
         return self.summarize()
 
     def summarize(self) -> dict[str, float]:

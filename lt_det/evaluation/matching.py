@@ -1,9 +1,9 @@
 """Greedy matching of detections to annotations, for all thresholds and areas at once.
 
 The 4 area ranges times 10 IoU thresholds are the 40 low bits of one 64-bit word: bit
-``area * 10 + threshold``. Every state that lvis-api keeps in a (thresholds, detections) array for one
-area is such a word here, so that one step matches in all 40 settings with a few bit operations, and
-one step handles one candidate of every (image, category) pair at the same time.
+``area * 10 + threshold``. Every state that lvis-api keeps in an array (thresholds, detections) for
+one area is such a word here, so that one step matches in all 40 settings with a few bit operations,
+and handles one candidate of every (image, category) pair at the same time.
 """
 
 from __future__ import annotations
@@ -129,13 +129,21 @@ def match(truth: LVISGroundTruth, detections: Detections, max_dets: int = 300) -
     )
 
 
-def count_annotations(truth: LVISGroundTruth) -> np.ndarray:
-    """(K, 4) int64 numbers of annotations that count, by category and area range."""
-    counted = _outside(truth.areas)[:, None] & AREA_UNIT == 0
-    counted &= ~truth.ignore[:, None]
-    category = truth.pair_keys[truth.pair] % max(truth.num_categories, 1)
+def count_annotations(truth: LVISGroundTruth, images: np.ndarray | None = None) -> np.ndarray:
+    """Numbers of annotations that count.
+
+    Args:
+        truth: Annotations.
+        images: (I,) bool, images to count in; all by default.
+
+    Returns:
+        (K, 4) int64, by category and area range.
+    """
+    image, category = np.divmod(truth.pair_keys[truth.pair], max(truth.num_categories, 1))
+    used = ~truth.ignore if images is None else ~truth.ignore & images[image]
+    inside = (_outside(truth.areas)[:, None] & AREA_UNIT == 0) & used[:, None]
     return np.stack(
-        [np.bincount(category[c], minlength=truth.num_categories) for c in counted.T], axis=1
+        [np.bincount(category[c], minlength=truth.num_categories) for c in inside.T], axis=1
     )
 
 

@@ -42,7 +42,7 @@ def real_annotations():
 
 @pytest.fixture(scope='session')
 def real_detections(real_annotations):
-    """Function (iou_type, seed) -> 320 jittered, mislabelled, duplicated, tied detections an image."""
+    """Function (iou_type, seed) -> 320 jittered, mislabelled, repeated, tied detections an image."""
 
     def make(iou_type, seed=0, per_image=320):
         rng = np.random.default_rng(seed)

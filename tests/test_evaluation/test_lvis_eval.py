@@ -24,8 +24,7 @@ def assert_equals_api(evaluator, metrics, api):
     assert metrics == {key: float(value) for key, value in api.results.items()}
 
 
-@pytest.mark.parametrize('with_box', [True, False])
-@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+@pytest.mark.parametrize('iou_type, with_box', [('bbox', True), ('segm', True), ('segm', False)])
 def test_equals_lvis_api_on_real_annotations(
     lvis_api, real_annotations, real_detections, iou_type, with_box
 ):

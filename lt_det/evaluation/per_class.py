@@ -1,0 +1,55 @@
+"""Average precision of each category beside how often it was seen in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .lvis_eval import LVISEvaluator
+
+
+def per_class_table(evaluators: Mapping[str, LVISEvaluator]) -> list[dict]:
+    """One row a category.
+
+    Args:
+        evaluators: Evaluators that have scored the same detections, by IoU type.
+
+    Returns:
+        K dicts by ascending category id: category_id, name, frequency ('r', 'c' or 'f'),
+        image_count and instance_count (in training, from the annotation file; None where it has no
+        such count), and per IoU type bbox_AP or segm_AP in 0..1, -1 where the category has no
+        annotation.
+    """
+    truth = next(iter(evaluators.values())).truth
+    rows = [
+        {
+            'category_id': int(category['id']),
+            'name': name,
+            'frequency': category['frequency'],
+            'image_count': category.get('image_count'),
+            'instance_count': category.get('instance_count'),
+        }
+        for category, name in zip(truth.categories, truth.category_names)
+    ]
+    for iou_type, evaluator in evaluators.items():
+        for row, ap in zip(rows, evaluator.category_ap().tolist()):
+            row[f'{iou_type}_AP'] = ap
+    return rows
+
+
+def format_per_class(rows: list[dict]) -> str:
+    """The rows as aligned text; a dash where a category has no annotation."""
+    if not rows:
+        return ''
+    lines = [list(rows[0])] + [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return '\n'.join(
+        '  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
+    )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f'{value:.3f}' if value >= 0 else '-'
+    return '-' if value is None else str(value)

@@ -1,0 +1,330 @@
+import json
+import os
+import socket
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmengine.structures import InstanceData
+from pycocotools import mask as mask_utils
+
+import lt_det  # noqa: F401  (provides mmcv's ops before mmdet is imported)
+from lt_det.evaluation import LVISEvaluator
+from lt_det.evaluation import lvis_metric as module
+from lt_det.evaluation.lvis_metric import LongTailLVISMetric, encode_masks
+
+NAMES = ('ant', 'bee', 'cat', 'dog')
+HEIGHT, WIDTH = 48, 64
+NUM_IMAGES = 9
+
+
+def make_annotations(seed=0):
+    """Nine images of four categories with ids 2, 4, 6, 8, of which 'dog' has no annotation."""
+    rng = np.random.default_rng(seed)
+    annotations = []
+    for image_id in range(1, NUM_IMAGES):
+        for _ in range(rng.integers(1, 6)):
+            x, y, w, h = (int(v) for v in rng.integers([0, 0, 6, 6], [40, 30, 24, 18]))
+            annotations.append(
+                {
+                    'id': len(annotations) + 1,
+                    'image_id': image_id,
+                    'category_id': int(rng.choice([2, 4, 6])),
+                    'bbox': [x, y, w, h],
+                    'area': float(w * h),
+                    'segmentation': [[x, y, x + w, y, x + w, y + h, x, y + h]],
+                }
+            )
+    return {
+        'images': [
+            {
+                'id': i,
+                'height': HEIGHT,
+                'width': WIDTH,
+                'neg_category_ids': [8] if i % 2 else [2],
+                'not_exhaustive_category_ids': [4] if i % 3 == 0 else [],
+            }
+            for i in range(NUM_IMAGES, 0, -1)
+        ],
+        'categories': [
+            {'id': 2 * i + 2, 'name': n, 'frequency': f, 'image_count': i, 'instance_count': 2 * i}
+            for i, (n, f) in enumerate(zip(NAMES, 'rccf'))
+        ],
+        'annotations': annotations,
+    }
+
+
+def make_samples(annotations, seed=1, per_image=12):
+    """Predictions with jittered boxes, tied scores and boxes as masks; none on the last image."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for image in annotations['images']:
+        boxes = [a['bbox'] for a in annotations['annotations'] if a['image_id'] == image['id']]
+        number = per_image if boxes else 0
+        chosen = np.array([boxes[i % len(boxes)] for i in range(number)]).reshape(-1, 4)
+        chosen[:, 2:] += chosen[:, :2]
+        chosen = (chosen + rng.integers(-2, 3, chosen.shape)).astype(np.float32)
+        chosen = np.maximum(chosen, 0)
+        masks = np.zeros((number, HEIGHT, WIDTH), dtype=bool)
+        for mask, (x1, y1, x2, y2) in zip(masks, chosen.astype(int)):
+            mask[y1:y2, x1:x2] = True
+        instances = InstanceData(
+            bboxes=torch.from_numpy(chosen + np.float32(0.1)),
+            scores=torch.from_numpy(rng.choice([0.1, 0.3, 0.7, 0.9], number).astype(np.float32)),
+            labels=torch.from_numpy(rng.integers(0, 4, number)),
+            masks=torch.from_numpy(masks),
+        )
+        samples.append({'img_id': image['id'], 'pred_instances': instances})
+    return samples
+
+
+def to_records(samples, iou_type):
+    """The predictions as a result json holds them."""
+    records = []
+    for sample in samples:
+        instances = sample['pred_instances']
+        for i in range(len(instances)):
+            x1, y1, x2, y2 = instances.bboxes[i].tolist()
+            record = {
+                'image_id': sample['img_id'],
+                'category_id': 2 * int(instances.labels[i]) + 2,
+                'score': instances.scores[i].item(),
+            }
+            if iou_type == 'bbox':
+                record['bbox'] = [x1, y1, x2 - x1, y2 - y1]
+            else:
+                mask = instances.masks[i].numpy().astype(np.uint8)
+                record['segmentation'] = mask_utils.encode(np.asfortranarray(mask))
+            records.append(record)
+    return records
+
+
+@pytest.fixture
+def annotations():
+    return make_annotations()
+
+
+@pytest.fixture
+def ann_file(tmp_path, annotations):
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(annotations))
+    return str(path)
+
+
+def run(metric, samples, batch_size=1):
+    metric.dataset_meta = {'classes': NAMES}
+    for start in range(0, len(samples), batch_size):
+        metric.process(None, samples[start : start + batch_size])
+    return metric.evaluate(len(samples))
+
+
+def assert_same_arrays(metric_a, metric_b):
+    for iou_type in metric_a.evaluators:
+        a, b = metric_a.evaluators[iou_type], metric_b.evaluators[iou_type]
+        np.testing.assert_array_equal(a.precision, b.precision)
+        np.testing.assert_array_equal(a.recall, b.recall)
+
+
+@pytest.mark.parametrize('limit', [300, 5])
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_equals_the_evaluator(annotations, ann_file, iou_type, limit):
+    samples = make_samples(annotations)
+    metric = LongTailLVISMetric(ann_file, metric=iou_type, max_per_img=limit)
+    result = run(metric, samples)
+    evaluator = LVISEvaluator(annotations, iou_type, max_dets=limit)
+    expected = evaluator.evaluate(to_records(samples, iou_type))
+    assert result == {f'lvis/{iou_type}_{key}': value for key, value in expected.items()}
+    np.testing.assert_array_equal(metric.evaluators[iou_type].precision, evaluator.precision)
+    assert 0 < result[f'lvis/{iou_type}_AP'] < 1
+    assert result[f'lvis/{iou_type}_APf'] == -1
+
+
+@pytest.mark.parametrize('batch_size', [2, 4])
+def test_batch_size_and_order_do_not_matter(annotations, ann_file, batch_size):
+    samples = make_samples(annotations)
+    one, other = LongTailLVISMetric(ann_file), LongTailLVISMetric(ann_file)
+    assert run(one, samples) == run(other, samples[::-1], batch_size)
+    assert_same_arrays(one, other)
+
+
+def test_an_image_that_comes_twice_counts_once(annotations, ann_file):
+    samples = make_samples(annotations)
+    one, other = LongTailLVISMetric(ann_file), LongTailLVISMetric(ann_file)
+    assert run(one, samples) == run(other, samples + samples[:2])
+
+
+def test_only_masks_that_can_be_scored_are_encoded(monkeypatch, annotations, ann_file):
+    encoded = []
+    monkeypatch.setattr(
+        module, 'encode_masks', lambda m, rows: encoded.append(len(rows)) or encode_masks(m, rows)
+    )
+    samples = make_samples(annotations)
+    run(LongTailLVISMetric(ann_file, max_per_img=10), samples)
+    scorable = 0
+    for sample in samples:
+        order = np.argsort(-sample['pred_instances'].scores.numpy(), kind='stable')[:10]
+        image = next(i for i in annotations['images'] if i['id'] == sample['img_id'])
+        judged = set(image['neg_category_ids'])
+        judged |= {
+            a['category_id'] for a in annotations['annotations'] if a['image_id'] == image['id']
+        }
+        scorable += sum(
+            2 * label + 2 in judged for label in sample['pred_instances'].labels[order].tolist()
+        )
+    assert sum(encoded) == scorable < 10 * (NUM_IMAGES - 1)
+
+
+def test_masks_in_every_form_encode_alike():
+    masks = np.random.default_rng(0).random((5, 7, 9)) < 0.5
+    rows = np.array([3, 0])
+    expected = [mask_utils.encode(np.asfortranarray(masks[i], dtype=np.uint8)) for i in rows]
+    assert encode_masks(masks, rows) == expected
+    assert encode_masks(torch.from_numpy(masks), rows) == expected
+    assert encode_masks([{'a': i} for i in range(5)], rows) == [{'a': 3}, {'a': 0}]
+    assert encode_masks(masks, rows[:0]) == []
+
+
+def test_no_detection_at_all_is_ap_zero(annotations, ann_file):
+    result = run(LongTailLVISMetric(ann_file), make_samples(annotations, per_image=0))
+    assert result['lvis/bbox_AP'] == result['lvis/segm_APr'] == result['lvis/segm_AR@300'] == 0
+    assert result['lvis/segm_APf'] == -1
+
+
+def test_a_subset_is_scored_on_the_images_that_were_processed(annotations, ann_file):
+    samples = make_samples(annotations)[1:4]
+    ids = [sample['img_id'] for sample in samples]
+    result = run(LongTailLVISMetric(ann_file, metric='bbox'), samples)
+    part = {
+        'images': [i for i in annotations['images'] if i['id'] in ids],
+        'categories': annotations['categories'],
+        'annotations': [a for a in annotations['annotations'] if a['image_id'] in ids],
+    }
+    expected = LVISEvaluator(part).evaluate(to_records(samples, 'bbox'))
+    assert result == {f'lvis/bbox_{key}': value for key, value in expected.items()}
+
+
+def test_per_class_rows(annotations, ann_file):
+    metric = LongTailLVISMetric(ann_file, classwise=True)
+    result = run(metric, make_samples(annotations))
+    rows = metric.per_class
+    assert [row['name'] for row in rows] == list(NAMES)
+    assert list(rows[1]) == [
+        'category_id',
+        'name',
+        'frequency',
+        'image_count',
+        'instance_count',
+        'bbox_AP',
+        'segm_AP',
+    ]
+    assert (rows[1]['category_id'], rows[1]['image_count'], rows[1]['frequency']) == (4, 1, 'c')
+    assert rows[3]['bbox_AP'] == -1
+    assert np.mean([r['segm_AP'] for r in rows[:3]]) == pytest.approx(result['lvis/segm_AP'])
+
+
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_the_written_results_give_the_same_metrics(tmp_path, annotations, ann_file, iou_type):
+    prefix = str(tmp_path / 'out' / 'results')
+    metric = LongTailLVISMetric(ann_file, outfile_prefix=prefix)
+    result = run(metric, make_samples(annotations))
+    again = LVISEvaluator(ann_file, iou_type).evaluate(f'{prefix}.{iou_type}.json')
+    assert again == {key: result[f'lvis/{iou_type}_{key}'] for key in again}
+
+
+def test_some_classes_in_another_order(annotations, ann_file):
+    samples = make_samples(annotations)
+    everything = LongTailLVISMetric(ann_file)
+    run(everything, samples)
+    order = torch.tensor([1, 0, -1, -1])  # new labels: bee, ant
+    for sample in samples:
+        instances = sample['pred_instances']
+        instances.labels = order[instances.labels]
+        sample['pred_instances'] = instances[instances.labels >= 0]
+    metric = LongTailLVISMetric(ann_file)
+    metric.dataset_meta = {'classes': ('bee', 'ant')}
+    metric.process(None, samples)
+    metric.evaluate(len(samples))
+    assert [row['name'] for row in metric.per_class] == ['ant', 'bee']
+    for row, expected in zip(metric.per_class, everything.per_class):
+        assert row['segm_AP'] == expected['segm_AP']
+
+
+def test_classes_that_do_not_belong_to_the_file(ann_file):
+    metric = LongTailLVISMetric(ann_file)
+    with pytest.raises(
+        ValueError, match=r"annotations\.json.*3 classes with 'cow' as number 2.*'cat'"
+    ):
+        metric.dataset_meta = {'classes': ('ant', 'bee', 'cow')}
+    with pytest.raises(ValueError, match='has 4 categories with nothing there'):
+        metric.dataset_meta = {'classes': (*NAMES, 'eel')}
+    metric.dataset_meta = {'classes': ('ant', 'bee', 'caat', 'dog')}  # one name respelled
+    assert metric._categories.tolist() == [0, 1, 2, 3]
+
+
+def change(sample, **values):
+    for key, value in values.items():
+        sample['pred_instances'][key] = value
+
+
+@pytest.mark.parametrize(
+    'message, spoil',
+    [
+        ('image 77 is not in', lambda s: s.update(img_id=77)),
+        ('not finite', lambda s: change(s, scores=torch.full((12,), float('nan')))),
+        ('x2 < x1', lambda s: change(s, bboxes=torch.tensor([[5.0, 5, 1, 9]]).repeat(12, 1))),
+        ('labels reach from 4 to 4', lambda s: change(s, labels=torch.full((12,), 4))),
+        ('masks have the size', lambda s: change(s, masks=torch.ones(12, 5, 5, dtype=torch.bool))),
+        ('needs masks', lambda s: s['pred_instances'].pop('masks')),
+    ],
+)
+def test_predictions_that_cannot_be_scored(annotations, ann_file, message, spoil):
+    samples = make_samples(annotations)[1:2]
+    spoil(samples[0])
+    with pytest.raises(ValueError, match=message):
+        run(LongTailLVISMetric(ann_file), samples)
+
+
+def test_options_are_checked_before_anything_runs(tmp_path, ann_file):
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        LongTailLVISMetric(str(tmp_path / 'nowhere.json'))
+    with pytest.raises(ValueError, match="metric is 'proposal'"):
+        LongTailLVISMetric(ann_file, metric='proposal')
+
+
+def evaluate_one_rank(rank, world_size, port, ann_file, folder):
+    os.chdir(folder)
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    torch.distributed.init_process_group('gloo', rank=rank, world_size=world_size)
+    samples = make_samples(make_annotations())
+    padded = samples + samples[:1]  # as a distributed sampler fills up the last round
+    metric = LongTailLVISMetric(ann_file)
+    metric.dataset_meta = {'classes': NAMES}
+    metric.process(None, padded[rank::world_size])
+    result = metric.evaluate(len(samples))
+    if rank == 0:
+        arrays = {
+            f'{iou_type}_{name}': getattr(evaluator, name)
+            for iou_type, evaluator in metric.evaluators.items()
+            for name in ('precision', 'recall')
+        }
+        np.savez('arrays.npz', **arrays)
+        with open('result.json', 'w') as file:
+            json.dump(result, file)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_equal_one(tmp_path, annotations, ann_file):
+    assert NUM_IMAGES % 2 == 1
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    mp.spawn(evaluate_one_rank, (2, port, ann_file, str(tmp_path)), nprocs=2)
+    metric = LongTailLVISMetric(ann_file)
+    assert json.loads((tmp_path / 'result.json').read_text()) == run(
+        metric, make_samples(annotations)
+    )
+    arrays = np.load(tmp_path / 'arrays.npz')
+    for iou_type, evaluator in metric.evaluators.items():
+        np.testing.assert_array_equal(arrays[f'{iou_type}_precision'], evaluator.precision)
+        np.testing.assert_array_equal(arrays[f'{iou_type}_recall'], evaluator.recall)
