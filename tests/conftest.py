@@ -1,0 +1,37 @@
+"""Real data for tests: the published statistics where they lie beside the project, and tiny glyphs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+import lt_det  # noqa: F401  (before mmdet)
+from lt_det.datasets.glyphs import make_glyphs
+from lt_det.frequency import ClassFrequency
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """Published class counts and annotations, kept beside the checkout and not part of it."""
+    path = ROOT.parent / 'shared' / 'data'
+    if not path.is_dir():
+        pytest.skip(f'needs the published annotations in {path}, which are not distributed')
+    return path
+
+
+@pytest.fixture(scope='session')
+def lvis_v1(shared_data: Path) -> ClassFrequency:
+    with (shared_data / 'lvis_v1_class_counts.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    counts = ([int(row[key]) for row in rows] for key in ('image_count', 'instance_count'))
+    return ClassFrequency(*counts, num_images=100_170)
+
+
+@pytest.fixture(scope='session')
+def tiny_glyphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The glyph data set of size tiny: do not write into it."""
+    return make_glyphs(tmp_path_factory.mktemp('glyphs') / 'tiny', size='tiny', progress=False)
