@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from .matching import (
@@ -10,6 +12,7 @@ from .matching import (
     NUM_AREAS,
     NUM_THRESHOLDS,
     Matches,
+    stable_argsort,
 )
 
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
@@ -31,16 +34,15 @@ def accumulate(matches: Matches, num_annotations: np.ndarray) -> tuple[np.ndarra
     num_categories = len(num_annotations)
     precision = -np.ones((NUM_THRESHOLDS, len(RECALL_POINTS), num_categories, NUM_AREAS))
     recall = -np.ones((NUM_THRESHOLDS, num_categories, NUM_AREAS))
-    order = np.lexsort((-matches.score, matches.category))
+    order = np.argsort(-matches.score, kind='stable')
+    order = order[stable_argsort(matches.category[order])]
     starts = np.searchsorted(matches.category[order], np.arange(num_categories + 1))
     for k in np.flatnonzero(num_annotations.any(axis=1)):
         rows = order[starts[k] : starts[k + 1]]
         best, hits = _precision_at_hits(matches.true[rows], matches.false[rows])
         for a in np.flatnonzero(num_annotations[k]):
             total = num_annotations[k, a]
-            # The first detection at which each recall point is reached is this true positive.
-            needed = np.searchsorted(np.arange(total + 1) / total, RECALL_POINTS, side='left')
-            index = np.maximum(needed, 1) - 1
+            index = _first_reaching(int(total))
             fields = slice(a * NUM_THRESHOLDS, (a + 1) * NUM_THRESHOLDS)
             reached = np.zeros((NUM_THRESHOLDS, len(RECALL_POINTS)))
             inside = index < best.shape[1]
@@ -48,6 +50,13 @@ def accumulate(matches: Matches, num_annotations: np.ndarray) -> tuple[np.ndarra
             precision[:, :, k, a] = reached
             recall[:, k, a] = hits[fields] / total
     return precision, recall
+
+
+@lru_cache(maxsize=4096)
+def _first_reaching(total: int) -> np.ndarray:
+    """Number, from 0, of the true positive with which each recall point is reached."""
+    hits = np.searchsorted(np.arange(total + 1) / total, RECALL_POINTS, side='left')
+    return np.maximum(hits, 1) - 1
 
 
 def _precision_at_hits(true: np.ndarray, false: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

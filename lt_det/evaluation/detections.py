@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -43,6 +45,15 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.score)
+
+    def take(self, rows: np.ndarray) -> Detections:
+        """The detections with the given numbers, (M,) int64."""
+        columns = (self.image, self.category, self.score, self.area, self.boxes)
+        lists = self.segmentations
+        return Detections(
+            *(None if column is None else column[rows] for column in columns),
+            segmentations=None if lists is None else [lists[i] for i in rows],
+        )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Detections]) -> Detections:
@@ -161,18 +172,20 @@ class DetectionReader:
         if not records:
             ids = np.zeros(0, dtype=np.int64)
             return ids, ids, np.zeros(0), np.zeros((0, 4)) if self._use_box else None
+        # array() is stricter than numpy: 'q' takes nothing but integers, 'd' nothing but numbers.
         try:
-            columns = [np.array(list(map(itemgetter(name), records))) for name in names]
-        except (KeyError, TypeError, ValueError):
+            image_id, category_id = (array('q', map(itemgetter(n), records)) for n in names[:2])
+            score = np.array(array('d', map(itemgetter('score'), records)))
+            boxes = None
+            if self._use_box:
+                listed = list(map(itemgetter('bbox'), records))
+                if set(map(len, listed)) != {4}:
+                    return None
+                boxes = np.array(array('d', chain.from_iterable(listed))).reshape(-1, 4)
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
-        if any(c.dtype.kind not in ('iu' if i < 2 else 'iuf') for i, c in enumerate(columns)):
-            return None
-        if any(c.shape[1:] != ((4,) if i == 3 else ()) for i, c in enumerate(columns)):
-            return None
-        image = _position(self.truth.image_ids, columns[0])
-        category = _position(self.truth.category_ids, columns[1])
-        score = columns[2].astype(np.float64)
-        boxes = columns[3].astype(np.float64) if self._use_box else None
+        image = _position(self.truth.image_ids, np.array(image_id))
+        category = _position(self.truth.category_ids, np.array(category_id))
         if (image < 0).any() or (category < 0).any() or not np.isfinite(score).all():
             return None
         if boxes is not None and not (np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all()):

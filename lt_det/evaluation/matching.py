@@ -8,8 +8,10 @@ and handles one candidate of every (image, category) pair at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from pycocotools import mask as mask_utils
@@ -31,7 +33,8 @@ _PASS_LIMITS = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
 _PASSED = np.array(
     [AREA_UNIT.sum() * np.uint64(2**n - 1) for n in range(NUM_THRESHOLDS + 1)], dtype=np.uint64
 )
-_IOU_BLOCK = 1 << 18  # pairs of boxes compared at a time
+_CHUNK = 1 << 17  # detections matched at a time
+_IOU_BLOCK = 1 << 16  # pairs of boxes compared at a time
 
 
 @dataclass
@@ -94,7 +97,9 @@ def within_limit(group: np.ndarray, score: np.ndarray, limit: int) -> np.ndarray
     return keep
 
 
-def match(truth: LVISGroundTruth, detections: Detections, max_dets: int = 300) -> Matches:
+def match(
+    truth: LVISGroundTruth, detections: Detections, max_dets: int = 300, num_threads: int = 1
+) -> Matches:
     """Matches the detections of some images; calls for different images are independent.
 
     Args:
@@ -102,28 +107,46 @@ def match(truth: LVISGroundTruth, detections: Detections, max_dets: int = 300) -
         detections: All detections of the images they belong to.
         max_dets: The best so many of each image are scored, whatever their category; all if
             negative.
+        num_threads: Number of threads that share the images.
 
     Returns:
         The outcome of those that can be scored, as lvis-api finds it.
     """
+    order = stable_argsort(detections.image)
+    images = detections.image[order]
+    bounds = [0]
+    while bounds[-1] < len(order):
+        last = images[min(bounds[-1] + _CHUNK, len(order)) - 1]
+        bounds.append(int(np.searchsorted(images, last, side='right')))
+    chunks = [order[begin:end] for begin, end in pairwise(bounds)]
+
+    def match_chunk(rows: np.ndarray) -> Matches:
+        return _match_chunk(truth, detections.take(rows), max_dets)
+
+    if num_threads <= 1 or len(chunks) <= 1:
+        return Matches.concatenate([match_chunk(rows) for rows in chunks])
+    with ThreadPoolExecutor(num_threads) as pool:
+        return Matches.concatenate(list(pool.map(match_chunk, chunks)))
+
+
+def _match_chunk(truth: LVISGroundTruth, detections: Detections, max_dets: int) -> Matches:
     pair = truth.find_pairs(detections.image, detections.category)
     pair[~within_limit(detections.image, detections.score, max_dets)] = -1
     # lvis-api leaves out detections without an area, after the limit.
     rows = np.flatnonzero((pair >= 0) & (detections.area > 0) & (detections.area < np.inf))
     rows = rows[np.lexsort((-detections.score[rows], pair[rows]))]
-    pair = pair[rows]
+    detections, pair = detections.take(rows), pair[rows]
 
-    outside = _outside(detections.area[rows])
+    outside = _outside(detections.area)
     outside[truth.pair_open[pair]] = _ALL
     matched = np.zeros(len(rows), dtype=np.uint64)
     ignored = np.zeros(len(rows), dtype=np.uint64)
-    candidates = _candidates(truth, detections, rows, pair)
-    _assign(truth, *candidates, matched=matched, ignored=ignored)
+    _assign(truth, *_candidates(truth, detections, pair), matched=matched, ignored=ignored)
     ignored |= ~matched & outside
     return Matches(
-        image=detections.image[rows],
-        category=detections.category[rows],
-        score=detections.score[rows],
+        image=detections.image,
+        category=detections.category,
+        score=detections.score,
         true=matched & ~ignored,
         false=~matched & ~ignored & _ALL,
     )
@@ -177,56 +200,54 @@ def _outside(areas: np.ndarray) -> np.ndarray:
 
 
 def _candidates(
-    truth: LVISGroundTruth, detections: Detections, rows: np.ndarray, pair: np.ndarray
+    truth: LVISGroundTruth, detections: Detections, pair: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row, annotation and IoU of all that overlap by at least the lowest threshold."""
-    first = truth.pair_starts[pair]
-    num_annotations = truth.pair_starts[pair + 1] - first
-    compared = np.flatnonzero(num_annotations)
-    if detections.segmentations is not None:
-        blocks = _mask_blocks(truth, detections, rows, pair, compared)
-    else:
-        blocks = _box_blocks(truth, detections, rows, first, num_annotations, compared)
+    """Detection, annotation and IoU of all that overlap by at least the lowest threshold."""
+    blocks = _box_blocks if detections.segmentations is None else _mask_blocks
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    for row, annotation, iou in blocks:
-        close = iou >= _PASS_LIMITS[0]
+    for row, annotation, iou in blocks(truth, detections, pair):
+        close = np.flatnonzero(iou >= _PASS_LIMITS[0])
         found.append((row[close], annotation[close], iou[close]))
     row, annotation, iou = (np.concatenate(parts) for parts in zip(*found))
     return row, annotation, iou
 
 
-def _box_blocks(truth, detections, rows, first, num_annotations, compared):
-    ends = np.cumsum(num_annotations[compared])
+def _box_blocks(
+    truth: LVISGroundTruth, detections: Detections, pair: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """IoU of each detection with all annotations of its pair, some detections at a time."""
+    first = truth.pair_starts[pair]
+    sizes = truth.pair_starts[pair + 1] - first
+    compared = np.flatnonzero(sizes)
+    ends = np.cumsum(sizes[compared])
     start = 0
     while start < len(compared):
         done = ends[start - 1] if start else 0
-        stop = max(np.searchsorted(ends, done + _IOU_BLOCK, side='right'), start + 1)
+        stop = max(int(np.searchsorted(ends, done + _IOU_BLOCK, side='right')), start + 1)
         block = compared[start:stop]
-        sizes = num_annotations[block]
-        row = np.repeat(block, sizes)
-        annotation = np.arange(len(row)) + np.repeat(
-            first[block] - (np.cumsum(sizes) - sizes), sizes
-        )
-        yield row, annotation, box_iou(detections.boxes[rows[row]], truth.boxes[annotation])
+        row = np.repeat(block, sizes[block])
+        offset = first[block] - (ends[start:stop] - sizes[block] - done)
+        annotation = np.arange(len(row)) + np.repeat(offset, sizes[block])
+        yield row, annotation, box_iou(detections.boxes[row], truth.boxes[annotation])
         start = stop
 
 
-def _mask_blocks(truth, detections, rows, pair, compared):
-    """One block a pair; pycocotools compares the boxes of masks before the masks."""
-    starts = np.flatnonzero(np.diff(pair[compared], prepend=-1))
-    for begin, end in zip(starts, np.append(starts[1:], len(compared))):
-        block = compared[begin:end]
+def _mask_blocks(
+    truth: LVISGroundTruth, detections: Detections, pair: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The same for masks, one pair at a time."""
+    compared = np.flatnonzero(truth.pair_starts[pair + 1] > truth.pair_starts[pair])
+    starts, sizes = _runs(pair[compared])
+    for begin, size in zip(starts.tolist(), sizes.tolist()):
+        block = compared[begin : begin + size]
         annotations = np.arange(*truth.pair_starts[pair[block[0]] : pair[block[0]] + 2])
         ious = mask_utils.iou(
-            [detections.segmentations[i] for i in rows[block]],
+            [detections.segmentations[i] for i in block],
             [truth.rle(i) for i in annotations],
             [0] * len(annotations),
         )
-        yield (
-            np.repeat(block, len(annotations)),
-            np.tile(annotations, len(block)),
-            np.asarray(ious).ravel(),
-        )
+        row = np.repeat(block, len(annotations))
+        yield row, np.tile(annotations, size), np.asarray(ious).ravel()
 
 
 def _assign(
@@ -240,8 +261,8 @@ def _assign(
     """Gives each row, in order, the best annotation that is left, in all 40 settings.
 
     lvis-api prefers annotations that are not ignored, then the highest IoU, then the last in order.
-    So the candidates of a row are tried in that order, each twice: in the settings where the
-    annotation counts, and after all of those, where it is ignored.
+    So the candidates of a row are tried in that order: first all in the settings where the
+    annotation counts, then all where it is ignored.
 
     Args:
         truth: Annotations.
@@ -253,45 +274,56 @@ def _assign(
     """
     if not len(row):
         return
+    # Reversed, so that the stable sort puts the last annotation of equal IoU first.
+    order = np.lexsort((-iou[::-1], row[::-1]))
+    row, annotation, iou = (column[::-1][order] for column in (row, annotation, iou))
     passed = _PASSED[np.searchsorted(_PASS_LIMITS, iou, side='right')]
     gt_ignored = _outside(truth.areas[annotation])
     gt_ignored[truth.ignore[annotation]] = _ALL
-    words = np.concatenate([passed & ~gt_ignored, passed & gt_ignored])
-    late = np.repeat([False, True], len(row))
-    order = np.lexsort((-np.tile(annotation, 2), -np.tile(iou, 2), late, np.tile(row, 2)))
-    order = order[words[order] != 0]
-    words = words[order]
-    late = late[order]
-    row, annotation = np.tile(row, 2)[order], np.tile(annotation, 2)[order]
 
-    pair = truth.pair[annotation]
-    begins = np.flatnonzero(np.diff(pair, prepend=-1))
-    step = np.arange(len(pair)) - np.repeat(begins, np.diff(np.append(begins, len(pair))))
-    by_step = np.argsort(step, kind='stable')
-    ends = np.cumsum(np.bincount(step))
-    local_row, num_rows = _renumber(row)
-    local_gt, num_gts = _renumber(annotation)
-    row_taken = np.zeros(num_rows, dtype=np.uint64)
-    gt_taken = np.zeros(num_gts, dtype=np.uint64)
-    words, local_row, local_gt = words[by_step], local_row[by_step], local_gt[by_step]
-    taken = np.empty_like(words)
+    # Rows with several candidates take two turns through them, other rows one.
+    starts, sizes = _runs(row)
+    place = np.arange(len(row)) + np.repeat(starts, sizes)
+    turns = np.zeros(2 * len(row), dtype=np.uint64)
+    source = np.empty(2 * len(row), dtype=np.int64)
+    source[place] = source[place + np.repeat(sizes, sizes)] = np.arange(len(row))
+    single = np.repeat(sizes == 1, sizes)
+    turns[place] = passed & np.where(single, _ALL, ~gt_ignored)
+    turns[place + np.repeat(sizes, sizes)] = passed & np.where(single, np.uint64(0), gt_ignored)
+    used = np.flatnonzero(turns)
+    turns, source = turns[used], source[used]
+
+    starts, sizes = _runs(truth.pair[annotation[source]])
+    step = np.arange(len(source)) - np.repeat(starts, sizes)
+    by_step = stable_argsort(step)
+    steps, rows, annotations = turns[by_step], row[source[by_step]], annotation[source[by_step]]
+    local = annotations - annotation.min()
+    free = np.full(local.max() + 1, _ALL)
     begin = 0
-    for end in ends:
-        r, g = local_row[begin:end], local_gt[begin:end]
-        take = words[begin:end] & ~(row_taken[r] | gt_taken[g])
-        row_taken[r] |= take
-        gt_taken[g] |= take
-        taken[begin:end] = take
+    for end in np.cumsum(np.bincount(step)):
+        r, g = rows[begin:end], local[begin:end]
+        take = steps[begin:end] & free[g] & ~matched[r]
+        matched[r] |= take
+        free[g] &= ~take
+        steps[begin:end] = take
         begin = end
 
-    words[by_step] = taken
-    first = np.flatnonzero(np.diff(row, prepend=-1))
+    turns[by_step] = steps
+    starts, _ = _runs(row[source])
+    ignored[row[source[starts]]] = np.bitwise_or.reduceat(turns & gt_ignored[source], starts)
     # lvis-api cannot tell a match with annotation id 0 from none.
-    counted = np.where(truth.ids[annotation] == 0, np.uint64(0), words)
-    matched[row[first]] = np.bitwise_or.reduceat(counted, first)
-    ignored[row[first]] = np.bitwise_or.reduceat(np.where(late, words, np.uint64(0)), first)
+    lost = np.flatnonzero(truth.ids[annotation[source]] == 0)
+    np.bitwise_and.at(matched, row[source[lost]], ~turns[lost])
 
 
-def _renumber(values: np.ndarray) -> tuple[np.ndarray, int]:
-    unique, numbers = np.unique(values, return_inverse=True)
-    return numbers, len(unique)
+def stable_argsort(values: np.ndarray) -> np.ndarray:
+    """Stable order of small non-negative integers; numpy sorts 16 bits in linear time."""
+    if len(values) and values.max() < 2**16:
+        values = values.astype(np.uint16)
+    return np.argsort(values, kind='stable')
+
+
+def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Start and length of each run of equal values."""
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    return starts, np.diff(np.append(starts, len(values)))

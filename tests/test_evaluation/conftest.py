@@ -42,7 +42,7 @@ def real_annotations():
 
 @pytest.fixture(scope='session')
 def real_detections(real_annotations):
-    """Function (iou_type, seed) -> 320 jittered, mislabelled, repeated, tied detections an image."""
+    """Function (iou_type, seed, per_image) -> jittered, mislabelled, repeated, tied detections."""
 
     def make(iou_type, seed=0, per_image=320):
         rng = np.random.default_rng(seed)
