@@ -1,0 +1,79 @@
+# `make help` lists the targets. Everything runs in .venv, which is made when it is absent.
+
+PYTHON ?=
+TEST_WORKERS ?= 2
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+UNFINISHED := $(VENV)/.unfinished
+DEMO := work_dirs/demo
+
+# what the caller's shell has set must not reach into .venv
+unexport PYTHON PYTHONPATH PYTHONHOME
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+USABLE = -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
+
+CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.10 python3)
+# pip would compile every file it installs, for longer than it installs; a first import compiles those in use
+INSTALL := $(PY) -m pip install -qq --no-compile -c requirements/constraints.txt
+WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, hypothesis, pytest
+
+.PHONY: help venv demo test lint clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@echo 'PYTHON=python3.11 chooses the interpreter of .venv, ARGS="-k iif" goes to pytest.'
+
+demo: $(READY) ## make the glyphs data set, train Mask R-CNN with IIF on it, evaluate
+	$(PY) tools/dataset/make_glyphs.py --size demo --out data/glyphs/demo </dev/null
+	$(PY) tools/train.py configs/glyphs/mask_rcnn_r18_iif_demo.py --work-dir $(DEMO) </dev/null
+
+test: $(READY) ## all tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) $(ARGS) </dev/null
+
+lint: $(READY) ## ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+venv: $(READY) ## .venv alone
+
+clean: ## remove builds and caches; keep .venv, data and work_dirs
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find lt_det configs tools tests -name __pycache__ -prune -exec rm -rf {} +
+
+# .ready holds the folder it was made in: a copied or moved clone gets its own environment.
+ifneq ($(shell $(PY) -c 'print(open("$(READY)").read().strip())' 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
+
+# An unfinished one, or ours that was moved or lost its interpreter, is made again;
+# one that the user made is installed into.
+$(READY): setup.py requirements/constraints.txt
+	@set -e; exec </dev/null; start=$$(date +%s); \
+	if [ -e $(UNFINISHED) ] || { [ -e $(READY) ] && ! { $(PY) $(USABLE) 2>/dev/null \
+	    && [ "$$(cat $(READY))" = '$(CURDIR)' ]; }; }; then \
+	  echo '$(VENV): not usable, made again'; rm -rf $(VENV); \
+	fi; \
+	if [ ! -e $(VENV) ]; then \
+	  for python in $(CANDIDATES) none; do \
+	    if [ $$python != none ] && "$$python" $(USABLE) 2>/dev/null; then break; fi; \
+	  done; \
+	  if [ $$python = none ]; then \
+	    echo '$(VENV): no Python 3.10 to 3.12 with venv and pip among: $(CANDIDATES)' >&2; \
+	    echo 'make PYTHON=/path/to/python chooses another' >&2; exit 1; \
+	  fi; \
+	  mkdir $(VENV); touch $(UNFINISHED); "$$python" -m venv $(VENV); \
+	  echo "$(VENV): $$($(PY) --version) ($$python), $$(($$(date +%s) - start)) s"; \
+	fi; \
+	echo '$(VENV): installing PyTorch, MMDetection and lt_det (minutes, 6 GB on disk) ...'; \
+	$(INSTALL) -e '.[test,report]'; \
+	if ! $(PY) -c 'import cv2' 2>/dev/null; then \
+	  echo '$(VENV): OpenCV does not load (libGL missing?), its headless build replaces it'; \
+	  $(INSTALL) --force-reinstall --no-deps opencv-python-headless; $(PY) -c 'import cv2'; \
+	fi; \
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -c '$(WARM_UP)' >/dev/null 2>&1 || :; \
+	echo '$(CURDIR)' >$(READY); rm -f $(UNFINISHED); \
+	echo "$(VENV): ready after $$(($$(date +%s) - start)) s"
