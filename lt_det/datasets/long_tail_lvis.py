@@ -40,9 +40,15 @@ class LongTailLVISDataset(BaseDetDataset):
 
     METAINFO = dict(palette='random')
 
-    def __init__(self, *args, check_images: bool = True, **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        data_prefix: dict | None = None,
+        check_images: bool = True,
+        **kwargs,
+    ) -> None:
         self.check_images = check_images
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, data_prefix={'img': '', **(data_prefix or {})}, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         with get_local_path(self.ann_file, backend_args=self.backend_args) as local_path:
@@ -89,7 +95,7 @@ class LongTailLVISDataset(BaseDetDataset):
         """One item in the format of BaseDetDataset from the image and annotation records."""
         image = raw_data_info['raw_img_info']
         return dict(
-            img_path=osp.join(self.data_prefix.get('img', ''), self._file_name(image)),
+            img_path=osp.join(self.data_prefix['img'], self._file_name(image)),
             img_id=image['id'],
             seg_map_path=None,
             height=image['height'],
@@ -134,6 +140,10 @@ class LongTailLVISDataset(BaseDetDataset):
                 if (keep_empty or item['img_id'] in self._annotated)
                 and min(item['width'], item['height']) >= min_size
             ]
+        if not self.data_list:
+            raise BadInputError(
+                f'no image of {self.ann_file} is left to use (filter_cfg={self.filter_cfg})'
+            )
         if self.check_images and self.backend_args is None and is_main_process():
             check_images([item['img_path'] for item in self.data_list], str(self.ann_file))
         return self.data_list

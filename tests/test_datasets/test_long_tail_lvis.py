@@ -1,0 +1,141 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmdet.datasets import LVISV1Dataset
+from mmengine.dataset import ClassBalancedDataset
+
+from lt_det.datasets import LongTailLVISDataset
+from lt_det.datasets.image_check import defect
+from lt_det.errors import BadInputError, MissingFileError
+from lt_det.frequency import ClassFrequency
+
+TRAIN = 'annotations/glyphs_train.json'
+
+
+def build(root: Path, ann_file: str = TRAIN, **kwargs) -> LongTailLVISDataset:
+    return LongTailLVISDataset(data_root=str(root), ann_file=ann_file, pipeline=[], **kwargs)
+
+
+def edited(root: Path, tmp_path: Path, edit) -> Path:
+    """A copy of the training annotations after ``edit(content)``."""
+    content = json.loads((root / TRAIN).read_text())
+    edit(content)
+    path = tmp_path / 'edited.json'
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize('filter_cfg', [None, dict(filter_empty_gt=True, min_size=480)])
+def test_items_order_and_filter_are_those_of_mmdet_on_real_annotations(shared_data, filter_cfg):
+    arguments = dict(
+        ann_file=str(shared_data / 'lvis_v0.5_val_100.json'),
+        data_prefix=dict(img=''),
+        pipeline=[],
+        filter_cfg=filter_cfg,
+    )
+    ours = LongTailLVISDataset(check_images=False, **arguments)
+    theirs = LVISV1Dataset(metainfo=dict(classes=ours.metainfo['classes']), **arguments)
+    assert len(ours) == len(theirs) > 0
+    for index in range(len(ours)):
+        mine, stock = ours.get_data_info(index), theirs.get_data_info(index)
+        assert mine['img_path'] == stock['img_path'].replace('http://images.cocodataset.org/', '')
+        for key in ('img_id', 'height', 'width', 'instances'):
+            assert mine[key] == stock[key]
+    assert ours.metainfo['classes'][0] == 'acorn'
+    assert len(ours.metainfo['classes']) == 1230
+
+
+def test_real_file_keeps_the_federated_lists_and_counts(shared_data):
+    path = shared_data / 'lvis_v0.5_val_100.json'
+    dataset = LongTailLVISDataset(ann_file=str(path), pipeline=[], check_images=False)
+    images = {image['id']: image for image in json.loads(path.read_text())['images']}
+    assert len(dataset) == 100
+    for index in range(len(dataset)):
+        item = dataset.get_data_info(index)
+        for key in ('neg_category_ids', 'not_exhaustive_category_ids'):
+            assert item[key] == images[item['img_id']][key]
+        assert item['img_path'].startswith(('val2017/', 'train2017/'))
+    assert dataset.class_frequency == ClassFrequency.from_annotation_file(path)
+    assert dataset.class_frequency.num_images == 100
+
+
+def test_statistics_do_not_depend_on_the_filter_or_on_repetition(tiny_glyphs):
+    plain = build(tiny_glyphs)
+    few = build(tiny_glyphs, metainfo=dict(classes=(plain.metainfo['classes'][0],)))
+    filtered = build(
+        tiny_glyphs, metainfo=few.metainfo, filter_cfg=dict(filter_empty_gt=True, min_size=32)
+    )
+    assert 0 < len(filtered) < len(few) == len(plain)
+    assert filtered.class_frequency == few.class_frequency
+    with pytest.raises(BadInputError, match='no image of .* is left'):
+        build(tiny_glyphs, filter_cfg=dict(min_size=10_000))
+    repeated = ClassBalancedDataset(plain, oversample_thr=0.5)
+    assert len(repeated) > len(plain)
+    expected = ClassFrequency.from_annotation_file(tiny_glyphs / TRAIN)
+    for dataset in (plain, repeated):
+        assert ClassFrequency.from_dataset(dataset) == expected
+
+
+def test_selection_of_classes(tiny_glyphs):
+    everything = build(tiny_glyphs)
+    names = everything.metainfo['classes']
+    some = build(tiny_glyphs, metainfo=dict(classes=(names[3], names[1])))
+    assert some.metainfo['classes'] == (names[3], names[1])
+    counts = everything.class_frequency.image_count
+    np.testing.assert_array_equal(some.class_frequency.image_count, counts[[3, 1]])
+    with pytest.raises(BadInputError, match="'unheard_of'"):
+        build(tiny_glyphs, metainfo=dict(classes=('unheard_of',)))
+
+
+def test_annotation_file_that_is_not_there_or_not_lvis(tiny_glyphs, tmp_path):
+    with pytest.raises(MissingFileError, match=r'gone\.json does not exist \(LVIS: www\.lvis'):
+        build(tiny_glyphs, 'gone.json')
+    for text, message in (('{"images": [', 'is not json'), ('[1]', "no list 'images', found list")):
+        (tmp_path / 'bad.json').write_text(text)
+        with pytest.raises(BadInputError, match=message):
+            build(tiny_glyphs, str(tmp_path / 'bad.json'))
+
+
+@pytest.mark.parametrize(
+    ('edit', 'message'),
+    [
+        (lambda c: c['annotations'][3].update(category_id=99), 'annotation 4 has category_id 99'),
+        (lambda c: c['annotations'][3].update(image_id=999), 'annotation 4 has image_id 999'),
+        (lambda c: c['annotations'][3].update(id=1), 'id 1 occurs more than once in annotations'),
+        (lambda c: c['annotations'][3].pop('bbox'), r"annotations\[3\] has no 'bbox'"),
+        (lambda c: c.pop('categories'), "no list 'categories'"),
+    ],
+)
+def test_defects_of_an_annotation_file_are_named(tiny_glyphs, tmp_path, edit, message):
+    path = edited(tiny_glyphs, tmp_path, edit)
+    with pytest.raises(BadInputError, match=message):
+        build(tiny_glyphs, str(path))
+
+
+def test_missing_and_broken_images_are_named(tiny_glyphs, tmp_path):
+    root = tmp_path / 'copy'
+    shutil.copytree(tiny_glyphs, root)
+    victim = sorted((root / 'train').iterdir())[4]
+    victim.write_bytes(victim.read_bytes()[:-40])
+    with pytest.raises(BadInputError, match=f'1 of .* are broken, the first is {victim}'):
+        build(root)
+    victim.unlink()
+    with pytest.raises(MissingFileError, match=f'1 of .* are missing, the first is {victim}'):
+        build(root)
+    assert len(build(root, check_images=False)) > 0
+
+
+def test_image_defects(tmp_path):
+    cv2 = pytest.importorskip('cv2')
+    for ending in ('.jpg', '.png'):
+        path = tmp_path / f'image{ending}'
+        cv2.imwrite(str(path), np.zeros((40, 40, 3), np.uint8))
+        assert defect(path) is None
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        assert defect(path) == 'broken'
+        path.write_bytes(b'')
+        assert defect(path) == 'broken'
+    assert defect(tmp_path / 'none.jpg') == 'missing'

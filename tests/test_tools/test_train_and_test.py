@@ -1,0 +1,190 @@
+"""The main job through the command line: train, evaluate, stop, resume, two processes."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+from .conftest import ROOT, environment, losses, run
+
+COLUMNS = 'AP APr APc APf AP50 AP75 APs APm APl'.split()
+
+
+def metrics(folder: Path) -> dict[str, float]:
+    return json.loads((folder / 'metrics.json').read_text())
+
+
+def assert_sensible(values: dict[str, float]) -> None:
+    for iou_type in ('bbox', 'segm'):
+        for column in COLUMNS:
+            value = values[f'{iou_type}_{column}']
+            assert value == -1 or 0 <= value <= 1
+        assert values[f'{iou_type}_AP'] >= 0
+
+
+def test_training_ends_with_one_table_its_json_and_two_pictures(trained):
+    output = (trained / 'stdout.txt').read_text()
+    header = next(line for line in output.splitlines() if line.split() == COLUMNS)
+    table = output[output.index(header) :].splitlines()[1:3]
+    assert [row.split()[0] for row in table] == ['bbox', 'segm']
+    values = metrics(trained)
+    assert_sensible(values)
+    for row in table:
+        name, *cells = row.split()
+        expected = [values[f'{name}_{column}'] for column in COLUMNS]
+        assert cells == ['-' if value < 0 else f'{value:.3f}' for value in expected]
+    for name in ('detections.png', 'ap_by_frequency.png'):
+        picture = cv2.imread(str(trained / name))
+        assert min(picture.shape[:2]) > 300
+        assert picture.std() > 5
+
+
+def test_training_learns(trained):
+    curve = losses(trained)
+    assert len(curve) == 24
+    assert all(map(math.isfinite, curve.values()))
+    assert sum(curve[step] for step in (22, 23, 24)) < 0.8 * sum(curve[step] for step in (1, 2, 3))
+
+
+def test_checkpoint_is_evaluated_without_the_training_annotations(trained, config, tmp_path):
+    shutil.copytree(config_data(config), tmp_path / 'data')
+    (tmp_path / 'data' / 'annotations' / 'glyphs_train.json').unlink()
+    moved = tmp_path / 'moved.py'
+    moved.write_text(config.read_text().replace(config_data(config), str(tmp_path / 'data')))
+    work_dir = tmp_path / 'work'
+    predictions = tmp_path / 'predictions.pkl'
+    result = run(
+        'test.py', moved, trained / 'epoch_2.pth', '--work-dir', work_dir, '--out', predictions
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert metrics(work_dir / 'test') == metrics(trained)
+    assert (work_dir / 'test' / 'detections.png').is_file()
+    assert len(pickle.loads(predictions.read_bytes())) == 24
+
+
+def config_data(config: Path) -> str:
+    line = next(line for line in config.read_text().splitlines() if line.startswith('data_root'))
+    return line.split("'")[1].rstrip('/')
+
+
+def test_resume_at_the_end_of_an_epoch_repeats_the_uninterrupted_losses(trained, config, tmp_path):
+    work_dir = tmp_path / 'resumed'
+    result = run(
+        'train.py', config, '--work-dir', work_dir, '--resume', trained / 'epoch_1.pth'
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    resumed, uninterrupted = losses(work_dir), losses(trained)
+    assert sorted(resumed) == list(range(13, 25))
+    for step, loss in resumed.items():
+        assert loss == pytest.approx(uninterrupted[step], abs=1e-6)
+    assert metrics(work_dir) == pytest.approx(metrics(trained), abs=1e-6)
+
+
+def test_killed_in_the_middle_of_an_epoch_and_resumed(config, tmp_path):
+    command = [sys.executable, ROOT / 'tools' / 'train.py', config, '--work-dir', tmp_path]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 240
+    for line in process.stdout:
+        if '[2][ 5/12]' in line or time.monotonic() > deadline:
+            break
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert (tmp_path / 'epoch_1.pth').is_file()
+    result = run('train.py', config, '--work-dir', tmp_path, '--resume')
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert_sensible(metrics(tmp_path))
+
+
+def test_two_processes_evaluate_exactly_as_one(trained, config, tmp_path):
+    result = run(
+        'dist_test.sh', config, trained / 'epoch_2.pth', 2, '--work-dir', tmp_path,
+        env=dict(PORT='29611'),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-3000:]
+    assert metrics(tmp_path / 'test') == metrics(trained)
+
+
+EQUAL_LOSSES = """
+_base_ = ['{base}']
+custom_imports = dict(imports=['lt_det', 'equal_losses'], allow_failed_imports=False)
+# No batch statistics, and samplers without chance that take the same number from every image:
+# then every loss of a process is a mean over as many terms, and their mean is the global one.
+model = dict(
+    backbone=dict(norm_eval=True),
+    train_cfg=dict(
+        rpn=dict(sampler=dict(type='FirstSampler', num=32)),
+        rcnn=dict(sampler=dict(type='FirstSampler', num=4, pos_fraction=0.25)),
+    ),
+)
+train_dataloader = dict(batch_size={batch_size}, batch_sampler=None)
+train_cfg = dict(max_epochs=1, val_interval=5)
+custom_hooks = [*_base_.custom_hooks, dict(type='RecordLosses', steps=5, path='{path}')]
+"""
+
+EQUAL_LOSSES_MODULE = '''
+import json
+
+import torch
+from mmdet.models.task_modules.samplers import RandomSampler
+from mmdet.registry import TASK_UTILS
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@TASK_UTILS.register_module()
+class FirstSampler(RandomSampler):
+    def random_choice(self, gallery, num):
+        return gallery[:num]
+
+
+@HOOKS.register_module()
+class RecordLosses(Hook):
+    """The losses of the global batch: the mean over processes of as many images each."""
+
+    def __init__(self, steps, path):
+        self.steps, self.path, self.losses = steps, path, []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        loss = outputs['loss'].detach().clone()
+        dist.all_reduce(loss, 'mean')
+        self.losses.append(loss.item())
+        if len(self.losses) == self.steps:
+            if dist.is_main_process():
+                with open(self.path, 'w') as file:
+                    json.dump(self.losses, file)
+            dist.barrier()
+            raise SystemExit
+'''
+
+
+def test_two_processes_train_as_one_with_the_same_global_batch(config, tmp_path):
+    (tmp_path / 'equal_losses.py').write_text(EQUAL_LOSSES_MODULE)
+    recorded = []
+    for processes in (1, 2):
+        path = tmp_path / f'{processes}.json'
+        file = tmp_path / f'{processes}.py'
+        file.write_text(EQUAL_LOSSES.format(base=config, path=path, batch_size=4 // processes))
+        env = dict(PORT='29613', PYTHONPATH=f'{ROOT}:{tmp_path}')
+        arguments = ['--work-dir', tmp_path / f'work{processes}']
+        if processes == 1:
+            result = run('train.py', file, *arguments, env=env)
+        else:
+            result = run('dist_train.sh', file, processes, *arguments, env=env)
+        assert path.is_file(), result.stdout[-2000:] + result.stderr[-3000:]
+        recorded.append(json.loads(path.read_text()))
+    one, two = recorded
+    assert len(one) == 5
+    assert two == pytest.approx(one, abs=1e-4)
