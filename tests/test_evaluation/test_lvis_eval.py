@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
 from lt_det.evaluation import LVISEvaluator
-from lt_det.evaluation.detections import DetectionReader
 from lt_det.evaluation.ground_truth import LVISGroundTruth
 from lt_det.evaluation.masks import rle_areas
 from lt_det.evaluation.matching import Matches, box_iou
+from lt_det.evaluation.reader import DetectionReader
+from lt_det.evaluation.result_files import record_blocks
 
 SIDE = 120
 
@@ -241,7 +242,7 @@ def test_no_result_is_an_error_unless_invalid_ones_are_skipped(small):
     metrics = LVISEvaluator(small, skip_invalid=True).evaluate([])
     assert metrics['AP'] == metrics['APr'] == 0
     assert metrics['APf'] == -1
-    with pytest.raises(ValueError, match='expected a list'):
+    with pytest.raises(ValueError, match='expected a'):
         LVISEvaluator(small).evaluate({'images': []})
 
 
@@ -288,6 +289,44 @@ def test_files_that_are_missing_or_no_json(tmp_path, small):
         LVISEvaluator(tmp_path / 'broken.json')
     with pytest.raises(ValueError, match='iou_type'):
         LVISEvaluator(small, iou_type='keypoints')
+
+
+def test_columns_and_files_give_what_records_give(tmp_path, real_annotations, real_detections):
+    records = real_detections('bbox', seed=2, per_image=30)
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps(records, indent=1))
+    names = ('image_id', 'category_id', 'score', 'bbox')
+    columns = {name: np.array([record[name] for record in records]) for name in names}
+    evaluator = LVISEvaluator(real_annotations)
+    expected = evaluator.evaluate(records)
+    assert evaluator.evaluate(columns) == expected
+    assert evaluator.evaluate(path) == expected
+    columns['score'][7] = np.nan
+    with pytest.raises(ValueError, match='record 7 .*score is .*nan'):
+        evaluator.evaluate(columns)
+    with pytest.raises(ValueError, match="lacks 'score'"):
+        evaluator.evaluate({'image_id': [1], 'category_id': [1]})
+    with pytest.raises(ValueError, match='equal length'):
+        evaluator.evaluate({**columns, 'score': [0.5]})
+
+
+@pytest.mark.parametrize('block_bytes', [1, 7, 64, 10**6])
+@pytest.mark.parametrize('indent', [None, 2])
+def test_a_result_file_is_read_in_pieces(tmp_path, block_bytes, indent):
+    records = [{'a': i, 's': '"}, {"', 'parts': [{'b': 1}, {'b': 2}]} for i in range(30)]
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps(records, indent=indent))
+    blocks = list(record_blocks(path, block_bytes))
+    assert [record for block, _ in blocks for record in block] == records
+    assert blocks[-1][1] == path.stat().st_size
+    path.write_text(json.dumps(records)[:-2])
+    with pytest.raises(ValueError, match=r'results\.json: not a json file'):
+        list(record_blocks(path, block_bytes))
+    path.write_text('{}')
+    with pytest.raises(ValueError, match='expected a json list'):
+        list(record_blocks(path, block_bytes))
+    path.write_text(' []')
+    assert [record for block, _ in record_blocks(path, block_bytes) for record in block] == []
 
 
 def test_annotations_are_not_changed(small):

@@ -1,0 +1,160 @@
+"""What a user can get wrong is refused before the first iteration, through the real runner."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from lt_det.errors import BadInputError, MissingFileError
+from lt_det.frequency import ClassFrequency
+
+ROOT = Path(__file__).parents[2]
+
+
+class Started(Exception):
+    """Raised in place of the first iteration."""
+
+
+@pytest.fixture
+def runner(tiny_glyphs, tmp_path, monkeypatch):
+    """Build a runner of the demo config on tiny glyphs; training it stops where it would start."""
+    monkeypatch.setattr(
+        'mmengine.runner.EpochBasedTrainLoop.run_epoch', lambda self: (_ for _ in ()).throw(Started)
+    )
+
+    def build(**options) -> Runner:
+        cfg = Config.fromfile(ROOT / 'configs' / 'glyphs' / 'mask_rcnn_r18_iif_demo.py')
+        root = f'{tiny_glyphs}/'
+        cfg.merge_from_dict(
+            {
+                'work_dir': str(tmp_path / 'work'),
+                'experiment_name': f'test{np.random.default_rng().integers(2**60)}',
+                'train_dataloader.dataset.data_root': root,
+                'val_dataloader.dataset.data_root': root,
+                'test_dataloader.dataset.data_root': root,
+                'val_evaluator.ann_file': root + 'annotations/glyphs_val.json',
+                'test_evaluator.ann_file': root + 'annotations/glyphs_val.json',
+                'model.roi_head.bbox_head.num_classes': 8,
+                'model.roi_head.mask_head.num_classes': 8,
+                **options,
+            }
+        )
+        built = Runner.from_cfg(cfg)
+        MMLogger.get_current_instance().setLevel(logging.WARNING)
+        return built
+
+    return build
+
+
+def edited(root: Path, folder: Path, edit) -> str:
+    content = json.loads((root / 'annotations' / 'glyphs_train.json').read_text())
+    edit(content)
+    path = folder / 'edited.json'
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def test_statistics_of_the_training_set_reach_the_head_and_the_checkpoint(runner, tiny_glyphs):
+    trainer = runner()
+    with pytest.raises(Started):
+        trainer.train()
+    expected = ClassFrequency.from_annotation_file(tiny_glyphs / 'annotations/glyphs_train.json')
+    adjustment = trainer.model.roi_head.bbox_head.adjustment
+    assert adjustment.frequency == expected
+    weight = np.log(expected.num_images / expected.image_count)
+    np.testing.assert_allclose(adjustment.scale[:-1], weight, rtol=1e-6)
+    state = trainer.model.state_dict()
+    assert state['roi_head.bbox_head.adjustment.image_count'].tolist() == (
+        expected.image_count.tolist()
+    )
+
+
+@pytest.mark.parametrize('head', ['bbox_head', 'mask_head'])
+def test_number_of_classes(runner, head):
+    trainer = runner(**{f'model.roi_head.{head}.num_classes': 5})
+    message = rf'model\.roi_head\.{head}.*num_classes.* 5, the training set has 8 classes'
+    with pytest.raises(BadInputError, match=message):
+        trainer.train()
+
+
+def test_missing_annotation_file(runner):
+    trainer = runner(**{'train_dataloader.dataset.ann_file': 'annotations/gone.json'})
+    with pytest.raises(MissingFileError, match=r'gone\.json does not exist'):
+        trainer.train()
+
+
+def test_classes_without_images(runner, tiny_glyphs, tmp_path):
+    def remove(content):
+        content['annotations'] = [a for a in content['annotations'] if a['category_id'] != 3]
+
+    path = edited(tiny_glyphs, tmp_path, remove)
+    with pytest.raises(BadInputError, match=r'1 of 8 .* no training image.*empty_classes=warn\)'):
+        runner(**{'train_dataloader.dataset.ann_file': path}).train()
+    options = {
+        'train_dataloader.dataset.ann_file': path,
+        'custom_hooks.0.empty_classes': 'warn',
+    }
+    with pytest.warns(UserWarning, match='have no training sample'), pytest.raises(Started):
+        runner(**options).train()
+
+
+def test_other_classes_in_validation(runner, tiny_glyphs, tmp_path):
+    path = edited(tiny_glyphs, tmp_path, lambda c: c['categories'][2].update(name='other'))
+    with pytest.raises(BadInputError, match="class 2 is 'other' in the training set and"):
+        runner(**{'train_dataloader.dataset.ann_file': path}).train()
+
+
+def test_checkpoint_of_another_data_set(runner, tiny_glyphs, tmp_path):
+    trainer = runner()
+    with pytest.raises(Started):
+        trainer.train()
+    checkpoint = tmp_path / 'a.pth'
+    torch.save(dict(state_dict=trainer.model.state_dict(), meta={}), checkpoint)
+    with pytest.raises(Started):
+        runner(load_from=str(checkpoint)).train()
+
+    # one annotation less: one image less with that class
+    path = edited(tiny_glyphs, tmp_path, lambda c: c['annotations'].pop(0))
+    options = {'load_from': str(checkpoint), 'train_dataloader.dataset.ann_file': path}
+    with pytest.raises(BadInputError, match=r'another data set .* \d+ against \d+ .*replace=True'):
+        runner(**options).train()
+    replaced = runner(**options, **{'custom_hooks.0.replace': True})
+    with pytest.raises(Started):
+        replaced.train()
+    adjustment = replaced.model.roi_head.bbox_head.adjustment
+    assert adjustment.frequency == ClassFrequency.from_annotation_file(path)
+
+
+def test_testing_a_checkpoint_without_statistics_reads_the_training_set(runner, tmp_path):
+    source = runner()
+    state = {k: v for k, v in source.model.state_dict().items() if 'adjustment' not in k}
+    checkpoint = tmp_path / 'stock.pth'
+    torch.save(dict(state_dict=state, meta={}), checkpoint)
+    tester = runner(load_from=str(checkpoint), **{'test_dataloader.dataset.indices': 2})
+    tester.test()
+    assert tester.model.roi_head.bbox_head.adjustment.has_frequency
+    broken = runner(
+        load_from=str(checkpoint), **{'train_dataloader.dataset.ann_file': 'annotations/gone.json'}
+    )
+    with pytest.raises(MissingFileError, match=r'carries no class statistics.*gone\.json'):
+        broken.test()
+
+
+def test_unknown_adjustment(runner):
+    with pytest.raises(BadInputError, match="'IFF' does not exist; there are IIF, NorCal, Prior"):
+        runner(**{'model.roi_head.bbox_head.adjustment.type': 'IFF'})
+
+
+def test_bad_option():
+    from lt_det.engine import ClassFrequencyHook
+
+    with pytest.raises(BadInputError, match="empty_classes is 'no', expected 'error' or 'warn'"):
+        ClassFrequencyHook(empty_classes='no')
