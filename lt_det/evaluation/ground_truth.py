@@ -62,7 +62,7 @@ class LVISGroundTruth:
             content = annotations
         else:
             self.source = os.fspath(annotations)
-            content = read_json(self.source, 'annotation file')
+            content = _read_json(self.source)
         self._check_lvis(content)
         self._set_images(content['images'], masks)
         self._set_categories(content['categories'])
@@ -241,12 +241,11 @@ class LVISGroundTruth:
             ) from None
 
 
-def read_json(path: str, what: str) -> Any:
-    """Content of a json file, with a clear error where there is none."""
+def _read_json(path: str) -> Any:
     try:
         with open(path, 'rb') as file:
             return json.load(file)
     except FileNotFoundError:
-        raise MissingFileError(f'{what} not found: {path}') from None
+        raise MissingFileError(f'annotation file not found: {path}') from None
     except ValueError as error:
         raise BadInputError(f'{path}: not a json file: {error}') from None

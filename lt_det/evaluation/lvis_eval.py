@@ -10,9 +10,10 @@ import numpy as np
 
 from ..errors import BadInputError
 from .accumulate import accumulate
-from .detections import DetectionReader, Detections
+from .detections import Detections
 from .ground_truth import FREQUENCY_GROUPS, LVISGroundTruth
 from .matching import AREA_NAMES, IOU_THRESHOLDS, Matches, count_annotations, match
+from .reader import DetectionReader
 
 IOU_TYPES = ('bbox', 'segm')
 

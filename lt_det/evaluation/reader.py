@@ -1,0 +1,226 @@
+"""Result records, from memory or a file, turned into columns and checked."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from ..errors import BadInputError
+from .detections import Detections
+from .ground_truth import LVISGroundTruth
+from .masks import box_polygon, rle_areas, segmentation_problem, to_rle
+from .record_columns import Columns, from_columns, from_records, is_finite, position
+from .result_files import record_blocks
+
+_BLOCK = 65536  # records checked at a time
+_MASK_BLOCK = 4096  # masks decoded at a time
+_NAMING = ('image_id', 'category_id')
+
+
+class DetectionReader:
+    """Turns result records into ``Detections`` and refuses, or counts, those that are invalid.
+
+    As in lvis-api, the first record decides where areas come from: from the box if it has one,
+    also when masks are compared, else from the mask. Masks are compared by the polygon of the box
+    where a record has no segmentation, boxes by the box of the mask where there is no box.
+
+    Args:
+        truth: Annotations that the records are checked against.
+        iou_type: 'bbox' or 'segm'.
+        skip_invalid: Whether to leave invalid records out and count them instead of raising.
+
+    Attributes:
+        skipped (Counter): Number of records left out, by the field that is invalid.
+    """
+
+    def __init__(self, truth: LVISGroundTruth, iou_type: str, skip_invalid: bool = False) -> None:
+        self.truth = truth
+        self.iou_type = iou_type
+        self.skip_invalid = skip_invalid
+        self.skipped: Counter = Counter()
+        self.source = 'detections'
+        self._use_box: bool | None = None
+
+    def read(
+        self,
+        detections: Sequence[dict] | Mapping[str, Sequence] | str | os.PathLike,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Detections:
+        """Reads all records.
+
+        Args:
+            detections: Records with image_id, category_id, score and bbox (x, y, w, h in pixels)
+                or segmentation; or a dict of such columns of equal length, bbox (N, 4); or the
+                path of a json file with a list of records, which is read in pieces.
+            progress: Called with what is done and what there is: bytes of a file, else records.
+
+        Raises:
+            MissingFileError: The file does not exist.
+            BadInputError: The file is no json list, is empty, or a record is invalid.
+        """
+        self.source = 'detections'
+        self.skipped.clear()
+        self._use_box = None
+        parts = []
+        count = 0
+        for block, done, total in self._blocks(detections):
+            if len(block):
+                parts.append(self._read_block(block, count))
+                count += len(block)
+            if progress is not None:
+                progress(done, total)
+        if not count and not self.skip_invalid:
+            raise BadInputError(f'{self.source}: the list of results is empty')
+        return Detections.concatenate(parts) if parts else Detections.empty(self.iou_type)
+
+    def _blocks(self, detections: Any) -> Iterator[tuple[Sequence[dict] | Columns, int, int]]:
+        """Some records at a time, how far they reach, and how far all of them do."""
+        if isinstance(detections, (str, os.PathLike)):
+            self.source = os.fspath(detections)
+            for records, position in record_blocks(detections):
+                size = os.path.getsize(detections)
+                for start in range(0, len(records), _BLOCK):
+                    yield records[start : start + _BLOCK], position, size
+            return
+        if isinstance(detections, Mapping):
+            detections = Columns(detections)
+        elif not isinstance(detections, (list, tuple)):
+            raise BadInputError(
+                f'{self.source}: expected a list of records, columns, or a path, got '
+                f'{type(detections).__name__}'
+            )
+        for start in range(0, len(detections), _BLOCK):
+            block = detections[start : start + _BLOCK]
+            yield block, start + len(block), len(detections)
+
+    def _read_block(self, records: Sequence[dict] | Columns, start: int) -> Detections:
+        numbers = np.arange(start, start + len(records))
+        if self._use_box is None:
+            self._use_box = isinstance(records[0], dict) and 'bbox' in records[0]
+        columns = self._checked(records)
+        if columns is None:
+            records = list(records)
+            problems = {i: p for i, r in enumerate(records) if (p := self._problem(r))}
+            self._report(problems, records, numbers)
+            good = [i for i in range(len(records)) if i not in problems]
+            records, numbers = [records[i] for i in good], numbers[good]
+            columns = self._checked(records)
+            if columns is None:
+                raise BadInputError(f'{self.source}: no valid records from number {start} on')
+        image, category, score, boxes = columns
+        masks = None
+        if self.iou_type == 'segm' or boxes is None:
+            masks, areas, problems = self._masks(records, image)
+            self._report(problems, records, numbers)
+            good = [i for i in range(len(records)) if i not in problems]
+            masks = [masks[i] for i in good]
+            image, category, score, areas = (
+                column[good] for column in (image, category, score, areas)
+            )
+            boxes = None if boxes is None else boxes[good]
+        if boxes is not None:
+            areas = boxes[:, 2] * boxes[:, 3]
+        elif self.iou_type == 'bbox':
+            boxes = np.array(mask_utils.toBbox(masks), dtype=np.float64).reshape(-1, 4)
+        if self.iou_type == 'segm':
+            # Masks that will not be compared need not be held.
+            scored = self.truth.find_pairs(image, category) >= 0
+            masks = [mask if kept else None for mask, kept in zip(masks, scored)]
+        return Detections(
+            image.astype(np.int32),
+            category.astype(np.int32),
+            score,
+            areas.astype(np.float64),
+            boxes=boxes if self.iou_type == 'bbox' else None,
+            segmentations=masks if self.iou_type == 'segm' else None,
+        )
+
+    def _checked(self, records: Sequence[dict] | Columns) -> tuple | None:
+        """Image, category, score, boxes of records; None when any record is not valid."""
+        if not len(records):
+            ids = np.zeros(0, dtype=np.int64)
+            return ids, ids, np.zeros(0), np.zeros((0, 4)) if self._use_box else None
+        extract = from_columns if isinstance(records, Columns) else from_records
+        columns = extract(records, self._use_box)
+        if columns is None:
+            return None
+        image_ids, category_ids, score, boxes = columns
+        image = position(self.truth.image_ids, image_ids)
+        category = position(self.truth.category_ids, category_ids)
+        if (image < 0).any() or (category < 0).any() or not np.isfinite(score).all():
+            return None
+        if boxes is not None and not (np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all()):
+            return None
+        return image, category, score, boxes
+
+    def _problem(self, record: Any) -> tuple[str, str] | None:
+        """The field that makes a record invalid and why, apart from its mask."""
+        if not isinstance(record, dict):
+            return 'record', f'is {type(record).__name__}; expected a dict'
+        for field in ['image_id', 'category_id', 'score'] + ['bbox'] * self._use_box:
+            if field not in record:
+                return field, 'is missing'
+        for field, known in (
+            ('image_id', self.truth.image_ids),
+            ('category_id', self.truth.category_ids),
+        ):
+            if not isinstance(record[field], (int, np.integer)) or isinstance(record[field], bool):
+                return field, f'is {record[field]!r}; expected an integer'
+            if record[field] not in known:
+                return field, f'{record[field]} is not in {self.truth.source}'
+        if not is_finite(record['score']):
+            return 'score', f'is {record["score"]!r}; expected a finite number'
+        if self._use_box:
+            box = record['bbox']
+            if not isinstance(box, (list, tuple, np.ndarray)) or len(box) != 4:
+                return 'bbox', f'is {box!r}; expected [x, y, width, height]'
+            if not all(map(is_finite, box)):
+                return 'bbox', f'is {box!r}; expected finite numbers'
+            if box[2] < 0 or box[3] < 0:
+                return 'bbox', f'is {box!r}; width and height must not be negative'
+        return None
+
+    def _masks(
+        self, records: Sequence[dict], image: np.ndarray
+    ) -> tuple[list[dict | None], np.ndarray, dict[int, tuple[str, str]]]:
+        """Compressed masks of records, their areas, and what is wrong with some of them."""
+        sizes = self.truth.image_sizes[image]
+        masks: list[dict | None] = [None] * len(records)
+        problems = {}
+        for index, (record, (height, width)) in enumerate(zip(records, sizes.tolist())):
+            segmentation = record.get('segmentation')
+            if segmentation is None and self._use_box:
+                segmentation = box_polygon(record['bbox'])
+            problem = segmentation_problem(segmentation, height, width)
+            if problem:
+                problems[index] = ('segmentation', f'is not usable: {problem}')
+            else:
+                masks[index] = to_rle(segmentation, height, width)
+        areas = np.zeros(len(records), dtype=np.int64)
+        formed = [i for i, mask in enumerate(masks) if mask is not None]
+        for start in range(0, len(formed), _MASK_BLOCK):
+            chosen = formed[start : start + _MASK_BLOCK]
+            areas[chosen] = rle_areas([masks[i]['counts'] for i in chosen], sizes[chosen].prod(1))
+        for index in np.flatnonzero(areas < 0).tolist():
+            problems[index] = ('segmentation', 'is not usable: malformed RLE')
+        return masks, areas, problems
+
+    def _report(
+        self, problems: dict[int, tuple[str, str]], records: Sequence[Any], numbers: np.ndarray
+    ) -> None:
+        """Raises for the first problem, or counts all of them."""
+        for index in sorted(problems):
+            field, detail = problems[index]
+            if self.skip_invalid:
+                self.skipped[field] += 1
+                continue
+            record = records[index]
+            known = record if isinstance(record, dict) else {}
+            named = [f'{key} {known[key]}' for key in _NAMING if key in known]
+            where = f' ({", ".join(named)})' if named else ''
+            raise BadInputError(f'{self.source}: record {numbers[index]}{where}: {field} {detail}')
