@@ -1,7 +1,7 @@
 """Long-tailed detection and classification for MMDetection and MMPretrain.
 
-Importing ``lt_det`` registers every component. Without MMDetection the parts that need only torch and
-numpy (``lt_det.frequency``, ``lt_det.adjustments``, ``lt_det.evaluation``) still work.
+Importing ``lt_det`` registers every component. Without MMDetection the parts that need only torch
+and numpy (``lt_det.frequency``, ``lt_det.adjustments``, ``lt_det.evaluation``) still work.
 """
 
 from importlib.util import find_spec

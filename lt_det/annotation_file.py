@@ -18,8 +18,8 @@ def read_annotation_file(path: str | Path) -> dict[str, list[dict]]:
 
     Raises:
         MissingFileError: The file does not exist.
-        BadInputError: It is no json, lacks one of the lists, repeats an id, or an annotation points to
-            an image or category that is not there.
+        BadInputError: It is no json, lacks one of the lists, repeats an id, or an annotation points
+            to an image or category that is not there.
     """
     path = Path(path)
     if not path.is_file():
@@ -64,7 +64,8 @@ def _check_ids(path: Path, content: dict[str, list[dict]]) -> None:
         if len(ids[name]) != len(values):
             unique, counts = np.unique(values, return_counts=True)
             raise BadInputError(
-                f'annotation file {path}: id {unique[counts > 1][0]} occurs more than once in {name}'
+                f'annotation file {path}: id {unique[counts > 1][0]} occurs more than once in '
+                f'{name}'
             )
     for key, name in (('category_id', 'categories'), ('image_id', 'images')):
         for annotation in content['annotations']:

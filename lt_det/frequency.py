@@ -79,7 +79,7 @@ class ClassFrequency:
     def groups(self, scheme: str = 'lvis') -> np.ndarray:
         """(C,) group of each class by its training images.
 
-        ``'lvis'``: r, c, f with r <= 10 < c <= 100 < f; ``'shot'``: few < 20 <= medium <= 100 < many.
+        ``'lvis'``: r <= 10 < c <= 100 < f; ``'shot'``: few < 20 <= medium <= 100 < many.
         """
         count = self.image_count
         if scheme == 'lvis':
@@ -168,9 +168,7 @@ class ClassFrequency:
             raise BadInputError(f"{type(dataset).__name__} has no metainfo['classes']")
         labels = [dataset.get_cat_ids(index) for index in range(len(dataset))]
         images = np.repeat(np.arange(len(labels)), [len(some) for some in labels])
-        return cls.from_pairs(
-            images, np.concatenate([[], *labels]), len(names), len(labels), names
-        )
+        return cls.from_pairs(images, np.concatenate([[], *labels]), len(names), len(labels), names)
 
     @classmethod
     def from_annotation_file(cls, path: str | Path) -> ClassFrequency:
@@ -254,7 +252,9 @@ class FrequencyModule(nn.Module):
     def frequency(self) -> ClassFrequency:
         """The statistics in the buffers (reads them back from the device)."""
         return ClassFrequency(
-            self.image_count.cpu().numpy(), self.instance_count.cpu().numpy(), self.num_images.item()
+            self.image_count.cpu().numpy(),
+            self.instance_count.cpu().numpy(),
+            self.num_images.item(),
         )
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:

@@ -1,8 +1,8 @@
 """torchvision's kernels under mmcv's op names, for an mmcv that was installed without compiled ops.
 
-A plain ``pip install onedl-mmcv`` (or ``mmcv-lite``) has no ``mmcv._ext``, and ``import mmdet.models``
-fails. Mask R-CNN needs two ops, NMS and RoIAlign, and torchvision ships both for CPU and CUDA with the
-same semantics. :func:`install` puts them in place; where compiled ops exist it does nothing.
+A plain ``pip install onedl-mmcv`` has no ``mmcv._ext``, and ``import mmdet.models`` fails. Mask
+R-CNN needs two ops, NMS and RoIAlign, and torchvision ships both for CPU and CUDA with the same
+semantics. :func:`install` puts them in place; where compiled ops exist it does nothing.
 """
 
 import sys
@@ -17,7 +17,7 @@ from torch import Tensor
 
 _NAME = 'mmcv._ext'
 _REMEDY = (
-    'build mmcv from source with MMCV_WITH_OPS=1 (the compiler and CUDA must match those of torch), '
+    'build mmcv from source with MMCV_WITH_OPS=1 (compiler and CUDA must match those of torch), '
     'or use a model without this op'
 )
 
@@ -49,7 +49,7 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """RoIAlign of ``input`` (B, D, H, W) at ``rois`` (R, 5), written into ``output`` (R, D, h, w)."""
+    """RoIAlign of ``input`` (B, D, H, W) at ``rois`` (R, 5) into ``output`` (R, D, h, w)."""
     _check_average(pool_mode)
     pooled = torch.ops.torchvision.roi_align(
         input, rois, spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
@@ -87,15 +87,17 @@ def roi_align_backward(
 
 def _check_average(pool_mode: int) -> None:
     if pool_mode != 1:
-        raise NotImplementedError(f"roi_align with pool_mode='max' needs the compiled op: {_REMEDY}")
+        raise NotImplementedError(
+            f"roi_align with pool_mode='max' needs the compiled op: {_REMEDY}"
+        )
 
 
 def _not_compiled() -> str:
-    return 'mmcv has no compiled ops; NMS and RoIAlign are torchvision\'s'
+    return "mmcv has no compiled ops; NMS and RoIAlign are torchvision's"
 
 
 class _Ops(ModuleType):
-    """Stands for ``mmcv._ext``: every op that is not here raises when it is called, not on import."""
+    """Stands for ``mmcv._ext``: an op that is not here raises when called, not on import."""
 
     def __getattr__(self, name: str) -> Callable:
         if name.startswith('__'):

@@ -1,4 +1,4 @@
-"""Real data for tests: the published statistics where they lie beside the project, and tiny glyphs."""
+"""Data for tests: published statistics where they lie beside the project, and tiny glyphs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import lt_det  # noqa: F401  (before mmdet)
+import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
+
+# isort: split
 from lt_det.datasets.glyphs import make_glyphs
 from lt_det.frequency import ClassFrequency
 

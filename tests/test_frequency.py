@@ -92,9 +92,7 @@ def test_bad_counts(arguments, message):
 
 def test_difference_names_both_values():
     ours, theirs = ClassFrequency([3, 5], num_images=9), ClassFrequency([3, 4], num_images=9)
-    assert ours.difference(theirs) == (
-        'image_count of class 1 5 against 4 (1 of 2 classes differ)'
-    )
+    assert ours.difference(theirs) == ('image_count of class 1 5 against 4 (1 of 2 classes differ)')
     assert ours.difference(ClassFrequency([1])) == 'num_classes 2 against 1'
     assert ours == ClassFrequency([3, 5], num_images=9)
 

@@ -4,6 +4,8 @@ import argparse
 from copy import deepcopy
 
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
+
+# isort: split
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
@@ -26,7 +28,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def use_tta(cfg: Config) -> None:
-    """Test with the config's ``tta_model`` and ``tta_pipeline``, or else with the mirrored image."""
+    """Test with the config's own test-time augmentation, or else with the mirrored image too."""
     model = cfg.get('tta_model') or dict(
         type='DetTTAModel',
         tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=300),

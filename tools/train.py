@@ -3,6 +3,8 @@
 import argparse
 
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
+
+# isort: split
 from lt_det.engine.cli import add_common_arguments, build_runner, load_config, user_errors
 from lt_det.errors import BadInputError
 
@@ -33,7 +35,9 @@ def main() -> None:
         cfg.optim_wrapper.loss_scale = 'dynamic'
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise BadInputError(f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size')
+            raise BadInputError(
+                f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size'
+            )
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
         cfg.resume = True

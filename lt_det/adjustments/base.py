@@ -21,8 +21,8 @@ class LogitAdjustment(FrequencyModule):
     """``z'_c = scale_c * z_c + shift_c`` with coefficients from class statistics.
 
     A rule implements :meth:`coefficients`. Channels behind the C classes (the background) keep
-    scale 1 and shift 0. Until :meth:`set_class_frequency` or a checkpoint brings statistics, calling
-    the module is an error.
+    scale 1 and shift 0. Calling the module before :meth:`set_class_frequency` or a checkpoint has
+    brought statistics is an error.
 
     Args:
         num_classes: C, foreground classes.
@@ -48,7 +48,7 @@ class LogitAdjustment(FrequencyModule):
 
     @property
     def scales_in_training(self) -> bool:
-        """Whether training sees logits multiplied, which asks for a small predictor at the start."""
+        """Whether training multiplies logits, which asks for a small predictor at the start."""
         return False
 
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +168,9 @@ def build_adjustment(
 def _build_rule(cfg: dict, num_classes: int, num_extra: int) -> LogitAdjustment:
     known = ', '.join(sorted(ADJUSTMENTS.module_dict))
     if not isinstance(cfg, dict) or 'type' not in cfg:
-        raise BadInputError(f'adjustment is {cfg!r}, expected dict(type=..., ...) with one of {known}')
+        raise BadInputError(
+            f'adjustment is {cfg!r}, expected dict(type=..., ...) with one of {known}'
+        )
     arguments = dict(cfg)
     name = arguments.pop('type')
     rule = ADJUSTMENTS.get(name) if isinstance(name, str) else name

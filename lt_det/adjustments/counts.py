@@ -26,7 +26,7 @@ def class_counts(frequency: ClassFrequency, count: str) -> tuple[np.ndarray, int
 
 
 def at_least_one(counts: np.ndarray, frequency: ClassFrequency) -> np.ndarray:
-    """``counts`` with 0 replaced by 1, where a rule is infinite at 0; warns with the class names."""
+    """``counts`` with 0 replaced by 1 for rules that are infinite at 0; warns with the names."""
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         warn_classes(frequency, empty, 'have no training sample and are treated as if they had one')

@@ -42,13 +42,13 @@ class IIF(LogitAdjustment):
 
     A class without samples counts as one with a single sample (smooth is finite at 0 and is left
     alone). Weights below ``min_weight`` (rel and normit for p >= 1/2, gombit for p >= 1 - 1/e, raw
-    for p near 1) are raised to it, since a weight <= 0 would turn the logit around. Both warn with the
-    class names. The background weight is 1.
+    for p near 1) are raised to it, since a weight <= 0 would turn the logit around. Both warn with
+    the class names. The background weight is 1.
 
     Args:
         link: One of the seven above.
-        count: ``'image'`` (N: training images) or ``'instance'`` (N: instances; "obj" in the paper's
-            code).
+        count: ``'image'`` (N: training images) or ``'instance'`` (N: instances; "obj" in the
+            paper's code).
         norm: q > 0 divides the weights by their q-norm.
         min_weight: Floor of the weights, before ``norm``.
     """

@@ -11,7 +11,7 @@ from .counts import at_least_one, check_count, class_counts
 
 @ADJUSTMENTS.register_module()
 class NorCal(LogitAdjustment):
-    """``z_c - gamma ln n_c`` on the foreground (Pan et al., arXiv 2107.02170, eq. 4).
+    """``z_c - gamma ln n_c`` on the foreground (Pan et al., arXiv 2107.02170).
 
     The softmax of it is the paper's calibration: foreground probabilities divided by
     ``n_c ** gamma``, the background untouched, all renormalised. A class without samples counts as

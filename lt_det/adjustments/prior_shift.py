@@ -14,10 +14,10 @@ from .counts import at_least_one, check_count, class_counts
 class PriorShift(LogitAdjustment):
     """``z + tau ln pi`` in training, or ``z - tau ln pi`` at test, with ``pi_c = n_c / sum n``.
 
-    At test it is post-hoc logit adjustment (Menon et al., arXiv 2007.07314, eq. 9); in training it is
-    the logit-adjusted loss (eq. 10), for tau 1 balanced softmax (Ren et al., arXiv 2007.10740). The
-    prior is one over the foreground classes; the background is left alone. A class without samples
-    counts as one with a single sample, with a warning.
+    At test it is post-hoc logit adjustment (Menon et al., arXiv 2007.07314); in training it is the
+    logit-adjusted loss of that paper, for tau 1 balanced softmax (Ren et al., arXiv 2007.10740).
+    The prior is one over the foreground classes; the background is left alone. A class without
+    samples counts as one with a single sample, with a warning.
 
     Args:
         tau: Strength; 1 is the Bayes-consistent choice.

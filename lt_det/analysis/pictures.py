@@ -25,8 +25,8 @@ def draw_detections(
     """One picture, a row an image: ground truth on the left, detections on the right.
 
     Args:
-        samples: With ``img_path``, ``gt_instances`` and ``pred_instances`` in pixels of the original
-            image.
+        samples: With ``img_path``, ``gt_instances`` and ``pred_instances`` in pixels of the
+            original image.
         class_names: C names by label.
         path: The picture, in the format of its ending.
         score_thr: Detections with a lower score are left out.

@@ -14,7 +14,9 @@ GROUP_COLOURS = {'r': '#c0392b', 'c': '#e69f00', 'f': '#1f6fb4'}
 GROUP_NAMES = {'r': 'rare', 'c': 'common', 'f': 'frequent'}
 
 
-def plot_ap_by_frequency(per_class: Sequence[dict], path: str | Path, iou_type: str = 'segm') -> None:
+def plot_ap_by_frequency(
+    per_class: Sequence[dict], path: str | Path, iou_type: str = 'segm'
+) -> None:
     """AP of each class against its training images, with the mean of each group r, c, f.
 
     Args:
@@ -45,5 +47,6 @@ def plot_ap_by_frequency(per_class: Sequence[dict], path: str | Path, iou_type: 
         ylabel=f'{iou_type} AP',
         title='AP by training frequency',
     )
-    axes.legend(loc='best', frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc='best', frameon=False)
     figure.savefig(path, dpi=150)

@@ -13,8 +13,8 @@ def format_table(metrics: Mapping[str, float]) -> str | None:
     """Metrics as aligned text: a row for bbox and for segm, or one row of shot accuracies.
 
     Args:
-        metrics: Values in 0..1 by key (``bbox_APr``; a prefix up to ``/`` is ignored). -1 stands for
-            "no ground truth" and is printed as a dash.
+        metrics: Values in 0..1 by key (``bbox_APr``; a prefix up to ``/`` is ignored). -1 stands
+            for "no ground truth" and is printed as a dash.
 
     Returns:
         The table, or None where there is none of these metrics.
@@ -23,7 +23,9 @@ def format_table(metrics: Mapping[str, float]) -> str | None:
     rows = []
     for iou_type in IOU_TYPES:
         if f'{iou_type}_AP' in plain:
-            rows.append([iou_type, *(plain.get(f'{iou_type}_{name}') for name in DETECTION_COLUMNS)])
+            rows.append(
+                [iou_type, *(plain.get(f'{iou_type}_{name}') for name in DETECTION_COLUMNS)]
+            )
     if rows:
         return _align(('', *DETECTION_COLUMNS), rows)
     if all(name in plain for name in CLASSIFICATION_COLUMNS):

@@ -1,4 +1,4 @@
-"""Carries the statistics of the training set into the model, and checks that both belong together."""
+"""Carries the statistics of the training set into the model, and checks that they belong to it."""
 
 from __future__ import annotations
 

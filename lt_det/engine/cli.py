@@ -29,7 +29,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='override config values, e.g. train_cfg.max_epochs=1 data.list="[a,b]"',
     )
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher'
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
     )
     parser.add_argument(
         '--trust-checkpoint',

@@ -1,4 +1,4 @@
-"""Randomness that depends on the epoch alone, so that a resumed run repeats the uninterrupted one."""
+"""Randomness that depends on the epoch alone: a resumed run repeats the uninterrupted one."""
 
 from __future__ import annotations
 

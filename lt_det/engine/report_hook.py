@@ -15,13 +15,13 @@ from ..analysis import draw_detections, format_table, plot_ap_by_frequency
 
 @HOOKS.register_module()
 class ReportHook(Hook):
-    """Prints the final table and writes ``metrics.json``, ``detections.png`` and ``ap_by_frequency.png``.
+    """Prints the final table; writes ``metrics.json``, ``detections.png``, ``ap_by_frequency.png``.
 
     After training they describe the last validation and go into the work dir; after testing, into
     ``test/`` in it. What a model does not have (masks, a per-class metric) is left out.
 
     Args:
-        num_images: Validation images in the picture, evenly spread over the data of the main process.
+        num_images: Validation images in the picture, spread over the data of the main process.
         score_thr: Detections with a lower score are not drawn.
     """
 
@@ -43,7 +43,9 @@ class ReportHook(Hook):
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self._keep(batch_idx, len(runner.val_dataloader), outputs)
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
         self._keep(batch_idx, len(runner.test_dataloader), outputs)
 
     def _keep(self, batch_idx: int, num_batches: int, outputs) -> None:

@@ -22,7 +22,9 @@ RULES = st.sampled_from(
 
 
 def test_unknown_type_lists_those_that_exist():
-    with pytest.raises(BadInputError, match="'IFF' does not exist; there are IIF, NorCal, PriorShift"):
+    with pytest.raises(
+        BadInputError, match="'IFF' does not exist; there are IIF, NorCal, PriorShift"
+    ):
         build_adjustment(dict(type='IFF'), num_classes=3)
     with pytest.raises(BadInputError, match='expected dict'):
         build_adjustment([dict(link='raw')], num_classes=3)

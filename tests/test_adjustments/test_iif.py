@@ -89,7 +89,9 @@ def test_class_without_images_counts_as_one_with_a_single_image():
     assert smooth.scale[0].item() == pytest.approx(math.log(101) + 1)
 
 
-@pytest.mark.parametrize(('link', 'images'), [('rel', 50), ('normit', 50), ('gombit', 64), ('raw', 100)])
+@pytest.mark.parametrize(
+    ('link', 'images'), [('rel', 50), ('normit', 50), ('gombit', 64), ('raw', 100)]
+)
 def test_weights_of_very_frequent_classes_are_raised_to_the_floor(link, images):
     frequency = ClassFrequency([images, 1], num_images=100, class_names=['often', 'seldom'])
     with pytest.warns(UserWarning, match='classes often have a weight below 0.2'):

@@ -17,7 +17,7 @@ import pytest
 
 from .conftest import ROOT, environment, losses, run
 
-COLUMNS = 'AP APr APc APf AP50 AP75 APs APm APl'.split()
+COLUMNS = ['AP', 'APr', 'APc', 'APf', 'AP50', 'AP75', 'APs', 'APm', 'APl']
 
 
 def metrics(folder: Path) -> dict[str, float]:
@@ -79,9 +79,7 @@ def config_data(config: Path) -> str:
 
 def test_resume_at_the_end_of_an_epoch_repeats_the_uninterrupted_losses(trained, config, tmp_path):
     work_dir = tmp_path / 'resumed'
-    result = run(
-        'train.py', config, '--work-dir', work_dir, '--resume', trained / 'epoch_1.pth'
-    )
+    result = run('train.py', config, '--work-dir', work_dir, '--resume', trained / 'epoch_1.pth')
     assert result.returncode == 0, result.stderr[-3000:]
     resumed, uninterrupted = losses(work_dir), losses(trained)
     assert sorted(resumed) == list(range(13, 25))
@@ -93,7 +91,12 @@ def test_resume_at_the_end_of_an_epoch_repeats_the_uninterrupted_losses(trained,
 def test_killed_in_the_middle_of_an_epoch_and_resumed(config, tmp_path):
     command = [sys.executable, ROOT / 'tools' / 'train.py', config, '--work-dir', tmp_path]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     deadline = time.monotonic() + 240
     for line in process.stdout:

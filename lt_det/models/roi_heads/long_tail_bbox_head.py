@@ -39,7 +39,9 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         if adjustment is None:
             return
         if not self.with_cls:
-            raise BadInputError('bbox_head has an adjustment but with_cls=False, so no class logits')
+            raise BadInputError(
+                'bbox_head has an adjustment but with_cls=False, so no class logits'
+            )
         num_logits = self.num_classes + 1
         if self.custom_cls_channels:
             num_logits = self.loss_cls.get_cls_channels(self.num_classes)
