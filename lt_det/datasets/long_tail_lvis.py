@@ -22,8 +22,8 @@ class LongTailLVISDataset(BaseDetDataset):
 
     Class names come from the file, in the order of category ids; ``metainfo=dict(classes=...)``
     selects some of them. An image is read from the last two parts of its ``coco_url``
-    (``train2017/000000391895.jpg``: LVIS mixes both COCO folders), or from ``file_name`` where
-    there is no url, under ``data_prefix['img']``. Items, order and filters are those of MMDetection's
+    (``train2017/000000391895.jpg``: LVIS mixes both COCO folders), or from ``file_name`` if
+    it has none, under ``data_prefix['img']``. Items, order and filters are those of MMDetection's
     LVISV1Dataset; each item also has ``neg_category_ids`` and ``not_exhaustive_category_ids``.
 
     Args:
