@@ -32,7 +32,7 @@ demo: $(READY) ## make the glyphs data set, train Mask R-CNN with IIF on it, eva
 	$(PY) tools/train.py configs/glyphs/mask_rcnn_r18_iif_demo.py --work-dir $(DEMO) </dev/null
 
 test: $(READY) ## all tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) $(ARGS) </dev/null
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS) </dev/null
 
 lint: $(READY) ## ruff: rules and format
 	$(PY) -m ruff check .
