@@ -14,6 +14,9 @@ checkpoint=$2
 gpus=$3
 shift 3
 
+root=$(cd "$(dirname "$0")/.." && pwd)
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" # a clone works without being installed
+
 # torch.distributed.run is torchrun under the interpreter chosen here, not the first on PATH
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
@@ -21,4 +24,4 @@ exec "${PYTHON:-python}" -m torch.distributed.run \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$gpus" \
-    "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"
+    "$root/tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

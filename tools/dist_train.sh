@@ -13,6 +13,9 @@ config=$1
 gpus=$2
 shift 2
 
+root=$(cd "$(dirname "$0")/.." && pwd)
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" # a clone works without being installed
+
 # torch.distributed.run is torchrun under the interpreter chosen here, not the first on PATH
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
@@ -20,4 +23,4 @@ exec "${PYTHON:-python}" -m torch.distributed.run \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$gpus" \
-    "$(dirname "$0")/train.py" "$config" --launcher pytorch "$@"
+    "$root/tools/train.py" "$config" --launcher pytorch "$@"

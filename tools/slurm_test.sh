@@ -16,6 +16,9 @@ config=$3
 checkpoint=$4
 shift 4
 
+root=$(cd "$(dirname "$0")/.." && pwd)
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" # a clone works without being installed
+
 gpus=${GPUS:-8}
 gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
 read -ra srun_args <<<"${SRUN_ARGS:-}"
@@ -30,5 +33,5 @@ exec srun -p "$partition" \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${srun_args[@]+"${srun_args[@]}"} \
-    "${PYTHON:-python}" -u "$(dirname "$0")/test.py" "$config" "$checkpoint" \
+    "${PYTHON:-python}" -u "$root/tools/test.py" "$config" "$checkpoint" \
     --launcher slurm ${py_args[@]+"${py_args[@]}"} "$@"
