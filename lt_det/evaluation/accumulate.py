@@ -6,13 +6,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from .grouping import stable_argsort
 from .matching import (
     AREA_FIELD,
     AREA_UNIT,
     NUM_AREAS,
     NUM_THRESHOLDS,
     Matches,
-    stable_argsort,
 )
 
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
@@ -79,8 +79,8 @@ def _precision_at_hits(true: np.ndarray, false: np.ndarray) -> tuple[np.ndarray,
     rows = np.flatnonzero(mixed)
     flags = (uniform[:, None] & AREA_FIELD != 0) & ~mixed[:, None]
     false_before = np.repeat(np.cumsum(flags, axis=0)[rows], NUM_THRESHOLDS, axis=1)
-    is_true = _unpack(true[rows])
-    false_sum = np.cumsum(_unpack(false[rows]), axis=0, dtype=np.int64) + false_before
+    is_true = unpack_bits(true[rows])
+    false_sum = np.cumsum(unpack_bits(false[rows]), axis=0, dtype=np.int64) + false_before
     true_sum = np.cumsum(is_true, axis=0, dtype=np.int64)
     hits = true_sum[-1] if len(rows) else np.zeros(_NUM_BITS, dtype=np.int64)
 
@@ -93,7 +93,7 @@ def _precision_at_hits(true: np.ndarray, false: np.ndarray) -> tuple[np.ndarray,
     return best, hits
 
 
-def _unpack(words: np.ndarray) -> np.ndarray:
+def unpack_bits(words: np.ndarray) -> np.ndarray:
     """(N, A * T) uint8 bits of words."""
     as_bytes = words.astype('<u8').view(np.uint8).reshape(-1, 8)
     return np.unpackbits(as_bytes, axis=1, count=_NUM_BITS, bitorder='little')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import warnings
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInputError, MissingFileError
+from .boundary import boundary_rle
 from .masks import segmentation_problem, to_rle
 
 FREQUENCY_GROUPS = ('r', 'c', 'f')
@@ -100,6 +102,24 @@ class LVISGroundTruth:
         pairs[self.pair_keys[pairs] != keys] = -1
         return pairs
 
+    def class_agnostic(self, categories: np.ndarray) -> LVISGroundTruth:
+        """The annotations as objects of one category, to be found on every image.
+
+        Args:
+            categories: (K,) bool, those to be found; objects of others are ignored.
+        """
+        truth = copy.copy(self)
+        category = self.pair_keys[self.pair] % self.num_categories
+        truth.ignore = self.ignore | ~categories[category]
+        truth.pair = self.pair_keys[self.pair] // self.num_categories
+        truth.category_ids = np.zeros(1, dtype=np.int64)
+        truth.categories = [{'id': 0, 'name': 'object', 'frequency': 'f'}]
+        truth.frequency = np.array(['f'], dtype=object)
+        truth.pair_keys = np.arange(self.num_images)
+        truth.pair_starts = np.searchsorted(truth.pair, np.arange(self.num_images + 1))
+        truth.pair_open = np.zeros(self.num_images, dtype=bool)
+        return truth
+
     def rle(self, index: int) -> dict:
         """Compressed mask of an annotation; polygons are converted once and then replaced."""
         if self._segmentations is None:
@@ -113,6 +133,12 @@ class LVISGroundTruth:
                 raise BadInputError(f'{self.source}: annotation {self.ids[index]}: {problem}')
             segmentation = self._segmentations[index] = to_rle(segmentation, height, width)
         return segmentation
+
+    def boundary(self, index: int) -> dict:
+        """Compressed boundary of an annotation, computed once."""
+        if index not in self._boundaries:
+            self._boundaries[index] = boundary_rle(self.rle(index))
+        return self._boundaries[index]
 
     def _check_lvis(self, content: Any) -> None:
         for section, keys in _LVIS_KEYS.items():
@@ -177,6 +203,7 @@ class LVISGroundTruth:
         self.ids, self.areas, self.boxes = ids[order], areas[order], boxes[order]
         self.ignore = np.array([bool(annotations[i].get('ignore', 0)) for i in order], dtype=bool)
         self._segmentations: list | None = None
+        self._boundaries: dict[int, dict] = {}
         if masks:
             try:
                 self._segmentations = [annotations[i]['segmentation'] for i in order]

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..errors import BadInputError
-from .accumulate import accumulate
+from .accumulate import accumulate, unpack_bits
 from .detections import Detections
 from .ground_truth import FREQUENCY_GROUPS, LVISGroundTruth
-from .matching import AREA_NAMES, IOU_THRESHOLDS, Matches, count_annotations, match
+from .grouping import within_limit
+from .matching import (
+    AREA_NAMES,
+    IOU_THRESHOLDS,
+    NUM_AREAS,
+    NUM_THRESHOLDS,
+    Matches,
+    count_annotations,
+    match,
+)
 from .reader import DetectionReader
 
-IOU_TYPES = ('bbox', 'segm')
+IOU_TYPES = ('bbox', 'segm', 'boundary')
+Input = Sequence[dict] | Mapping[str, Sequence] | str | os.PathLike | Detections
 
 
 class LVISEvaluator:
@@ -26,23 +37,32 @@ class LVISEvaluator:
     are left out of it. That includes its reading of areas: the area of a detection is that of its
     box if the first detection has one, even when masks are compared.
 
-    T = 10 IoU thresholds 0.50:0.05:0.95, R = 101 recall points, K categories by ascending id, A = 4
-    area ranges: all, small (up to 32 x 32 pixels), medium (up to 96 x 96), large.
+    T = 10 IoU thresholds 0.50:0.05:0.95, R = 101 recall points, I images and K categories by
+    ascending id, A = 4 area ranges: all, small (up to 32 x 32 pixels), medium (up to 96 x 96),
+    large. Metrics are in 0..1, and -1 where there is no annotation to find.
+
+    Detections are given as dicts with image_id, category_id, score and bbox (x, y, width, height in
+    pixels) or segmentation (polygons or RLE); as a dict of such columns, bbox (N, 4); or as the
+    path of a json file with a list of records.
 
     Args:
         annotations: Path of an LVIS json, its content, or an already loaded ``LVISGroundTruth``.
-        iou_type: 'bbox' or 'segm'.
+        iou_type: 'bbox', 'segm', or 'boundary': masks that also agree on their boundaries.
         max_dets: Number of detections of an image that count, all if negative.
         skip_invalid: Whether to leave invalid detections out and count them in ``skipped``, by
             field, instead of raising.
+        image_ids: Images to score; all by default. Other detections are left out.
+        category_ids: Categories to score; all by default.
 
     Attributes:
         precision (np.ndarray): (T, R, K, A) float64, -1 where a category has no annotation.
         recall (np.ndarray): (T, K, A) float64, -1 likewise.
+        images (np.ndarray): (I,) bool, those that are scored.
+        categories (np.ndarray): (K,) bool, likewise.
 
     Raises:
         MissingFileError: A file does not exist.
-        BadInputError: The annotations or an option cannot be used.
+        BadInputError: The annotations, the detections or an option cannot be used.
     """
 
     def __init__(
@@ -51,66 +71,137 @@ class LVISEvaluator:
         iou_type: str = 'bbox',
         max_dets: int = 300,
         skip_invalid: bool = False,
+        image_ids: Sequence[int] | None = None,
+        category_ids: Sequence[int] | None = None,
     ) -> None:
         if iou_type not in IOU_TYPES:
             raise BadInputError(f'iou_type is {iou_type!r}; expected one of {IOU_TYPES}')
         if not isinstance(annotations, LVISGroundTruth):
-            annotations = LVISGroundTruth(annotations, masks=iou_type == 'segm')
+            annotations = LVISGroundTruth(annotations, masks=iou_type != 'bbox')
         self.truth = annotations
         self.iou_type = iou_type
         self.max_dets = max_dets
+        self.images = self._chosen('image_ids', image_ids, self.truth.image_ids)
+        self.categories = self._chosen('category_ids', category_ids, self.truth.category_ids)
         self._reader = DetectionReader(self.truth, iou_type, skip_invalid)
         self.precision: np.ndarray | None = None
         self.recall: np.ndarray | None = None
 
     @property
     def skipped(self) -> Counter:
-        """Numbers of detections left out of the last evaluation, by invalid field."""
+        """Numbers of detections left out when last read, by invalid field."""
         return self._reader.skipped
 
-    def evaluate(self, detections: Sequence[dict] | str | os.PathLike) -> dict[str, float]:
-        """Scores detections.
+    def read(
+        self,
+        detections: Input,
+        progress: Callable[[int, int], None] | None = None,
+        all_masks: bool = False,
+    ) -> Detections:
+        """Detections as columns, to be scored several times without being read again.
 
         Args:
-            detections: Dicts with image_id, category_id, score and bbox (x, y, width, height in
-                pixels) or segmentation (polygons or RLE); or the path of a json with a list of
-                them.
+            detections: Detections in any form.
+            progress: Called with what is done and what there is: bytes of a file, else records.
+            all_masks: Whether to hold the masks that only ``proposal_recall`` needs too.
+        """
+        if not isinstance(detections, Detections):
+            detections = self._reader.read(detections, progress, all_masks)
+        if self.images.all():
+            return detections
+        return detections.take(np.flatnonzero(self.images[detections.image]))
+
+    def evaluate(self, detections: Input) -> dict[str, float]:
+        """The metrics of lvis-api.
+
+        Args:
+            detections: Detections in any form.
 
         Returns:
-            AP, AP50, AP75, APs, APm, APl, APr, APc, APf, AR@300, ARs@300, ARm@300, ARl@300 in
-            0..1; -1 where there is no annotation to find.
-
-        Raises:
-            MissingFileError: The file does not exist.
-            BadInputError: A record is invalid, or there is none.
+            AP, AP50, AP75, APs, APm, APl, APr, APc, APf, AR@300, ARs@300, ARm@300, ARl@300.
         """
-        return self.accumulate(self.match(self._reader.read(detections)))
+        return self.accumulate(self.match(self.read(detections)))
+
+    def fixed_ap(self, detections: Input, max_per_category: int = 10000) -> dict[str, float]:
+        """AP that cannot be raised by trading detections of one category for those of another.
+
+        Instead of 300 an image, the best detections of each category over all images count
+        (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the Details",
+        arXiv 2102.01066). AP-pool ranks all categories in one list, which calibrated scores need.
+
+        Args:
+            detections: All detections in any form, not cut to 300 an image.
+            max_per_category: Number of detections of each category that count.
+
+        Returns:
+            fixed_AP, fixed_AP50 ... fixed_APf and AP_pool.
+        """
+        matches = self.match_all(self.read(detections))
+        return self.accumulate_fixed(matches, max_per_category)
+
+    def accumulate_fixed(self, matches: Matches, max_per_category: int = 10000) -> dict[str, float]:
+        """The metrics of ``fixed_ap`` from ``match_all``; sets the arrays."""
+        # A detection cannot change the match of a better one: the limit may come afterwards.
+        kept = within_limit(matches.category, matches.score, max_per_category)
+        matches = self._restricted(matches.take(kept))
+        metrics = {
+            f'fixed_{key}': value
+            for key, value in self.accumulate(matches).items()
+            if key.startswith('AP')
+        }
+        # Equal scores are ranked by category, then image.
+        pool = matches.take(np.argsort(matches.category, kind='stable'))
+        pool.category = np.zeros_like(pool.category)
+        precision, _ = accumulate(pool, self._counts().sum(axis=0, keepdims=True))
+        metrics['AP_pool'] = _mean(precision[..., 0])
+        return metrics
+
+    def proposal_recall(
+        self, detections: Input, limits: Sequence[int] = (100, 300, 1000)
+    ) -> dict[str, float]:
+        """Recall of annotations of the scored categories, whatever category is predicted.
+
+        Args:
+            detections: Detections in any form; if read before, then with ``all_masks``.
+            limits: Numbers of detections of an image that count.
+
+        Returns:
+            AR@100, ARs@100, ARm@100, ARl@100 and so on, averaged over the IoU thresholds.
+        """
+        detections = self.read(detections, all_masks=True)
+        truth = self.truth.class_agnostic(self.categories)
+        detections = replace(detections, category=np.zeros_like(detections.category))
+        matches = match(truth, detections, max(limits), boundary=self.iou_type == 'boundary')
+        first = np.searchsorted(matches.image, matches.image)
+        rank = np.arange(len(matches)) - first
+        counts = count_annotations(truth, self.images)[0]
+        metrics = {}
+        for limit in limits:
+            hits = np.zeros(NUM_AREAS * NUM_THRESHOLDS, dtype=np.int64)
+            words = matches.true[rank < limit]
+            hits += unpack_bits(words[words != 0]).sum(axis=0, dtype=np.int64)
+            hits = hits.reshape(NUM_AREAS, NUM_THRESHOLDS)
+            for a, name in enumerate(AREA_NAMES):
+                key = f'AR{name[0] if a else ""}@{limit}'
+                metrics[key] = float((hits[a] / counts[a]).mean()) if counts[a] else -1.0
+        return metrics
 
     def match(self, detections: Detections) -> Matches:
         """Matches all detections of some images; different images may be matched separately."""
-        return match(self.truth, detections, self.max_dets)
+        return match(self.truth, detections, self.max_dets, boundary=self.iou_type == 'boundary')
 
-    def accumulate(
-        self,
-        matches: Matches,
-        images: np.ndarray | None = None,
-        categories: np.ndarray | None = None,
-    ) -> dict[str, float]:
-        """Sets ``precision`` and ``recall`` from the matches of all images, and summarises them.
+    def match_all(self, detections: Detections) -> Matches:
+        """The same without a limit, and with those that cannot be scored; for ``fixed_ap``."""
+        boundary = self.iou_type == 'boundary'
+        return match(self.truth, detections, -1, keep_all=True, boundary=boundary)
+
+    def accumulate(self, matches: Matches) -> dict[str, float]:
+        """The metrics of ``evaluate`` from the matches of all images; sets the arrays.
 
         Args:
             matches: Outcomes, sorted by image (see ``Matches.concatenate``).
-            images: (I,) bool, images whose annotations are to be found; all by default. Matches
-                should be of those images only.
-            categories: (K,) bool, categories to score; all by default. The others get -1.
-
-        Returns:
-            The metrics of ``evaluate``.
         """
-        counts = count_annotations(self.truth, images)
-        if categories is not None:
-            counts[~categories] = 0
-        self.precision, self.recall = accumulate(matches, counts)
+        self.precision, self.recall = accumulate(self._restricted(matches), self._counts())
         return self.summarize()
 
     def summarize(self) -> dict[str, float]:
@@ -129,9 +220,35 @@ class LVISEvaluator:
             metrics[f'AR{name[0] if a else ""}{suffix}'] = _mean(recall[..., a])
         return metrics
 
+    def frequency_by_area(self) -> dict[str, dict[str, float]]:
+        """AP of each frequency group in each area range: group 'r', 'c', 'f' -> range -> AP."""
+        return {
+            group: {
+                name: _mean(self.precision[:, :, self.truth.frequency == group, a])
+                for a, name in enumerate(AREA_NAMES)
+            }
+            for group in FREQUENCY_GROUPS
+        }
+
     def category_ap(self) -> np.ndarray:
-        """(K,) AP of each category; -1 where it has no annotation."""
-        return np.array([_mean(self.precision[:, :, k, 0]) for k in range(self.precision.shape[2])])
+        """(K,) AP of each category."""
+        return np.array([_mean(self.precision[:, :, k, 0]) for k in range(len(self.categories))])
+
+    def _counts(self) -> np.ndarray:
+        return count_annotations(self.truth, self.images) * self.categories[:, None]
+
+    def _restricted(self, matches: Matches) -> Matches:
+        if self.images.all() and self.categories.all():
+            return matches
+        return matches.take(self.images[matches.image] & self.categories[matches.category])
+
+    def _chosen(self, name: str, ids: Sequence[int] | None, known: np.ndarray) -> np.ndarray:
+        if ids is None:
+            return np.ones(len(known), dtype=bool)
+        unknown = np.setdiff1d(ids, known)
+        if len(unknown):
+            raise BadInputError(f'{name} has {unknown[0]}, which is not in {self.truth.source}')
+        return np.isin(known, ids)
 
 
 def _mean(values: np.ndarray) -> float:

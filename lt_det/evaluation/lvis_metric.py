@@ -20,8 +20,9 @@ from pycocotools import mask as mask_utils
 from ..errors import BadInputError
 from .detections import Detections
 from .ground_truth import LVISGroundTruth
+from .grouping import within_limit
 from .lvis_eval import IOU_TYPES, LVISEvaluator
-from .matching import Matches, within_limit
+from .matching import Matches
 from .per_class import format_per_class, per_class_table
 
 
@@ -209,8 +210,9 @@ class LongTailLVISMetric(BaseMetric):
         categories[self._categories] = True
         metrics: dict[str, float] = OrderedDict()
         for iou_type, evaluator in self.evaluators.items():
+            evaluator.images, evaluator.categories = images, categories
             matches = Matches.concatenate([by_image[i][iou_type] for i in sorted(by_image)])
-            for key, value in evaluator.accumulate(matches, images, categories).items():
+            for key, value in evaluator.accumulate(matches).items():
                 metrics[f'{iou_type}_{key}'] = value
         self.per_class = [
             row for row, used in zip(per_class_table(self.evaluators), categories) if used

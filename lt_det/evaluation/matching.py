@@ -8,16 +8,15 @@ and handles one candidate of every (image, category) pair at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from .detections import Detections
 from .ground_truth import LVISGroundTruth
+from .grouping import runs, stable_argsort, within_limit
+from .overlaps import candidates
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 AREA_RANGES = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])
@@ -34,7 +33,6 @@ _PASSED = np.array(
     [AREA_UNIT.sum() * np.uint64(2**n - 1) for n in range(NUM_THRESHOLDS + 1)], dtype=np.uint64
 )
 _CHUNK = 1 << 17  # detections matched at a time
-_IOU_BLOCK = 1 << 16  # pairs of boxes compared at a time
 
 
 @dataclass
@@ -58,6 +56,11 @@ class Matches:
     def __len__(self) -> int:
         return len(self.score)
 
+    def take(self, rows: np.ndarray) -> Matches:
+        """The outcomes with the given numbers, (M,) int64, or a (N,) bool of those to keep."""
+        columns = (self.image, self.category, self.score, self.true, self.false)
+        return Matches(*(column[rows] for column in columns))
+
     @classmethod
     def concatenate(cls, parts: Sequence[Matches]) -> Matches:
         """Joins the outcomes of different images, given in any order."""
@@ -72,33 +75,12 @@ class Matches:
         return cls(*columns)
 
 
-def within_limit(group: np.ndarray, score: np.ndarray, limit: int) -> np.ndarray:
-    """Which detections are among the best of their group; the earlier one on equal scores.
-
-    Args:
-        group: (N,) group numbers, for example images.
-        score: (N,) scores.
-        limit: Number of detections kept per group; all where it is negative.
-
-    Returns:
-        (N,) bool.
-    """
-    keep = np.ones(len(score), dtype=bool)
-    if limit < 0 or not len(score):
-        return keep
-    counts = np.bincount(group)
-    if counts.max() <= limit:
-        return keep
-    rows = np.flatnonzero((counts > limit)[group])
-    rows = rows[np.lexsort((-score[rows], group[rows]))]
-    sizes = counts[counts > limit]
-    rank = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    keep[rows[rank >= limit]] = False
-    return keep
-
-
 def match(
-    truth: LVISGroundTruth, detections: Detections, max_dets: int = 300, num_threads: int = 1
+    truth: LVISGroundTruth,
+    detections: Detections,
+    max_dets: int = 300,
+    keep_all: bool = False,
+    boundary: bool = False,
 ) -> Matches:
     """Matches the detections of some images; calls for different images are independent.
 
@@ -107,49 +89,58 @@ def match(
         detections: All detections of the images they belong to.
         max_dets: The best so many of each image are scored, whatever their category; all if
             negative.
-        num_threads: Number of threads that share the images.
+        keep_all: Whether to return those that cannot be scored too, with no bit set.
+        boundary: Whether masks must also agree on their boundaries.
 
     Returns:
         The outcome of those that can be scored, as lvis-api finds it.
     """
     order = stable_argsort(detections.image)
     images = detections.image[order]
-    bounds = [0]
-    while bounds[-1] < len(order):
-        last = images[min(bounds[-1] + _CHUNK, len(order)) - 1]
-        bounds.append(int(np.searchsorted(images, last, side='right')))
-    chunks = [order[begin:end] for begin, end in pairwise(bounds)]
-
-    def match_chunk(rows: np.ndarray) -> Matches:
-        return _match_chunk(truth, detections.take(rows), max_dets)
-
-    if num_threads <= 1 or len(chunks) <= 1:
-        return Matches.concatenate([match_chunk(rows) for rows in chunks])
-    with ThreadPoolExecutor(num_threads) as pool:
-        return Matches.concatenate(list(pool.map(match_chunk, chunks)))
+    parts = []
+    begin = 0
+    while begin < len(order):
+        last = images[min(begin + _CHUNK, len(order)) - 1]
+        end = int(np.searchsorted(images, last, side='right'))
+        chunk = detections.take(order[begin:end])
+        parts.append(_match_chunk(truth, chunk, max_dets, keep_all, boundary))
+        begin = end
+    return Matches.concatenate(parts)
 
 
-def _match_chunk(truth: LVISGroundTruth, detections: Detections, max_dets: int) -> Matches:
+def _match_chunk(
+    truth: LVISGroundTruth, detections: Detections, max_dets: int, keep_all: bool, boundary: bool
+) -> Matches:
     pair = truth.find_pairs(detections.image, detections.category)
     pair[~within_limit(detections.image, detections.score, max_dets)] = -1
     # lvis-api leaves out detections without an area, after the limit.
     rows = np.flatnonzero((pair >= 0) & (detections.area > 0) & (detections.area < np.inf))
     rows = rows[np.lexsort((-detections.score[rows], pair[rows]))]
-    detections, pair = detections.take(rows), pair[rows]
+    scored, pair = detections.take(rows), pair[rows]
 
-    outside = _outside(detections.area)
+    outside = _outside(scored.area)
     outside[truth.pair_open[pair]] = _ALL
     matched = np.zeros(len(rows), dtype=np.uint64)
     ignored = np.zeros(len(rows), dtype=np.uint64)
-    _assign(truth, *_candidates(truth, detections, pair), matched=matched, ignored=ignored)
+    overlaps = candidates(truth, scored, pair, _PASS_LIMITS[0], boundary)
+    _assign(truth, *overlaps, matched=matched, ignored=ignored)
     ignored |= ~matched & outside
-    return Matches(
-        image=detections.image,
-        category=detections.category,
-        score=detections.score,
+    matches = Matches(
+        image=scored.image,
+        category=scored.category,
+        score=scored.score,
         true=matched & ~ignored,
         false=~matched & ~ignored & _ALL,
     )
+    return _with_unscored(matches, detections, rows) if keep_all else matches
+
+
+def _with_unscored(matches: Matches, detections: Detections, rows: np.ndarray) -> Matches:
+    words = np.zeros((2, len(detections)), dtype=np.uint64)
+    words[:, rows] = matches.true, matches.false
+    order = np.lexsort((-detections.score, detections.category, detections.image))
+    columns = (detections.image, detections.category, detections.score, *words)
+    return Matches(*(column[order] for column in columns))
 
 
 def count_annotations(truth: LVISGroundTruth, images: np.ndarray | None = None) -> np.ndarray:
@@ -170,84 +161,12 @@ def count_annotations(truth: LVISGroundTruth, images: np.ndarray | None = None) 
     )
 
 
-def box_iou(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
-    """IoU of boxes row by row, in the order of operations of pycocotools, thus bit-equal to it.
-
-    Args:
-        boxes_a: (N, 4) float64 x, y, w, h.
-        boxes_b: (N, 4) float64 x, y, w, h.
-
-    Returns:
-        (N,) float64.
-    """
-    ax, ay, aw, ah = boxes_a.T
-    bx, by, bw, bh = boxes_b.T
-    w = np.minimum(aw + ax, bw + bx) - np.maximum(ax, bx)
-    h = np.minimum(ah + ay, bh + by) - np.maximum(ay, by)
-    inner = w * h
-    union = aw * ah + bw * bh - inner
-    iou = np.zeros(len(inner))
-    np.divide(inner, union, out=iou, where=(w > 0) & (h > 0))
-    return iou
-
-
 def _outside(areas: np.ndarray) -> np.ndarray:
     """Words with the bits of the ranges in which an area does not lie."""
     words = np.zeros(len(areas), dtype=np.uint64)
     for (low, high), field in zip(AREA_RANGES, AREA_FIELD):
         words[(areas < low) | (areas > high)] |= field
     return words
-
-
-def _candidates(
-    truth: LVISGroundTruth, detections: Detections, pair: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Detection, annotation and IoU of all that overlap by at least the lowest threshold."""
-    blocks = _box_blocks if detections.segmentations is None else _mask_blocks
-    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    for row, annotation, iou in blocks(truth, detections, pair):
-        close = np.flatnonzero(iou >= _PASS_LIMITS[0])
-        found.append((row[close], annotation[close], iou[close]))
-    row, annotation, iou = (np.concatenate(parts) for parts in zip(*found))
-    return row, annotation, iou
-
-
-def _box_blocks(
-    truth: LVISGroundTruth, detections: Detections, pair: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """IoU of each detection with all annotations of its pair, some detections at a time."""
-    first = truth.pair_starts[pair]
-    sizes = truth.pair_starts[pair + 1] - first
-    compared = np.flatnonzero(sizes)
-    ends = np.cumsum(sizes[compared])
-    start = 0
-    while start < len(compared):
-        done = ends[start - 1] if start else 0
-        stop = max(int(np.searchsorted(ends, done + _IOU_BLOCK, side='right')), start + 1)
-        block = compared[start:stop]
-        row = np.repeat(block, sizes[block])
-        offset = first[block] - (ends[start:stop] - sizes[block] - done)
-        annotation = np.arange(len(row)) + np.repeat(offset, sizes[block])
-        yield row, annotation, box_iou(detections.boxes[row], truth.boxes[annotation])
-        start = stop
-
-
-def _mask_blocks(
-    truth: LVISGroundTruth, detections: Detections, pair: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The same for masks, one pair at a time."""
-    compared = np.flatnonzero(truth.pair_starts[pair + 1] > truth.pair_starts[pair])
-    starts, sizes = _runs(pair[compared])
-    for begin, size in zip(starts.tolist(), sizes.tolist()):
-        block = compared[begin : begin + size]
-        annotations = np.arange(*truth.pair_starts[pair[block[0]] : pair[block[0]] + 2])
-        ious = mask_utils.iou(
-            [detections.segmentations[i] for i in block],
-            [truth.rle(i) for i in annotations],
-            [0] * len(annotations),
-        )
-        row = np.repeat(block, len(annotations))
-        yield row, np.tile(annotations, size), np.asarray(ious).ravel()
 
 
 def _assign(
@@ -282,7 +201,7 @@ def _assign(
     gt_ignored[truth.ignore[annotation]] = _ALL
 
     # Rows with several candidates take two turns through them, other rows one.
-    starts, sizes = _runs(row)
+    starts, sizes = runs(row)
     place = np.arange(len(row)) + np.repeat(starts, sizes)
     turns = np.zeros(2 * len(row), dtype=np.uint64)
     source = np.empty(2 * len(row), dtype=np.int64)
@@ -293,7 +212,7 @@ def _assign(
     used = np.flatnonzero(turns)
     turns, source = turns[used], source[used]
 
-    starts, sizes = _runs(truth.pair[annotation[source]])
+    starts, sizes = runs(truth.pair[annotation[source]])
     step = np.arange(len(source)) - np.repeat(starts, sizes)
     by_step = stable_argsort(step)
     steps, rows, annotations = turns[by_step], row[source[by_step]], annotation[source[by_step]]
@@ -309,21 +228,8 @@ def _assign(
         begin = end
 
     turns[by_step] = steps
-    starts, _ = _runs(row[source])
+    starts, _ = runs(row[source])
     ignored[row[source[starts]]] = np.bitwise_or.reduceat(turns & gt_ignored[source], starts)
     # lvis-api cannot tell a match with annotation id 0 from none.
     lost = np.flatnonzero(truth.ids[annotation[source]] == 0)
     np.bitwise_and.at(matched, row[source[lost]], ~turns[lost])
-
-
-def stable_argsort(values: np.ndarray) -> np.ndarray:
-    """Stable order of small non-negative integers; numpy sorts 16 bits in linear time."""
-    if len(values) and values.max() < 2**16:
-        values = values.astype(np.uint16)
-    return np.argsort(values, kind='stable')
-
-
-def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Start and length of each run of equal values."""
-    starts = np.flatnonzero(np.diff(values, prepend=-1))
-    return starts, np.diff(np.append(starts, len(values)))

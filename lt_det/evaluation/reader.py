@@ -31,7 +31,7 @@ class DetectionReader:
 
     Args:
         truth: Annotations that the records are checked against.
-        iou_type: 'bbox' or 'segm'.
+        iou_type: 'bbox', 'segm' or 'boundary'.
         skip_invalid: Whether to leave invalid records out and count them instead of raising.
 
     Attributes:
@@ -45,11 +45,13 @@ class DetectionReader:
         self.skipped: Counter = Counter()
         self.source = 'detections'
         self._use_box: bool | None = None
+        self._all_masks = False
 
     def read(
         self,
         detections: Sequence[dict] | Mapping[str, Sequence] | str | os.PathLike,
         progress: Callable[[int, int], None] | None = None,
+        all_masks: bool = False,
     ) -> Detections:
         """Reads all records.
 
@@ -58,6 +60,7 @@ class DetectionReader:
                 or segmentation; or a dict of such columns of equal length, bbox (N, 4); or the
                 path of a json file with a list of records, which is read in pieces.
             progress: Called with what is done and what there is: bytes of a file, else records.
+            all_masks: Whether to hold the masks of detections that cannot be scored too.
 
         Raises:
             MissingFileError: The file does not exist.
@@ -66,6 +69,7 @@ class DetectionReader:
         self.source = 'detections'
         self.skipped.clear()
         self._use_box = None
+        self._all_masks = all_masks
         parts = []
         count = 0
         for block, done, total in self._blocks(detections):
@@ -114,7 +118,7 @@ class DetectionReader:
                 raise BadInputError(f'{self.source}: no valid records from number {start} on')
         image, category, score, boxes = columns
         masks = None
-        if self.iou_type == 'segm' or boxes is None:
+        if self.iou_type != 'bbox' or boxes is None:
             masks, areas, problems = self._masks(records, image)
             self._report(problems, records, numbers)
             good = [i for i in range(len(records)) if i not in problems]
@@ -127,8 +131,7 @@ class DetectionReader:
             areas = boxes[:, 2] * boxes[:, 3]
         elif self.iou_type == 'bbox':
             boxes = np.array(mask_utils.toBbox(masks), dtype=np.float64).reshape(-1, 4)
-        if self.iou_type == 'segm':
-            # Masks that will not be compared need not be held.
+        if self.iou_type != 'bbox' and not self._all_masks:
             scored = self.truth.find_pairs(image, category) >= 0
             masks = [mask if kept else None for mask, kept in zip(masks, scored)]
         return Detections(
@@ -137,7 +140,7 @@ class DetectionReader:
             score,
             areas.astype(np.float64),
             boxes=boxes if self.iou_type == 'bbox' else None,
-            segmentations=masks if self.iou_type == 'segm' else None,
+            segmentations=None if self.iou_type == 'bbox' else masks,
         )
 
     def _checked(self, records: Sequence[dict] | Columns) -> tuple | None:

@@ -12,7 +12,8 @@ from pycocotools import mask as mask_utils
 from lt_det.evaluation import LVISEvaluator
 from lt_det.evaluation.ground_truth import LVISGroundTruth
 from lt_det.evaluation.masks import rle_areas
-from lt_det.evaluation.matching import Matches, box_iou
+from lt_det.evaluation.matching import Matches
+from lt_det.evaluation.overlaps import box_iou
 from lt_det.evaluation.reader import DetectionReader
 from lt_det.evaluation.result_files import record_blocks
 
