@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
-from pycocotools import mask as mask_utils
 
 from ..errors import BadInputError
 from .detections import Detections
@@ -23,7 +21,8 @@ from .ground_truth import LVISGroundTruth
 from .grouping import within_limit
 from .lvis_eval import IOU_TYPES, LVISEvaluator
 from .matching import Matches
-from .per_class import format_per_class, per_class_table
+from .per_class import check_per_class_file, format_per_class, per_class_table, write_per_class
+from .predictions import add_masks, match_classes, read_instances
 
 
 @METRICS.register_module()
@@ -43,9 +42,12 @@ class LongTailLVISMetric(BaseMetric):
 
     Args:
         ann_file: Path of the LVIS json.
-        metric: 'bbox', 'segm' or both.
+        metric: Some of 'bbox', 'segm' and 'boundary'.
         max_per_img: Number of detections of an image that count.
+        fixed_ap: Whether to add fixed_AP and AP_pool (see ``LVISEvaluator.fixed_ap``). The model
+            should then not be limited to 300 detections an image.
         classwise: Whether to log the AP of every category.
+        per_class_file: Where to write the AP of every category, as .csv or .parquet.
         outfile_prefix: Where to write results for other tools, as ``PREFIX.bbox.json`` and
             ``PREFIX.segm.json``. All masks are then encoded and gathered.
         collect_device: 'cpu' or 'gpu', how results are gathered.
@@ -70,7 +72,9 @@ class LongTailLVISMetric(BaseMetric):
         ann_file: str,
         metric: str | Sequence[str] = ('bbox', 'segm'),
         max_per_img: int = 300,
+        fixed_ap: bool = False,
         classwise: bool = False,
+        per_class_file: str | None = None,
         outfile_prefix: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -79,13 +83,17 @@ class LongTailLVISMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
         if not self.metrics or not set(self.metrics) <= set(IOU_TYPES):
-            raise BadInputError(f'metric is {metric!r}; expected one or both of {IOU_TYPES}')
+            raise BadInputError(f'metric is {metric!r}; expected some of {IOU_TYPES}')
+        if per_class_file is not None:
+            check_per_class_file(per_class_file)
         self.ann_file = ann_file
         self.max_per_img = max_per_img
+        self.fixed_ap = fixed_ap
         self.classwise = classwise
+        self.per_class_file = per_class_file
         self.outfile_prefix = outfile_prefix
         with get_local_path(ann_file, backend_args=backend_args) as path:
-            self.truth = LVISGroundTruth(path, masks='segm' in self.metrics)
+            self.truth = LVISGroundTruth(path, masks=self.metrics != ['bbox'])
         self.truth.source = str(ann_file)
         self.evaluators = {
             iou_type: LVISEvaluator(self.truth, iou_type, max_dets=max_per_img)
@@ -114,61 +122,29 @@ class LongTailLVISMetric(BaseMetric):
             found = np.flatnonzero(self.truth.image_ids == sample['img_id'])
             if not len(found):
                 raise BadInputError(f'image {sample["img_id"]} is not in {self.ann_file}')
-            image = int(found[0])
-            result: dict[str, Any] = {'image': image, 'records': {}}
+            result: dict[str, Any] = {'image': int(found[0])}
             for iou_type in self.metrics:
-                result[iou_type] = self._match(image, sample['pred_instances'], iou_type, result)
+                result[iou_type] = self._match(int(found[0]), sample['pred_instances'], iou_type)
             self.results.append(result)
 
-    def _match(self, image: int, instances: Any, iou_type: str, result: dict) -> Matches:
-        """Outcomes of one image; also adds records for the result file, if one is asked for."""
-        score_key = 'mask_scores' if iou_type == 'segm' and 'mask_scores' in instances else 'scores'
-        scores = _to_numpy(instances[score_key]).astype(np.float64)
-        labels = _to_numpy(instances['labels'])
-        boxes = _to_numpy(instances['bboxes']).astype(np.float64).reshape(-1, 4)
-        boxes[:, 2:] -= boxes[:, :2]
-        self._check(image, scores, labels, boxes)
-        images = np.full(len(scores), image, dtype=np.int32)
-        categories = self._categories[labels].astype(np.int32)
-        rows = np.flatnonzero(within_limit(images, scores, self.max_per_img))
-        if self.outfile_prefix is None:
-            rows = rows[self.truth.find_pairs(images[rows], categories[rows]) >= 0]
-        boxes = boxes[rows]
-        masks = None
-        areas = boxes[:, 2] * boxes[:, 3]
-        if iou_type == 'segm':
-            if 'masks' not in instances:
-                raise BadInputError("metric 'segm' needs masks, but the model predicts none")
-            masks = encode_masks(instances['masks'], rows)
-            self._check_mask_size(image, masks)
-            areas = np.array(mask_utils.area(masks), dtype=np.float64)
-        detections = Detections(
-            images[rows], categories[rows], scores[rows], areas, boxes=boxes, segmentations=masks
-        )
+    def _match(self, image: int, instances: Any, iou_type: str) -> dict[str, Any]:
+        """Outcomes of one image, and records for the result file, if one is asked for."""
+        with_masks = iou_type != 'bbox'
+        detections = read_instances(instances, image, self._categories, self.truth, with_masks)
+        kept = within_limit(detections.image, detections.score, self.max_per_img)
+        scored = self.truth.find_pairs(detections.image, detections.category) >= 0
+        if with_masks:
+            needed = kept if self.outfile_prefix is not None else kept & scored
+            if self.fixed_ap:
+                needed = needed | scored
+            add_masks(detections, instances, np.flatnonzero(needed), self.truth)
+        evaluator = self.evaluators[iou_type]
+        result = {'matches': evaluator.match(detections.take(np.flatnonzero(kept & scored)))}
+        if self.fixed_ap:
+            result['fixed'] = evaluator.match_all(detections)
         if self.outfile_prefix is not None:
-            result['records'][iou_type] = self._records(detections)
-        return self.evaluators[iou_type].match(detections)
-
-    def _check(self, image: int, scores: np.ndarray, labels: np.ndarray, boxes: np.ndarray) -> None:
-        where = f'prediction for image {self.truth.image_ids[image]}'
-        if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
-            raise BadInputError(f'{where}: a score or box is not finite; the model has diverged')
-        if (boxes[:, 2:] < 0).any():
-            raise BadInputError(f'{where}: a box has x2 < x1 or y2 < y1')
-        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self._categories):
-            raise BadInputError(
-                f'{where}: labels reach from {labels.min()} to {labels.max()}, but the data set '
-                f'has {len(self._categories)} classes'
-            )
-
-    def _check_mask_size(self, image: int, masks: list[dict]) -> None:
-        expected = self.truth.image_sizes[image].tolist()
-        for mask in masks[:1]:
-            if list(mask['size']) != expected:
-                raise BadInputError(
-                    f'prediction for image {self.truth.image_ids[image]}: masks have the size '
-                    f'{list(mask["size"])}, but the image in {self.ann_file} has {expected}'
-                )
+            result['records'] = self._records(detections.take(np.flatnonzero(kept)))
+        return result
 
     def _records(self, detections: Detections) -> list[dict]:
         """Detections as in a result json of lvis-api; with masks, they carry no box."""
@@ -210,91 +186,29 @@ class LongTailLVISMetric(BaseMetric):
         categories[self._categories] = True
         metrics: dict[str, float] = OrderedDict()
         for iou_type, evaluator in self.evaluators.items():
+            parts = [by_image[i][iou_type] for i in sorted(by_image)]
             evaluator.images, evaluator.categories = images, categories
-            matches = Matches.concatenate([by_image[i][iou_type] for i in sorted(by_image)])
-            for key, value in evaluator.accumulate(matches).items():
-                metrics[f'{iou_type}_{key}'] = value
+            values = {}
+            if self.fixed_ap:
+                fixed = Matches.concatenate([part['fixed'] for part in parts])
+                values = evaluator.accumulate_fixed(fixed)
+            matches = Matches.concatenate([part['matches'] for part in parts])
+            values = {**evaluator.accumulate(matches), **values}
+            metrics.update({f'{iou_type}_{key}': value for key, value in values.items()})
+            if self.outfile_prefix is not None:
+                self._write(iou_type, [part['records'] for part in parts])
         self.per_class = [
             row for row, used in zip(per_class_table(self.evaluators), categories) if used
         ]
         if self.classwise:
             print_log('\n' + format_per_class(self.per_class), logger='current')
-        if self.outfile_prefix is not None:
-            self._write([by_image[i]['records'] for i in sorted(by_image)])
+        if self.per_class_file is not None:
+            write_per_class(self.per_class, self.per_class_file)
         return metrics
 
-    def _write(self, records: list[dict[str, list[dict]]]) -> None:
-        os.makedirs(os.path.dirname(self.outfile_prefix) or '.', exist_ok=True)
-        for iou_type in self.metrics:
-            path = f'{self.outfile_prefix}.{iou_type}.json'
-            with open(path, 'w') as file:
-                json.dump([record for image in records for record in image[iou_type]], file)
-            print_log(f'wrote {path}', logger='current')
-
-
-def match_classes(classes: Sequence[str], truth: LVISGroundTruth) -> np.ndarray:
-    """Category number of each label.
-
-    Names are looked up, so that a data set may use some of the categories only. Class lists in use
-    spell single names differently from the annotation file; they are accepted by position if all
-    others are in the order of the file.
-
-    Args:
-        classes: Names of the labels 0, 1, 2 ...
-        truth: Annotations whose categories are sorted by id.
-
-    Returns:
-        (number of labels,) int64.
-
-    Raises:
-        BadInputError: The classes are not those of the annotation file.
-    """
-    names = truth.category_names
-    if list(classes) == names:
-        return np.arange(len(names))
-    number = {name: k for k, name in enumerate(names)}
-    unknown = [label for label, name in enumerate(classes) if name not in number]
-    if not unknown and len(number) == len(names) and len(set(classes)) == len(classes):
-        return np.array([number[name] for name in classes])
-    aligned = [number.get(name, label) == label for label, name in enumerate(classes)]
-    if len(classes) == len(names) and all(aligned) and 2 * len(unknown) < len(names):
-        label = unknown[0]
-        print_log(
-            f'class {label} is {classes[label]!r} in the data set and {names[label]!r} in '
-            f'{truth.source}; taken for the same ({len(unknown)} such names)',
-            logger='current',
-            level=logging.WARNING,
-        )
-        return np.arange(len(names))
-    label = unknown[0] if unknown else 0
-    other = repr(names[label]) if label < len(names) else 'nothing'
-    raise BadInputError(
-        f'the classes of the data set are not the categories of {truth.source}: the data set has '
-        f'{len(classes)} classes with {classes[label]!r} as number {label}, the file has '
-        f'{len(names)} categories with {other} there'
-    )
-
-
-def encode_masks(masks: torch.Tensor | np.ndarray | Sequence[dict], rows: np.ndarray) -> list[dict]:
-    """Compressed RLE of some of the masks of an image.
-
-    Args:
-        masks: (N, H, W) boolean or 0/1, on any device, or N RLE dicts.
-        rows: (M,) int64 indices of the masks to encode.
-
-    Returns:
-        M dicts with 'size' and 'counts' (bytes).
-    """
-    if not len(rows):
-        return []
-    if not isinstance(masks, (torch.Tensor, np.ndarray)):
-        return [masks[i] for i in rows]
-    chosen = torch.as_tensor(masks)
-    chosen = chosen[torch.as_tensor(rows, device=chosen.device)]
-    # pycocotools reads column by column; transposed here, its input needs no other copy.
-    columns = chosen.transpose(1, 2).to(torch.uint8).contiguous().cpu().numpy()
-    return mask_utils.encode(columns.transpose(2, 1, 0))
-
-
-def _to_numpy(values: torch.Tensor | np.ndarray) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    def _write(self, iou_type: str, records: list[list[dict]]) -> None:
+        path = f'{self.outfile_prefix}.{iou_type}.json'
+        os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+        with open(path, 'w') as file:
+            json.dump([record for image in records for record in image], file)
+        print_log(f'wrote {path}', logger='current')

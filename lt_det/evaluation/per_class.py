@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import BadInputError
 
 if TYPE_CHECKING:
     from .lvis_eval import LVISEvaluator
@@ -47,6 +53,40 @@ def format_per_class(rows: list[dict]) -> str:
     return '\n'.join(
         '  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
     )
+
+
+def write_per_class(rows: list[dict], path: str | os.PathLike) -> None:
+    """Writes the rows.
+
+    Args:
+        rows: Of ``per_class_table``.
+        path: A file that ends in .csv or .parquet; missing folders are made.
+
+    Raises:
+        BadInputError: The ending is another one, or pyarrow is missing for .parquet.
+    """
+    check_per_class_file(path)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == '.parquet':
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        return
+    with path.open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def check_per_class_file(path: str | os.PathLike) -> None:
+    """Raises BadInputError where ``write_per_class`` would, before any work is done."""
+    ending = Path(path).suffix
+    if ending not in ('.csv', '.parquet'):
+        raise BadInputError(f'per-class file {path}: expected the ending .csv or .parquet')
+    if ending == '.parquet' and find_spec('pyarrow') is None:
+        raise BadInputError(f'per-class file {path}: .parquet needs pyarrow (pip install pyarrow)')
 
 
 def _cell(value: object) -> str:

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import socket
@@ -10,9 +11,9 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
 
 import lt_det  # noqa: F401  (provides mmcv's ops before mmdet is imported)
-from lt_det.evaluation import LVISEvaluator
-from lt_det.evaluation import lvis_metric as module
-from lt_det.evaluation.lvis_metric import LongTailLVISMetric, encode_masks
+from lt_det.evaluation import LVISEvaluator, per_class, predictions
+from lt_det.evaluation.lvis_metric import LongTailLVISMetric
+from lt_det.evaluation.predictions import encode_masks
 
 NAMES = ('ant', 'bee', 'cat', 'dog')
 HEIGHT, WIDTH = 48, 64
@@ -156,9 +157,12 @@ def test_an_image_that_comes_twice_counts_once(annotations, ann_file):
 
 def test_only_masks_that_can_be_scored_are_encoded(monkeypatch, annotations, ann_file):
     encoded = []
-    monkeypatch.setattr(
-        module, 'encode_masks', lambda m, rows: encoded.append(len(rows)) or encode_masks(m, rows)
-    )
+
+    def count(masks, rows):
+        encoded.append(len(rows))
+        return encode_masks(masks, rows)
+
+    monkeypatch.setattr(predictions, 'encode_masks', count)
     samples = make_samples(annotations)
     run(LongTailLVISMetric(ann_file, max_per_img=10), samples)
     scorable = 0
@@ -230,6 +234,49 @@ def test_the_written_results_give_the_same_metrics(tmp_path, annotations, ann_fi
     result = run(metric, make_samples(annotations))
     again = LVISEvaluator(ann_file, iou_type).evaluate(f'{prefix}.{iou_type}.json')
     assert again == {key: result[f'lvis/{iou_type}_{key}'] for key in again}
+
+
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_fixed_ap(annotations, ann_file, iou_type):
+    samples = make_samples(annotations, per_image=30)
+    metric = LongTailLVISMetric(ann_file, metric=iou_type, max_per_img=6, fixed_ap=True)
+    result = run(metric, samples)
+    records = to_records(samples, iou_type)
+    expected = LVISEvaluator(annotations, iou_type, max_dets=6).evaluate(records)
+    expected.update(LVISEvaluator(annotations, iou_type).fixed_ap(records))
+    assert result == {f'lvis/{iou_type}_{key}': value for key, value in expected.items()}
+    assert expected['fixed_AP'] != expected['AP']
+
+
+def test_boundary_metric(annotations, ann_file):
+    samples = make_samples(annotations)
+    result = run(LongTailLVISMetric(ann_file, metric=['segm', 'boundary']), samples)
+    expected = LVISEvaluator(annotations, 'boundary').evaluate(to_records(samples, 'segm'))
+    assert result['lvis/boundary_AP'] == expected['AP'] <= result['lvis/segm_AP']
+
+
+def test_per_class_file(tmp_path, annotations, ann_file):
+    path = tmp_path / 'new' / 'classes.csv'
+    metric = LongTailLVISMetric(ann_file, per_class_file=str(path))
+    run(metric, make_samples(annotations))
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row['name'] for row in rows] == list(NAMES)
+    assert [float(row['segm_AP']) for row in rows] == [r['segm_AP'] for r in metric.per_class]
+    with pytest.raises(ValueError, match=r'classes\.txt: expected the ending'):
+        LongTailLVISMetric(ann_file, per_class_file='classes.txt')
+
+
+def test_per_class_file_as_parquet(tmp_path, monkeypatch):
+    rows = [{'category_id': 1, 'name': 'ant', 'image_count': None, 'bbox_AP': 0.5}]
+    path = tmp_path / 'classes.parquet'
+    monkeypatch.setattr(per_class, 'find_spec', lambda name: None)
+    with pytest.raises(ValueError, match='needs pyarrow'):
+        per_class.write_per_class(rows, path)
+    monkeypatch.undo()
+    parquet = pytest.importorskip('pyarrow.parquet')
+    per_class.write_per_class(rows, path)
+    assert parquet.read_table(path).to_pylist() == rows
 
 
 def test_some_classes_in_another_order(annotations, ann_file):
