@@ -23,9 +23,14 @@ model = dict(
     ),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64),
-        bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=20),
+        # boxes and masks are shared by the classes: some have 4 images to learn them from
+        bbox_head=dict(
+            in_channels=64, fc_out_channels=256, num_classes=20, reg_class_agnostic=True
+        ),
         mask_roi_extractor=dict(out_channels=64),
-        mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64, num_classes=20),
+        mask_head=dict(
+            num_convs=2, in_channels=64, conv_out_channels=64, num_classes=20, class_agnostic=True
+        ),
     ),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=128)),

@@ -37,7 +37,8 @@ def draw_detections(
         image = mmcv.imread(sample.img_path, channel_order='rgb')
         detections = sample.pred_instances
         detections = detections[detections.scores >= score_thr]
-        _draw(left, image, sample.get('gt_instances', InstanceData()), class_names)
+        truth = sample.gt_instances if 'gt_instances' in sample else InstanceData()
+        _draw(left, image, truth, class_names)
         _draw(right, image, detections, class_names)
         left.set_title(f'{Path(sample.img_path).name}: ground truth', fontsize=9)
         right.set_title(f'detections with score >= {score_thr}', fontsize=9)
