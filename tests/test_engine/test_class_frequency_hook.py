@@ -44,6 +44,7 @@ def runner(tiny_glyphs, tmp_path, monkeypatch):
                 'test_evaluator.ann_file': root + 'annotations/glyphs_val.json',
                 'model.roi_head.bbox_head.num_classes': 8,
                 'model.roi_head.mask_head.num_classes': 8,
+                'model.roi_head.mask_head.class_agnostic': False,
                 **options,
             }
         )
