@@ -186,9 +186,12 @@ class LVISEvaluator:
                 metrics[key] = float((hits[a] / counts[a]).mean()) if counts[a] else -1.0
         return metrics
 
-    def match(self, detections: Detections) -> Matches:
+    def match(
+        self, detections: Detections, progress: Callable[[int, int], None] | None = None
+    ) -> Matches:
         """Matches all detections of some images; different images may be matched separately."""
-        return match(self.truth, detections, self.max_dets, boundary=self.iou_type == 'boundary')
+        boundary = self.iou_type == 'boundary'
+        return match(self.truth, detections, self.max_dets, boundary=boundary, progress=progress)
 
     def match_all(self, detections: Detections) -> Matches:
         """The same without a limit, and with those that cannot be scored; for ``fixed_ap``."""

@@ -8,7 +8,7 @@ and handles one candidate of every (image, category) pair at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,8 @@ _PASS_LIMITS = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
 _PASSED = np.array(
     [AREA_UNIT.sum() * np.uint64(2**n - 1) for n in range(NUM_THRESHOLDS + 1)], dtype=np.uint64
 )
-_CHUNK = 1 << 17  # detections matched at a time
+_CHUNK = 1 << 17  # boxes matched at a time
+_MASK_CHUNK = 1 << 13  # masks matched at a time
 
 
 @dataclass
@@ -81,6 +82,7 @@ def match(
     max_dets: int = 300,
     keep_all: bool = False,
     boundary: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Matches:
     """Matches the detections of some images; calls for different images are independent.
 
@@ -91,6 +93,7 @@ def match(
             negative.
         keep_all: Whether to return those that cannot be scored too, with no bit set.
         boundary: Whether masks must also agree on their boundaries.
+        progress: Called with the numbers of detections that are done and that there are.
 
     Returns:
         The outcome of those that can be scored, as lvis-api finds it.
@@ -100,11 +103,14 @@ def match(
     parts = []
     begin = 0
     while begin < len(order):
-        last = images[min(begin + _CHUNK, len(order)) - 1]
+        size = _CHUNK if detections.segmentations is None else _MASK_CHUNK
+        last = images[min(begin + size, len(order)) - 1]
         end = int(np.searchsorted(images, last, side='right'))
         chunk = detections.take(order[begin:end])
         parts.append(_match_chunk(truth, chunk, max_dets, keep_all, boundary))
         begin = end
+        if progress is not None:
+            progress(end, len(order))
     return Matches.concatenate(parts)
 
 

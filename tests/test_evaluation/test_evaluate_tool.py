@@ -1,0 +1,212 @@
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as mask_utils
+
+import lt_det  # noqa: F401
+from lt_det.evaluation import LVISEvaluator
+from lt_det.evaluation.foreign_results import read_foreign
+from lt_det.evaluation.ground_truth import LVISGroundTruth
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDE = 64
+
+
+@pytest.fixture
+def annotations():
+    boxes = [[5, 5, 20, 20], [30, 10, 12, 30], [8, 30, 16, 16], [20, 20, 40, 40]]
+    return {
+        'images': [
+            {
+                'id': i,
+                'height': SIDE,
+                'width': SIDE,
+                'neg_category_ids': [7],
+                'not_exhaustive_category_ids': [],
+            }
+            for i in (3, 9)
+        ],
+        'categories': [
+            {'id': i, 'name': f'name{i}', 'frequency': f} for i, f in ((4, 'r'), (7, 'c'), (8, 'f'))
+        ],
+        'annotations': [
+            {
+                'id': i + 1,
+                'image_id': (3, 9)[i % 2],
+                'category_id': (4, 8)[i // 2],
+                'bbox': box,
+                'area': box[2] * box[3],
+                'segmentation': [polygon(box)],
+            }
+            for i, box in enumerate(boxes)
+        ],
+    }
+
+
+def polygon(box):
+    x, y, w, h = box
+    return [x, y, x + w, y, x + w, y + h, x, y + h]
+
+
+def rle(box):
+    return mask_utils.frPyObjects([polygon(box)], SIDE, SIDE)[0]
+
+
+@pytest.fixture
+def samples(annotations):
+    """What tools/test.py --out of MMDetection dumps."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for image in annotations['images']:
+        same = [a for a in annotations['annotations'] if a['image_id'] == image['id']]
+        boxes = [(np.array(a['bbox']) + rng.integers(0, 4, 4)).tolist() for a in same * 3]
+        corners = torch.tensor(boxes, dtype=torch.float32)
+        corners[:, 2:] += corners[:, :2]
+        samples.append(
+            {
+                'img_id': image['id'],
+                'ori_shape': (SIDE, SIDE),
+                'pred_instances': {
+                    'bboxes': corners,
+                    'scores': torch.from_numpy(rng.random(len(boxes), dtype=np.float32)),
+                    'labels': torch.from_numpy(rng.integers(0, 3, len(boxes))),
+                    'masks': [rle(box) for box in boxes],
+                },
+            }
+        )
+    return samples
+
+
+def records_of(samples, with_box=True, with_mask=True):
+    records = []
+    for sample in samples:
+        instances = sample['pred_instances']
+        for i, (x1, y1, x2, y2) in enumerate(instances['bboxes'].tolist()):
+            record = {
+                'image_id': sample['img_id'],
+                'category_id': (4, 7, 8)[int(instances['labels'][i])],
+                'score': instances['scores'][i].item(),
+            }
+            if with_box:
+                record['bbox'] = [x1, y1, x2 - x1, y2 - y1]
+            if with_mask:
+                mask = instances['masks'][i]
+                record['segmentation'] = {**mask, 'counts': mask['counts'].decode()}
+            records.append(record)
+    return records
+
+
+@pytest.fixture
+def ann_file(tmp_path, annotations):
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(annotations))
+    return path
+
+
+def test_reads_pickles_of_mmdetection(tmp_path, ann_file, samples):
+    path = tmp_path / 'results.pkl'
+    path.write_bytes(pickle.dumps(samples))
+    found = read_foreign(path, LVISGroundTruth(ann_file))
+    for iou_type in ('bbox', 'segm'):
+        evaluator = LVISEvaluator(ann_file, iou_type)
+        expected = evaluator.evaluate(records_of(samples, with_box=iou_type == 'bbox'))
+        assert evaluator.evaluate(found[iou_type]) == expected
+        assert 0 < expected['AP'] < 1
+
+
+def test_reads_predictions_of_detectron2(tmp_path, ann_file, samples):
+    records = records_of(samples)
+    numbered = [{**r, 'category_id': (4, 7, 8).index(r['category_id'])} for r in records]
+    path = tmp_path / 'instances_predictions.pth'
+    torch.save([{'image_id': 3, 'instances': numbered}], path)
+    found = read_foreign(path, LVISGroundTruth(ann_file))
+    assert found['bbox'] == records
+    assert found['segm'] == records_of(samples, with_box=False)
+
+
+def test_a_pickle_cannot_run_code(tmp_path, ann_file):
+    class Bad:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'made'),)
+
+    path = tmp_path / 'results.pkl'
+    path.write_bytes(pickle.dumps([Bad()]))
+    with pytest.raises(ValueError, match=r'results\.pkl: holds posix\.mkdir.*not loaded'):
+        read_foreign(path, LVISGroundTruth(ann_file))
+    assert not (tmp_path / 'made').exists()
+
+
+@pytest.mark.parametrize('content', [{}, [], [{'img_id': 1}], [1]])
+def test_other_pickles_are_refused(tmp_path, ann_file, content):
+    path = tmp_path / 'results.pkl'
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match=r"expected a list of samples with 'img_id'"):
+        read_foreign(path, LVISGroundTruth(ann_file))
+    path.write_bytes(b'\x80')
+    with pytest.raises(ValueError, match='not a result file'):
+        read_foreign(path, LVISGroundTruth(ann_file))
+    with pytest.raises(FileNotFoundError, match='result file not found'):
+        read_foreign(tmp_path / 'nowhere.pkl', LVISGroundTruth(ann_file))
+
+
+def run(*args):
+    command = [sys.executable, str(ROOT / 'tools' / 'analysis' / 'evaluate.py'), *map(str, args)]
+    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_the_tool_prints_and_writes_all_metrics(tmp_path, ann_file, samples):
+    results, out, table = (tmp_path / name for name in ('results.json', 'out.json', 'table.csv'))
+    records = records_of(samples)
+    results.write_text(json.dumps([*records, {**records[0], 'score': None}]))
+    done = run(
+        *(results, '--ann', ann_file, '--fixed', '--proposals', '--skip-invalid'),
+        *('--per-class', table, '--out', out),
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(out.read_text())
+    for iou_type in ('bbox', 'segm'):
+        evaluator = LVISEvaluator(ann_file, iou_type)
+        expected = evaluator.evaluate(records)
+        expected.update(evaluator.fixed_ap(records))
+        for key, value in evaluator.proposal_recall(records).items():
+            expected[f'proposal_{key}'] = value
+        assert {k: v for k, v in metrics.items() if k.startswith(iou_type)} == {
+            f'{iou_type}_{key}': value for key, value in expected.items()
+        }
+    assert 'left out 1 records with an invalid score' in done.stdout
+    assert f'{metrics["segm_AP"]:.3f}' in done.stdout
+    assert table.read_text().startswith('category_id,name,frequency')
+
+
+def test_the_tool_scores_a_subset_of_a_pickle(tmp_path, ann_file, samples):
+    results, ids, out = (tmp_path / name for name in ('results.pkl', 'ids.txt', 'out.json'))
+    results.write_bytes(pickle.dumps(samples))
+    ids.write_text('3\n')
+    done = run(
+        *(results, '--ann', ann_file, '--iou-type', 'boundary', '--image-ids', ids),
+        *('--categories', 'name4', 'name7', '--out', out),
+    )
+    assert done.returncode == 0, done.stderr
+    evaluator = LVISEvaluator(ann_file, 'boundary', image_ids=[3], category_ids=[4, 7])
+    expected = evaluator.evaluate(records_of(samples, with_box=False))
+    assert json.loads(out.read_text()) == {f'boundary_{k}': v for k, v in expected.items()}
+
+
+def test_the_tool_names_a_bad_record_without_a_traceback(tmp_path, ann_file, samples):
+    results = tmp_path / 'results.json'
+    records = records_of(samples, with_mask=False)
+    records[2]['bbox'][2] = -1
+    results.write_text(json.dumps(records))
+    done = run(results, '--ann', ann_file)
+    assert done.returncode == 2
+    assert 'results.json: record 2 (image_id 3' in done.stderr
+    assert 'Traceback' not in done.stderr
