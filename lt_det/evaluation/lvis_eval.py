@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,8 @@ class LVISEvaluator:
             field, instead of raising.
         image_ids: Images to score; all by default. Other detections are left out.
         category_ids: Categories to score; all by default.
+        num_workers: Number of processes that share the reading of a file and the matching; the
+            metrics are the same.
 
     Attributes:
         precision (np.ndarray): (T, R, K, A) float64, -1 where a category has no annotation.
@@ -73,6 +76,7 @@ class LVISEvaluator:
         skip_invalid: bool = False,
         image_ids: Sequence[int] | None = None,
         category_ids: Sequence[int] | None = None,
+        num_workers: int = 1,
     ) -> None:
         if iou_type not in IOU_TYPES:
             raise BadInputError(f'iou_type is {iou_type!r}; expected one of {IOU_TYPES}')
@@ -81,6 +85,7 @@ class LVISEvaluator:
         self.truth = annotations
         self.iou_type = iou_type
         self.max_dets = max_dets
+        self.num_workers = num_workers
         self.images = self._chosen('image_ids', image_ids, self.truth.image_ids)
         self.categories = self._chosen('category_ids', category_ids, self.truth.category_ids)
         self._reader = DetectionReader(self.truth, iou_type, skip_invalid)
@@ -106,7 +111,7 @@ class LVISEvaluator:
             all_masks: Whether to hold the masks that only ``proposal_recall`` needs too.
         """
         if not isinstance(detections, Detections):
-            detections = self._reader.read(detections, progress, all_masks)
+            detections = self._reader.read(detections, progress, all_masks, self.num_workers)
         if self.images.all():
             return detections
         return detections.take(np.flatnonzero(self.images[detections.image]))
@@ -171,7 +176,7 @@ class LVISEvaluator:
         detections = self.read(detections, all_masks=True)
         truth = self.truth.class_agnostic(self.categories)
         detections = replace(detections, category=np.zeros_like(detections.category))
-        matches = match(truth, detections, max(limits), boundary=self.iou_type == 'boundary')
+        matches = self._match(truth, detections, max_dets=max(limits))
         first = np.searchsorted(matches.image, matches.image)
         rank = np.arange(len(matches)) - first
         counts = count_annotations(truth, self.images)[0]
@@ -190,13 +195,15 @@ class LVISEvaluator:
         self, detections: Detections, progress: Callable[[int, int], None] | None = None
     ) -> Matches:
         """Matches all detections of some images; different images may be matched separately."""
-        boundary = self.iou_type == 'boundary'
-        return match(self.truth, detections, self.max_dets, boundary=boundary, progress=progress)
+        return self._match(self.truth, detections, max_dets=self.max_dets, progress=progress)
 
     def match_all(self, detections: Detections) -> Matches:
         """The same without a limit, and with those that cannot be scored; for ``fixed_ap``."""
+        return self._match(self.truth, detections, max_dets=-1, keep_all=True)
+
+    def _match(self, truth: LVISGroundTruth, detections: Detections, **options: Any) -> Matches:
         boundary = self.iou_type == 'boundary'
-        return match(self.truth, detections, -1, keep_all=True, boundary=boundary)
+        return match(truth, detections, boundary=boundary, num_workers=self.num_workers, **options)
 
     def accumulate(self, matches: Matches) -> dict[str, float]:
         """The metrics of ``evaluate`` from the matches of all images; sets the arrays.

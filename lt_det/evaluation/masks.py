@@ -92,6 +92,9 @@ def box_polygon(box: Sequence[float]) -> list[list[float]]:
 def rle_areas(counts: Sequence[bytes | str], pixels: np.ndarray) -> np.ndarray:
     """Areas of many compressed masks, and which of the strings are malformed.
 
+    A character holds 5 bits of a number, the lowest first, and a flag that the number goes on; from
+    the fourth on, a run is stored as its difference to the run two before it.
+
     Args:
         counts: N compressed, non-empty run-length strings.
         pixels: (N,) height times width of each mask.
@@ -103,47 +106,37 @@ def rle_areas(counts: Sequence[bytes | str], pixels: np.ndarray) -> np.ndarray:
     encoded = [c.encode('ascii') if isinstance(c, str) else c for c in counts]
     if not encoded:
         return np.zeros(0, dtype=np.int64)
-    lengths = np.array([len(c) for c in encoded])
-    digits = np.frombuffer(b''.join(encoded), dtype=np.uint8).astype(np.int16) - 48
-    mask_of_digit = np.repeat(np.arange(len(encoded)), lengths)
+    ends = np.cumsum([len(c) for c in encoded])
+    digits = np.frombuffer(b''.join(encoded), dtype=np.uint8) - np.uint8(48)
     bad = np.zeros(len(encoded), dtype=bool)
-    bad[mask_of_digit[(digits < 0) | (digits > 63)]] = True
-    bad |= digits[np.cumsum(lengths) - 1] & 32 != 0  # the last number goes on after the end
+    bad[np.searchsorted(ends, np.flatnonzero(digits > 63), side='right')] = True
+    bad |= digits[ends - 1] & 32 != 0
+    digits[ends - 1] &= 31  # no number goes on in the next mask
 
-    last = digits & 32 == 0
-    last[np.cumsum(lengths) - 1] = True
-    number_end = np.flatnonzero(last)
-    number_start = np.concatenate([[0], number_end[:-1] + 1])
-    mask_of_number = mask_of_digit[number_end]
-    num_digits = number_end - number_start + 1
-    bad[mask_of_number[num_digits > _MAX_CHARS]] = True
-    place = np.minimum(np.arange(len(digits)) - np.repeat(number_start, num_digits), _MAX_CHARS)
-    values = np.add.reduceat((digits & 31).astype(np.int64) << (5 * place), number_start)
-    negative = digits[number_end] & 16 != 0
-    values -= negative.astype(np.int64) << (5 * np.minimum(num_digits, _MAX_CHARS))
+    number_ends = np.flatnonzero(digits & 32 == 0)
+    number_starts = np.concatenate([[0], number_ends[:-1] + 1])
+    lengths = number_ends - number_starts + 1
+    first = np.concatenate([[0], np.searchsorted(number_ends, ends[:-1])])
+    too_long = np.flatnonzero(lengths > _MAX_CHARS)
+    bad[np.searchsorted(first, too_long, side='right') - 1] = True
+    values = (digits[number_starts] & 31).astype(np.int64)
+    for place in range(1, min(int(lengths.max()), _MAX_CHARS)):
+        longer = np.flatnonzero(lengths > place)
+        part = digits[number_starts[longer] + place] & 31
+        values[longer] += part.astype(np.int64) << (5 * place)
+    negative = np.flatnonzero(digits[number_ends] & 16)
+    values[negative] -= 1 << (5 * np.minimum(lengths[negative], _MAX_CHARS))
 
-    runs_per_mask = np.bincount(mask_of_number, minlength=len(encoded))
-    first = np.cumsum(runs_per_mask) - runs_per_mask
-    index = np.arange(len(values)) - first[mask_of_number]
-    # From the fourth on, a run is stored as its difference to the run two before it.
-    background = values.copy()
-    areas = np.zeros(len(encoded), dtype=np.int64)
-    totals = np.zeros(len(encoded), dtype=np.int64)
-    for parity in (0, 1):
-        chosen = np.flatnonzero((index % 2 == parity) & (index > 0))
-        owner = mask_of_number[chosen]
-        summed = np.cumsum(background[chosen])
-        per_mask = np.bincount(owner, minlength=len(encoded))
-        before = np.concatenate([[0], summed])[np.cumsum(per_mask) - per_mask]
-        runs = summed - before[owner]
-        bad[owner[runs < 0]] = True
-        sums = np.concatenate([[0], np.cumsum(runs)])
-        ends = np.cumsum(per_mask)
-        part = sums[ends] - sums[ends - per_mask]
-        totals += part
-        if parity:
-            areas = part
-    totals += values[first]
-    bad |= (values[first] < 0) | (totals != pixels)
+    # Sums over every second number undo the differences; what came before a mask is taken off.
+    sums = np.concatenate([[0, 0], values])
+    sums[0::2] = np.cumsum(sums[0::2])
+    sums[1::2] = np.cumsum(sums[1::2])
+    sizes = np.diff(np.append(first, len(values)))
+    odd = (np.arange(len(values)) - np.repeat(first, sizes)) & 1 == 1
+    runs = sums[2:] - np.where(odd, *(np.repeat(sums[first + i], sizes) for i in (1, 2)))
+    runs[first] = values[first]
+    bad |= np.minimum.reduceat(runs, first) < 0
+    bad |= np.add.reduceat(runs, first) != pixels
+    areas = np.add.reduceat(np.where(odd, runs, 0), first)
     areas[bad] = -1
     return areas

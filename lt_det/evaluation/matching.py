@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from .detections import Detections
 from .ground_truth import LVISGroundTruth
 from .grouping import runs, stable_argsort, within_limit
 from .overlaps import candidates
+from .parallel import fork_map
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 AREA_RANGES = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])
@@ -82,6 +84,7 @@ def match(
     max_dets: int = 300,
     keep_all: bool = False,
     boundary: bool = False,
+    num_workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Matches:
     """Matches the detections of some images; calls for different images are independent.
@@ -93,6 +96,7 @@ def match(
             negative.
         keep_all: Whether to return those that cannot be scored too, with no bit set.
         boundary: Whether masks must also agree on their boundaries.
+        num_workers: Number of processes that share the images.
         progress: Called with the numbers of detections that are done and that there are.
 
     Returns:
@@ -100,17 +104,21 @@ def match(
     """
     order = stable_argsort(detections.image)
     images = detections.image[order]
+    size = _CHUNK if detections.segmentations is None else _MASK_CHUNK
+    bounds = [0]
+    while bounds[-1] < len(order):
+        last = images[min(bounds[-1] + size, len(order)) - 1]
+        bounds.append(int(np.searchsorted(images, last, side='right')))
+
+    def match_chunk(bound: tuple[int, int]) -> Matches:
+        chunk = detections.take(order[slice(*bound)])
+        return _match_chunk(truth, chunk, max_dets, keep_all, boundary)
+
     parts = []
-    begin = 0
-    while begin < len(order):
-        size = _CHUNK if detections.segmentations is None else _MASK_CHUNK
-        last = images[min(begin + size, len(order)) - 1]
-        end = int(np.searchsorted(images, last, side='right'))
-        chunk = detections.take(order[begin:end])
-        parts.append(_match_chunk(truth, chunk, max_dets, keep_all, boundary))
-        begin = end
+    for part in fork_map(match_chunk, pairwise(bounds), num_workers):
+        parts.append(part)
         if progress is not None:
-            progress(end, len(order))
+            progress(bounds[len(parts)], len(order))
     return Matches.concatenate(parts)
 
 

@@ -14,11 +14,13 @@ from ..errors import BadInputError
 from .detections import Detections
 from .ground_truth import LVISGroundTruth
 from .masks import box_polygon, rle_areas, segmentation_problem, to_rle
+from .parallel import fork_map
 from .record_columns import Columns, from_columns, from_records, is_finite, position
-from .result_files import record_blocks
+from .result_files import parse_piece, record_blocks, text_pieces
 
 _BLOCK = 65536  # records checked at a time
-_MASK_BLOCK = 4096  # masks decoded at a time
+_FIRST_BYTES = 1 << 16  # read to see the first record
+_MASK_BLOCK = 512  # masks decoded at a time
 _NAMING = ('image_id', 'category_id')
 
 
@@ -52,6 +54,7 @@ class DetectionReader:
         detections: Sequence[dict] | Mapping[str, Sequence] | str | os.PathLike,
         progress: Callable[[int, int], None] | None = None,
         all_masks: bool = False,
+        num_workers: int = 1,
     ) -> Detections:
         """Reads all records.
 
@@ -61,6 +64,7 @@ class DetectionReader:
                 path of a json file with a list of records, which is read in pieces.
             progress: Called with what is done and what there is: bytes of a file, else records.
             all_masks: Whether to hold the masks of detections that cannot be scored too.
+            num_workers: Number of processes that share the parsing of a file.
 
         Raises:
             MissingFileError: The file does not exist.
@@ -70,6 +74,14 @@ class DetectionReader:
         self.skipped.clear()
         self._use_box = None
         self._all_masks = all_masks
+        if isinstance(detections, (str, os.PathLike)):
+            self.source = os.fspath(detections)
+            if num_workers > 1:
+                try:
+                    return self._read_shared(self.source, progress, num_workers)
+                except ValueError:
+                    # Read in one process, to number the record that is invalid.
+                    self.skipped.clear()
         parts = []
         count = 0
         for block, done, total in self._blocks(detections):
@@ -78,14 +90,45 @@ class DetectionReader:
                 count += len(block)
             if progress is not None:
                 progress(done, total)
-        if not count and not self.skip_invalid:
+        return self._joined(parts)
+
+    def _joined(self, parts: list[Detections]) -> Detections:
+        if any(map(len, parts)):
+            return Detections.concatenate(parts)
+        if not self.skip_invalid:
             raise BadInputError(f'{self.source}: the list of results is empty')
-        return Detections.concatenate(parts) if parts else Detections.empty(self.iou_type)
+        return Detections.empty(self.iou_type)
+
+    def _read_shared(
+        self, path: str, progress: Callable[[int, int], None] | None, num_workers: int
+    ) -> Detections:
+        positions = []
+
+        def pieces() -> Iterator[bytes]:
+            for piece, reached in text_pieces(path):
+                if self._use_box is None:
+                    # The first record decides for all processes.
+                    blocks = record_blocks(path, _FIRST_BYTES)
+                    first = next((record for block, _ in blocks for record in block), None)
+                    self._use_box = isinstance(first, dict) and 'bbox' in first
+                positions.append(reached)
+                yield piece
+
+        def read_piece(piece: bytes) -> tuple[Detections, Counter]:
+            self.skipped.clear()
+            return self._read_block(parse_piece(piece), 0), self.skipped
+
+        parts = []
+        for part, skipped in fork_map(read_piece, pieces(), num_workers):
+            parts.append(part)
+            self.skipped.update(skipped)
+            if progress is not None:
+                progress(positions[len(parts) - 1], os.path.getsize(path))
+        return self._joined(parts)
 
     def _blocks(self, detections: Any) -> Iterator[tuple[Sequence[dict] | Columns, int, int]]:
         """Some records at a time, how far they reach, and how far all of them do."""
         if isinstance(detections, (str, os.PathLike)):
-            self.source = os.fspath(detections)
             for records, position in record_blocks(detections):
                 size = os.path.getsize(detections)
                 for start in range(0, len(records), _BLOCK):

@@ -9,22 +9,19 @@ from collections.abc import Iterator
 
 from ..errors import BadInputError, MissingFileError
 
-_BLOCK_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 24
 _TAIL = 1 << 16
 _BOUNDARY = re.compile(rb'\}\s*,\s*(?=\{)')
 
 
 def record_blocks(
-    path: str | os.PathLike, block_bytes: int = _BLOCK_BYTES
+    path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES
 ) -> Iterator[tuple[list, int]]:
     """Records of a json file that holds one list.
 
-    The text is cut where one record ends and the next begins. A cut that falls inside a record (it
-    holds a list of dicts itself) leaves text that is no json, so the block is extended.
-
     Args:
         path: The json file.
-        block_bytes: Number of bytes to parse at a time.
+        piece_bytes: Number of bytes to parse at a time.
 
     Yields:
         Some records, in order, and the number of bytes read so far.
@@ -33,38 +30,64 @@ def record_blocks(
         MissingFileError: The file does not exist.
         BadInputError: It is not a json list.
     """
+    text = b''
+    for piece, position in text_pieces(path, piece_bytes):
+        text += piece
+        try:
+            records = parse_piece(text)
+        except ValueError as error:
+            # A record that holds a list of dicts itself may have been cut: it goes on.
+            problem = error
+            continue
+        text = b''
+        yield records, position
+    if text:
+        raise BadInputError(f'{path}: not a json file: {problem}') from None
+
+
+def text_pieces(
+    path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES
+) -> Iterator[tuple[bytes, int]]:
+    """The text of a json list, most likely cut where one record ends and the next begins.
+
+    Args:
+        path: The json file.
+        piece_bytes: Number of bytes to read at a time.
+
+    Yields:
+        Text for ``parse_piece``, and the number of bytes read so far.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        BadInputError: It does not begin as a list.
+    """
     try:
         file = open(path, 'rb')  # noqa: SIM115
     except FileNotFoundError:
         raise MissingFileError(f'result file not found: {path}') from None
     with file:
-        text = file.read(block_bytes)
+        text = file.read(piece_bytes)
         while text.isspace():
-            text = file.read(block_bytes)
-        text = text.lstrip()
-        if text[:1] != b'[':
+            text = file.read(piece_bytes)
+        if text.lstrip()[:1] != b'[':
             raise BadInputError(f'{path}: expected a json list of records')
-        text = text[1:]
-        while True:
-            more = file.read(block_bytes)
-            if not more:
-                break
+        while more := file.read(piece_bytes):
             text += more
-            end = _last_boundary(text)
-            try:
-                records = json.loads(b'[%b]' % text[: end + 1]) if end >= 0 else []
-            except ValueError:
-                records = []
-            if records:
-                yield records, file.tell()
-                text = text[text.index(b'{', end + 1) :]
-            else:
-                block_bytes *= 2
-        try:
-            records = json.loads(b'[' + text)
-        except ValueError as error:
-            raise BadInputError(f'{path}: not a json file: {error}') from None
-        yield records, file.tell()
+            end = _last_boundary(text) + 1
+            if end:
+                yield text[:end], file.tell()
+                text = text[end:]
+        yield text, file.tell()
+
+
+def parse_piece(text: bytes) -> list:
+    """Records of a piece: it begins with the bracket or a comma, and may end with the bracket.
+
+    Raises:
+        ValueError: It is not json.
+    """
+    text = text.strip()
+    return json.loads(b'[%b%b' % (text[1:], b'' if text.endswith(b']') else b']'))
 
 
 def _last_boundary(text: bytes) -> int:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from lt_det.evaluation import LVISEvaluator
+from lt_det.evaluation import LVISEvaluator, matching, result_files
 from lt_det.evaluation.ground_truth import LVISGroundTruth
 from lt_det.evaluation.masks import rle_areas
 from lt_det.evaluation.matching import Matches
@@ -328,6 +328,33 @@ def test_a_result_file_is_read_in_pieces(tmp_path, block_bytes, indent):
         list(record_blocks(path, block_bytes))
     path.write_text(' []')
     assert [record for block, _ in record_blocks(path, block_bytes) for record in block] == []
+
+
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_several_processes_give_the_same_arrays(
+    tmp_path, monkeypatch, real_annotations, real_detections, iou_type
+):
+    monkeypatch.setattr(result_files.text_pieces, '__defaults__', (20000,))
+    for name in ('_CHUNK', '_MASK_CHUNK'):
+        monkeypatch.setattr(matching, name, 500)
+    path = tmp_path / 'results.json'
+    records = real_detections(iou_type, seed=6, per_image=30)
+    path.write_text(json.dumps(records))
+    one, two = (LVISEvaluator(real_annotations, iou_type, num_workers=n) for n in (1, 2))
+    assert one.evaluate(path) == two.evaluate(path)
+    np.testing.assert_array_equal(one.precision, two.precision)
+    np.testing.assert_array_equal(one.recall, two.recall)
+
+    records[1700]['score'] = None
+    path.write_text(json.dumps(records))
+    with pytest.raises(ValueError, match='record 1700 '):
+        two.evaluate(path)
+    skipping = LVISEvaluator(real_annotations, iou_type, skip_invalid=True, num_workers=2)
+    skipping.evaluate(path)
+    assert skipping.skipped == {'score': 1}
+    path.write_text('[]')
+    with pytest.raises(ValueError, match='empty'):
+        two.evaluate(path)
 
 
 def test_annotations_are_not_changed(small):

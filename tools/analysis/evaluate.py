@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -48,6 +49,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--per-class', metavar='FILE', help='write AP by category: .csv, .parquet')
     parser.add_argument('--out', metavar='FILE', help='write all metrics as json')
+    parser.add_argument(
+        '--workers', type=int, default=min(os.cpu_count() or 1, 8), help='processes (same result)'
+    )
     parser.add_argument('--no-progress', action='store_true')
     return parser.parse_args()
 
@@ -76,6 +80,7 @@ def evaluate(args: argparse.Namespace) -> None:
             skip_invalid=args.skip_invalid,
             image_ids=read_ids(args.image_ids),
             category_ids=category_ids(args.categories, truth),
+            num_workers=args.workers,
         )
         for key, value in score(evaluator, source, args).items():
             metrics[f'{iou_type}_{key}'] = value
