@@ -41,12 +41,12 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(max_keep_ckpts=-1)
 """
 
 
-def run(tool: str, *arguments, env: dict | None = None, timeout: float = 300):
+def run(tool: str, *arguments, env: dict | None = None, cwd: Path = ROOT, timeout: float = 300):
     """A tool in a process of its own, as a user starts it; output and errors as text."""
     command = ['bash'] if tool.endswith('.sh') else [sys.executable]
     return subprocess.run(
         [*command, str(ROOT / 'tools' / tool), *map(str, arguments)],
-        cwd=ROOT,
+        cwd=cwd,
         env=environment(env),
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import pickle
 import shutil
 import signal
@@ -97,6 +99,7 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed(config, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 240
     for line in process.stdout:
@@ -104,6 +107,8 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed(config, tmp_path):
             break
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    with contextlib.suppress(ProcessLookupError):  # its data workers
+        os.killpg(process.pid, signal.SIGKILL)
     assert (tmp_path / 'epoch_1.pth').is_file()
     result = run('train.py', config, '--work-dir', tmp_path, '--resume')
     assert result.returncode == 0, result.stderr[-3000:]
