@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from .version import __version__
 
 if find_spec('mmdet') is not None:
-    from . import mmcv_ops
+    from . import config_names, mmcv_ops
 
+    config_names.install()
     mmcv_ops.install()  # before anything imports mmcv.ops
 
     from . import datasets, engine, models

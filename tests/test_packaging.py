@@ -121,7 +121,6 @@ def test_installed_configs_are_where_mmengine_looks(installed, tmp_path):
     assert found == str(installed / 'lt_det/.mim/configs' / CONFIG)
 
 
-@pytest.mark.xfail(reason='mmengine resolves package:: names only in _base_ and in its hub')
 def test_config_by_package_name(installed, tmp_path):
     found = python(BY_NAME, tmp_path, PYTHONPATH=str(installed))
     assert found == str(installed / 'lt_det/.mim/configs' / CONFIG)

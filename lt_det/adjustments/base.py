@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import BadInputError
 from ..frequency import ClassFrequency, FrequencyModule
 
-ADJUSTMENTS = Registry('adjustment')
+ADJUSTMENTS = Registry('adjustment', locations=['lt_det.adjustments'])
 STAGES = ('both', 'train', 'test')
 
 

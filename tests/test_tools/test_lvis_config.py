@@ -62,6 +62,8 @@ def test_it_trains(tmp_path):
         'train_dataloader.num_workers=0',
         'train_dataloader.dataset.pipeline.2.scales=[(320,240)]',
         'train_cfg.max_epochs=1',
+        'val_dataloader.dataset.indices=1',
+        'val_dataloader.dataset.pipeline.1.scale=(320,240)',
         'model.train_cfg.rcnn.sampler.num=32',
         'default_hooks.logger.interval=1',
     ]
@@ -74,3 +76,5 @@ def test_it_trains(tmp_path):
     assert len(curve) == IMAGES // 2
     assert all(map(math.isfinite, curve.values()))
     assert (tmp_path / 'work' / 'epoch_1.pth').is_file()
+    metrics = json.loads((tmp_path / 'work' / 'metrics.json').read_text())
+    assert 0 <= metrics['segm_AP'] <= 1
