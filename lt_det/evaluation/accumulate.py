@@ -19,37 +19,50 @@ RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 _NUM_BITS = NUM_AREAS * NUM_THRESHOLDS
 
 
-def accumulate(matches: Matches, num_annotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def accumulate(
+    matches: Matches, num_annotations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Precision at 101 recall points, and the recall reached, per category.
 
-    T = 10 IoU thresholds, R = 101 recall points, K categories, A = 4 area ranges.
+    T = 10 IoU thresholds, R = 101 recall points, K categories, P of which have an annotation that
+    counts, A = 4 area ranges.
 
     Args:
         matches: Outcomes of all images, sorted by image.
         num_annotations: (K, A) numbers of annotations that count.
 
     Returns:
-        Precision (T, R, K, A) and recall (T, K, A); -1 where there is no annotation.
+        (P,) int64 categories, precision (T, R, P, A) and recall (T, P, A); -1 where there is no
+        annotation.
     """
-    num_categories = len(num_annotations)
-    precision = -np.ones((NUM_THRESHOLDS, len(RECALL_POINTS), num_categories, NUM_AREAS))
-    recall = -np.ones((NUM_THRESHOLDS, num_categories, NUM_AREAS))
+    present = np.flatnonzero(num_annotations.any(axis=1))
+    precision = np.full((NUM_THRESHOLDS, len(RECALL_POINTS), len(present), NUM_AREAS), -1.0)
+    recall = np.full((NUM_THRESHOLDS, len(present), NUM_AREAS), -1.0)
     order = np.argsort(-matches.score, kind='stable')
     order = order[stable_argsort(matches.category[order])]
-    starts = np.searchsorted(matches.category[order], np.arange(num_categories + 1))
-    for k in np.flatnonzero(num_annotations.any(axis=1)):
-        rows = order[starts[k] : starts[k + 1]]
+    sorted_category = matches.category[order]
+    begins = np.searchsorted(sorted_category, present, side='left')
+    ends = np.searchsorted(sorted_category, present, side='right')
+    for p, (begin, end) in enumerate(zip(begins, ends)):
+        rows = order[begin:end]
         best, hits = _precision_at_hits(matches.true[rows], matches.false[rows])
-        for a in np.flatnonzero(num_annotations[k]):
-            total = num_annotations[k, a]
-            index = _first_reaching(int(total))
+        totals = num_annotations[present[p]]
+        for a in np.flatnonzero(totals):
+            index = _first_reaching(int(totals[a]))
             fields = slice(a * NUM_THRESHOLDS, (a + 1) * NUM_THRESHOLDS)
             reached = np.zeros((NUM_THRESHOLDS, len(RECALL_POINTS)))
             inside = index < best.shape[1]
             reached[:, inside] = best[fields, index[inside]]
-            precision[:, :, k, a] = reached
-            recall[:, k, a] = hits[fields] / total
-    return precision, recall
+            precision[:, :, p, a] = reached
+            recall[:, p, a] = hits[fields] / totals[a]
+    return present, precision, recall
+
+
+def spread(values: np.ndarray, present: np.ndarray, num_categories: int) -> np.ndarray:
+    """Values (..., P, A) of some categories as (..., K, A) of all, -1 for the others."""
+    everything = np.full((*values.shape[:-2], num_categories, values.shape[-1]), -1.0)
+    everything[..., present, :] = values
+    return everything
 
 
 @lru_cache(maxsize=4096)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInputError
-from .accumulate import accumulate, unpack_bits
+from .accumulate import RECALL_POINTS, accumulate, spread, unpack_bits
 from .detections import Detections
 from .ground_truth import FREQUENCY_GROUPS, LVISGroundTruth
 from .grouping import within_limit
@@ -58,8 +58,6 @@ class LVISEvaluator:
             metrics are the same.
 
     Attributes:
-        precision (np.ndarray): (T, R, K, A) float64, -1 where a category has no annotation.
-        recall (np.ndarray): (T, K, A) float64, -1 likewise.
         images (np.ndarray): (I,) bool, those that are scored.
         categories (np.ndarray): (K,) bool, likewise.
 
@@ -89,8 +87,20 @@ class LVISEvaluator:
         self.images = self._chosen('image_ids', image_ids, self.truth.image_ids)
         self.categories = self._chosen('category_ids', category_ids, self.truth.category_ids)
         self._reader = DetectionReader(self.truth, iou_type, skip_invalid)
-        self.precision: np.ndarray | None = None
-        self.recall: np.ndarray | None = None
+        # Categories without annotations take no time and memory until the arrays are asked for.
+        self._present = np.zeros(0, dtype=np.int64)
+        self._precision = np.zeros((NUM_THRESHOLDS, len(RECALL_POINTS), 0, NUM_AREAS))
+        self._recall = np.zeros((NUM_THRESHOLDS, 0, NUM_AREAS))
+
+    @property
+    def precision(self) -> np.ndarray:
+        """(T, R, K, A) float64 precision, -1 where a category has no annotation."""
+        return spread(self._precision, self._present, len(self.categories))
+
+    @property
+    def recall(self) -> np.ndarray:
+        """(T, K, A) float64 recall, -1 where a category has no annotation."""
+        return spread(self._recall, self._present, len(self.categories))
 
     @property
     def skipped(self) -> Counter:
@@ -157,7 +167,7 @@ class LVISEvaluator:
         # Equal scores are ranked by category, then image.
         pool = matches.take(np.argsort(matches.category, kind='stable'))
         pool.category = np.zeros_like(pool.category)
-        precision, _ = accumulate(pool, self._counts().sum(axis=0, keepdims=True))
+        _, precision, _ = accumulate(pool, self._counts().sum(axis=0, keepdims=True))
         metrics['AP_pool'] = _mean(precision[..., 0])
         return metrics
 
@@ -211,12 +221,14 @@ class LVISEvaluator:
         Args:
             matches: Outcomes, sorted by image (see ``Matches.concatenate``).
         """
-        self.precision, self.recall = accumulate(self._restricted(matches), self._counts())
+        self._present, self._precision, self._recall = accumulate(
+            self._restricted(matches), self._counts()
+        )
         return self.summarize()
 
     def summarize(self) -> dict[str, float]:
         """The metrics of ``evaluate`` from ``precision`` and ``recall``."""
-        precision, recall = self.precision, self.recall
+        precision = self._precision
         metrics = {'AP': _mean(precision[..., 0])}
         for percent in (50, 75):
             chosen = np.isclose(IOU_THRESHOLDS, percent / 100)
@@ -224,17 +236,17 @@ class LVISEvaluator:
         for a, name in enumerate(AREA_NAMES[1:], start=1):
             metrics[f'AP{name[0]}'] = _mean(precision[..., a])
         for group in FREQUENCY_GROUPS:
-            metrics[f'AP{group}'] = _mean(precision[:, :, self.truth.frequency == group, 0])
+            metrics[f'AP{group}'] = _mean(precision[:, :, self._in_group(group), 0])
         suffix = f'@{self.max_dets}' if self.max_dets >= 0 else ''
         for a, name in enumerate(AREA_NAMES):
-            metrics[f'AR{name[0] if a else ""}{suffix}'] = _mean(recall[..., a])
+            metrics[f'AR{name[0] if a else ""}{suffix}'] = _mean(self._recall[..., a])
         return metrics
 
     def frequency_by_area(self) -> dict[str, dict[str, float]]:
         """AP of each frequency group in each area range: group 'r', 'c', 'f' -> range -> AP."""
         return {
             group: {
-                name: _mean(self.precision[:, :, self.truth.frequency == group, a])
+                name: _mean(self._precision[:, :, self._in_group(group), a])
                 for a, name in enumerate(AREA_NAMES)
             }
             for group in FREQUENCY_GROUPS
@@ -242,7 +254,12 @@ class LVISEvaluator:
 
     def category_ap(self) -> np.ndarray:
         """(K,) AP of each category."""
-        return np.array([_mean(self.precision[:, :, k, 0]) for k in range(len(self.categories))])
+        ap = np.full(len(self.categories), -1.0)
+        ap[self._present] = [_mean(self._precision[:, :, p, 0]) for p in range(len(self._present))]
+        return ap
+
+    def _in_group(self, group: str) -> np.ndarray:
+        return self.truth.frequency[self._present] == group
 
     def _counts(self) -> np.ndarray:
         return count_annotations(self.truth, self.images) * self.categories[:, None]

@@ -6,6 +6,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain, islice
 from typing import Any
 
 _function: Callable[[Any], Any] | None = None
@@ -17,7 +18,7 @@ def fork_map(
     """``map`` in forked processes, in order.
 
     The function is inherited rather than sent, so it may hold large arrays; items and results are
-    sent. Where processes cannot be forked, or with one worker, it is called right here.
+    sent. With one worker or item, or where processes cannot be forked, it is called right here.
 
     Args:
         function: Called with one item.
@@ -25,7 +26,10 @@ def fork_map(
         num_workers: Number of processes.
     """
     global _function
-    if num_workers <= 1 or 'fork' not in multiprocessing.get_all_start_methods():
+    items = iter(items)
+    head = list(islice(items, 2))
+    items = chain(head, items)
+    if min(num_workers, len(head)) < 2 or 'fork' not in multiprocessing.get_all_start_methods():
         yield from map(function, items)
         return
     _function = function

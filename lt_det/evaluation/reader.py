@@ -115,15 +115,17 @@ class DetectionReader:
                 yield piece
 
         def read_piece(piece: bytes) -> tuple[Detections, Counter]:
-            self.skipped.clear()
+            self.skipped = Counter()
             return self._read_block(parse_piece(piece), 0), self.skipped
 
         parts = []
+        all_skipped: Counter = Counter()
         for part, skipped in fork_map(read_piece, pieces(), num_workers):
             parts.append(part)
-            self.skipped.update(skipped)
+            all_skipped.update(skipped)
             if progress is not None:
                 progress(positions[len(parts) - 1], os.path.getsize(path))
+        self.skipped = all_skipped
         return self._joined(parts)
 
     def _blocks(self, detections: Any) -> Iterator[tuple[Sequence[dict] | Columns, int, int]]:
