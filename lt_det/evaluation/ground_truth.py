@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import warnings
+from array import array
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
@@ -184,7 +185,7 @@ class LVISGroundTruth:
                 'a false positive, and so does this evaluation; number annotations from 1',
                 stacklevel=4,
             )
-        ids = np.array([a['id'] for a in annotations], dtype=np.int64)
+        ids = self._integers(annotations, 'id', 'annotations')
         image = self._find(annotations, 'image_id', self.image_ids)
         category = self._find(annotations, 'category_id', self.category_ids)
         areas = self._numbers(annotations, 'area', ())
@@ -205,12 +206,13 @@ class LVISGroundTruth:
         self._segmentations: list | None = None
         self._boundaries: dict[int, dict] = {}
         if masks:
-            try:
-                self._segmentations = [annotations[i]['segmentation'] for i in order]
-            except KeyError:
-                raise BadInputError(
-                    f"{self.source}: an annotation has no 'segmentation'; iou_type 'segm' needs it"
-                ) from None
+            for annotation in annotations:
+                if 'segmentation' not in annotation:
+                    raise BadInputError(
+                        f"{self.source}: annotation {annotation['id']} has no 'segmentation', "
+                        'which masks need'
+                    )
+            self._segmentations = [annotations[i]['segmentation'] for i in order]
 
     def _set_pairs(self, images: list[dict]) -> None:
         negative = self._listed_keys(images, 'neg_category_ids')
@@ -234,20 +236,16 @@ class LVISGroundTruth:
         return image * self.num_categories + category
 
     def _sorted_ids(self, records: list[dict], section: str) -> tuple[np.ndarray, np.ndarray]:
-        ids = np.array(list(map(itemgetter('id'), records)))
-        if not len(ids):
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        if ids.dtype.kind not in 'iu':
-            raise BadInputError(f'{self.source}: {section} have ids that are not integers')
+        ids = self._integers(records, 'id', section)
         order = np.argsort(ids, kind='stable')
-        ids = ids[order].astype(np.int64)
+        ids = ids[order]
         repeated = ids[1:][ids[1:] == ids[:-1]]
         if len(repeated):
             raise BadInputError(f'{self.source}: {section} have the id {repeated[0]} twice')
         return ids, order
 
     def _find(self, annotations: list[dict], key: str, known: np.ndarray) -> np.ndarray:
-        values = np.array(list(map(itemgetter(key), annotations)), dtype=np.int64)
+        values = self._integers(annotations, key, 'annotations')
         found = np.isin(values, known)
         if not found.all():
             bad = annotations[int(np.argmin(found))]
@@ -257,15 +255,36 @@ class LVISGroundTruth:
             )
         return np.searchsorted(known, values)
 
-    def _numbers(self, annotations: list[dict], key: str, shape: Sequence[int]) -> np.ndarray:
+    def _integers(self, records: list[dict], key: str, section: str) -> np.ndarray:
         try:
-            values = np.array(list(map(itemgetter(key), annotations)), dtype=np.float64)
-            return values.reshape(len(annotations), *shape)
-        except (TypeError, ValueError):
+            return np.array(array('q', map(itemgetter(key), records)), dtype=np.int64)
+        except (TypeError, OverflowError):
+            bad = [(i, r[key]) for i, r in enumerate(records) if not isinstance(r[key], int)]
+            index, value = bad[0] if bad else (0, 'too large')
             raise BadInputError(
-                f'{self.source}: {key!r} of an annotation is not {shape[0] if shape else 1} number'
-                f'{"s" if shape else ""}'
+                f'{self.source}: {section}[{index}] has {key} {value!r}; expected an integer'
             ) from None
+
+    def _numbers(self, annotations: list[dict], key: str, shape: Sequence[int]) -> np.ndarray:
+        values = list(map(itemgetter(key), annotations))
+        try:
+            return np.array(values, dtype=np.float64).reshape(len(values), *shape)
+        except (TypeError, ValueError):
+            for annotation, value in zip(annotations, values):
+                if not _is_numbers(value, shape):
+                    expected = f'{shape[0]} numbers' if shape else 'a number'
+                    raise BadInputError(
+                        f'{self.source}: annotation {annotation["id"]} has {key} {value!r}; '
+                        f'expected {expected}'
+                    ) from None
+            raise
+
+
+def _is_numbers(value: Any, shape: Sequence[int]) -> bool:
+    try:
+        return np.array(value, dtype=np.float64).shape == tuple(shape)
+    except (TypeError, ValueError):
+        return False
 
 
 def _read_json(path: str) -> Any:

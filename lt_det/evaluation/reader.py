@@ -21,6 +21,7 @@ from .result_files import parse_piece, record_blocks, text_pieces
 _BLOCK = 65536  # records checked at a time
 _FIRST_BYTES = 1 << 16  # read to see the first record
 _MASK_BLOCK = 512  # masks decoded at a time
+_MASK = 'segmentation'
 _NAMING = ('image_id', 'category_id')
 
 
@@ -241,12 +242,18 @@ class DetectionReader:
         masks: list[dict | None] = [None] * len(records)
         problems = {}
         for index, (record, (height, width)) in enumerate(zip(records, sizes.tolist())):
-            segmentation = record.get('segmentation')
+            segmentation = record.get(_MASK)
             if segmentation is None and self._use_box:
                 segmentation = box_polygon(record['bbox'])
+            if segmentation is None:
+                problems[index] = (
+                    self.iou_type if self.iou_type == 'bbox' else _MASK,
+                    'is missing',
+                )
+                continue
             problem = segmentation_problem(segmentation, height, width)
             if problem:
-                problems[index] = ('segmentation', f'is not usable: {problem}')
+                problems[index] = (_MASK, f'is not usable: {problem}')
             else:
                 masks[index] = to_rle(segmentation, height, width)
         areas = np.zeros(len(records), dtype=np.int64)
@@ -255,7 +262,7 @@ class DetectionReader:
             chosen = formed[start : start + _MASK_BLOCK]
             areas[chosen] = rle_areas([masks[i]['counts'] for i in chosen], sizes[chosen].prod(1))
         for index in np.flatnonzero(areas < 0).tolist():
-            problems[index] = ('segmentation', 'is not usable: malformed RLE')
+            problems[index] = (_MASK, 'is not usable: malformed RLE')
         return masks, areas, problems
 
     def _report(
