@@ -18,7 +18,8 @@ class ReportHook(Hook):
     """Prints the final table; writes ``metrics.json``, ``detections.png``, ``ap_by_frequency.png``.
 
     After training they describe the last validation and go into the work dir; after testing, into
-    ``test/`` in it. What a model does not have (masks, a per-class metric) is left out.
+    ``test/`` in it, and the metrics also to the backends of the visualizer, as ``test/...``. What a
+    model does not have (masks, a per-class metric) is left out.
 
     Args:
         num_images: Validation images in the picture, spread over the data of the main process.
@@ -71,6 +72,9 @@ class ReportHook(Hook):
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._metrics = dict(metrics or {})
+        # mmengine's LoggerHook sends validation's scalars to the backends, but not the test's
+        scalars = {f'test/{k}': v for k, v in self._metrics.items() if isinstance(v, (int, float))}
+        runner.visualizer.add_scalars(scalars)
         folder = Path(runner.work_dir, 'test')
         self._write(runner, folder, runner.test_evaluator, runner.test_dataloader)
 

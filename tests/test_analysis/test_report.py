@@ -1,10 +1,16 @@
+import json
+import logging
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from mmengine.visualization import Visualizer
 
 from lt_det.analysis import draw_detections, format_table, plot_ap_by_frequency
+from lt_det.engine import ReportHook
 
 
 def test_detection_table():
@@ -51,3 +57,19 @@ def test_picture_has_a_row_an_image_and_tints_the_masks(tmp_path):
     for half in np.array_split(one, 2, axis=1):  # both the truth and the detections are tinted
         coloured = half.max(axis=-1).astype(int) - half.min(axis=-1) > 40
         assert coloured.mean() > 0.05  # 20 x 20 of 40 x 60 pixels
+
+
+def test_metrics_of_a_test_reach_the_file_and_the_visualizer(tmp_path):
+    visualizer = Visualizer(vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path))
+    runner = SimpleNamespace(
+        work_dir=str(tmp_path),
+        visualizer=visualizer,
+        test_evaluator=SimpleNamespace(metrics=[]),
+        test_dataloader=None,
+        logger=logging.getLogger(__name__),
+    )
+    ReportHook().after_test_epoch(runner, {'lvis/bbox_AP': 0.5, 'note': 'text'})
+    written = json.loads((tmp_path / 'test' / 'metrics.json').read_text())
+    assert written == {'bbox_AP': 0.5, 'note': 'text'}
+    logged = json.loads((tmp_path / 'vis_data' / 'scalars.json').read_text())
+    assert logged['test/lvis/bbox_AP'] == 0.5 and 'test/note' not in logged
