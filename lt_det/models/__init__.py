@@ -1,1 +1,1 @@
-from . import roi_heads
+from . import layers, roi_heads

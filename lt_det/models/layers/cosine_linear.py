@@ -1,0 +1,84 @@
+"""Cosine classifier: logits by the angle between a feature and the weight of a class."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...errors import BadInputError
+from .temperature import choose_temperature
+
+
+@MODELS.register_module()
+class CosineLinear(nn.Linear):
+    """``scale * (x / |x|) . (w_c / |w_c|)``, without bias (Gidaris and Komodakis 2018).
+
+    A classifier whose weights have equal norms cannot prefer frequent classes by longer weights.
+    For ``cls_predictor_cfg`` of any RoI head. The scale bounds the logits, so with C classes a
+    probability of 0.9 needs a scale of about ``ln(9 C) / 2`` or more; 8 to 30 are in use.
+
+    Args:
+        in_features: D.
+        out_features: C + 1.
+        scale: Factor of the cosines, > 0; where it is learned, its start.
+        learnable: Learn the scale as the square of a parameter, which keeps it positive.
+        normalize_features: Whether features are divided by their norm.
+        normalize_weights: Whether class weights are divided by their norm.
+        temperature, tempearture: Names of ``scale`` in MMDetection 3.x and 2.x.
+
+    Raises:
+        BadInputError: The scale is not positive, given twice, or nothing is normalised.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        scale: float | None = None,
+        learnable: bool = False,
+        normalize_features: bool = True,
+        normalize_weights: bool = True,
+        temperature: float | None = None,
+        tempearture: float | None = None,
+    ) -> None:
+        if not (normalize_features or normalize_weights):
+            raise BadInputError(
+                'CosineLinear has normalize_features=False and normalize_weights=False, expected '
+                "one of them to be True; without both it is type='Linear'"
+            )
+        super().__init__(in_features, out_features, bias=False)
+        self.normalize_features = normalize_features
+        self.normalize_weights = normalize_weights
+        start = choose_temperature(
+            'CosineLinear', 20.0, scale=scale, temperature=temperature, tempearture=tempearture
+        )
+        self.fixed_scale = None if learnable else start
+        if learnable:
+            self.root_scale = nn.Parameter(torch.tensor(math.sqrt(start)))
+
+    @property
+    def scale(self) -> float | Tensor:
+        """The factor of the cosines: a number, or () where it is learned."""
+        return self.root_scale.square() if self.fixed_scale is None else self.fixed_scale
+
+    def reset_parameters(self) -> None:
+        """Normal weights: only their directions count where they are normalised."""
+        nn.init.normal_(self.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (..., C + 1) of features (..., D)."""
+        if self.normalize_features:
+            x = F.normalize(x, dim=-1)
+        weight = F.normalize(self.weight, dim=-1) if self.normalize_weights else self.weight
+        return self.scale * F.linear(x, weight)
+
+    def extra_repr(self) -> str:
+        return (
+            f'{super().extra_repr()}, scale={float(self.scale):g}, '
+            f'learnable={self.fixed_scale is None}, features={self.normalize_features}, '
+            f'weights={self.normalize_weights}'
+        )
