@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from .annotation_file import read_annotation_file
-from .errors import BadInputError, MissingFileError
+from .errors import BadInputError
+from .list_file import read_list_file
 
 LVIS_BOUNDS = (10, 100)  # rare <= 10 < common <= 100 < frequent, in images (Gupta et al. 2019)
 SHOT_BOUNDS = (20, 100)  # few < 20 <= medium <= 100 < many, in images (Liu et al. 2019)
@@ -176,9 +177,7 @@ class ClassFrequency:
         path = Path(path)
         if path.suffix == '.json':
             return cls._from_coco(path)
-        if not path.is_file():
-            raise MissingFileError(f'list file {path} does not exist')
-        return cls._from_list(path)
+        return cls(np.bincount(read_list_file(path)[1]))
 
     @classmethod
     def _from_coco(cls, path: Path) -> ClassFrequency:
@@ -192,23 +191,6 @@ class ClassFrequency:
             len(content['images']),
             [category['name'] for category in categories],
         )
-
-    @classmethod
-    def _from_list(cls, path: Path) -> ClassFrequency:
-        labels = []
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            if line.strip():
-                try:
-                    labels.append(int(line.split()[-1]))
-                except ValueError:
-                    raise BadInputError(
-                        f'{path}:{number} is "{line}", expected "relative/path label"'
-                    ) from None
-                if labels[-1] < 0:
-                    raise BadInputError(f'{path}:{number} has the negative label {labels[-1]}')
-        if not labels:
-            raise BadInputError(f'{path} is empty, expected lines "relative/path label"')
-        return cls(np.bincount(labels))
 
 
 def _counts(name: str, values: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
 
 # isort: split
-from lt_det.datasets.glyphs import make_glyphs
+from lt_det.datasets.glyphs import make_crops, make_glyphs
 from lt_det.frequency import ClassFrequency
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,3 +37,9 @@ def lvis_v1(shared_data: Path) -> ClassFrequency:
 def tiny_glyphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The glyph data set of size tiny: do not write into it."""
     return make_glyphs(tmp_path_factory.mktemp('glyphs') / 'tiny', size='tiny', progress=False)
+
+
+@pytest.fixture(scope='session')
+def tiny_crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Glyph crops of size crops_tiny, 8 classes: do not write into it."""
+    return make_crops(tmp_path_factory.mktemp('crops') / 'tiny', 'crops_tiny', progress=False)

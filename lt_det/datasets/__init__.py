@@ -1,3 +1,12 @@
+from .cifar_lt import CIFAR10LT, CIFAR100LT
+from .list_file_dataset import ListFileDataset
 from .long_tail_lvis import LongTailLVISDataset
+from .samplers import LongTailSampler
 
-__all__ = ['LongTailLVISDataset']
+__all__ = [
+    'CIFAR10LT',
+    'CIFAR100LT',
+    'ListFileDataset',
+    'LongTailLVISDataset',
+    'LongTailSampler',
+]

@@ -1,0 +1,113 @@
+"""Which images an epoch shows: by image, by class, or between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from mmengine.dataset import DefaultSampler
+from mmengine.registry import DATA_SAMPLERS
+
+from ..errors import BadInputError
+
+# q in p_c ~ n_c ** q; progressive sampling goes from 1 to 0
+POWERS = dict(instance=1.0, square_root=0.5, class_balanced=0.0, progressive=1.0)
+
+
+def class_probabilities(
+    counts: np.ndarray, mode: str, epoch: int = 0, max_epochs: int | None = None
+) -> np.ndarray:
+    """Probability that a draw shows class c (Kang et al., arXiv 1910.09217, equations 1 and 2).
+
+    ``p_c = n_c^q / sum_i n_i^q`` with q = 1 (instance), 1/2 (square_root), 0 (class_balanced);
+    progressive: ``(1 - t/T) p(q=1) + t/T p(q=0)`` in epoch t of 0..T. Classes without an image
+    have probability 0.
+
+    Args:
+        counts: Images n_c of each class, (C,).
+        mode: A key of ``POWERS``.
+        epoch: t.
+        max_epochs: T, for progressive.
+
+    Returns:
+        (C,) float64 of sum 1.
+    """
+    present = counts > 0
+
+    def power(q: float) -> np.ndarray:
+        weight = np.where(present, np.maximum(counts, 1.0) ** q, 0.0)
+        return weight / weight.sum()
+
+    if mode != 'progressive':
+        return power(POWERS[mode])
+    done = min(epoch / max_epochs, 1.0)
+    return (1 - done) * power(1.0) + done * power(0.0)
+
+
+@DATA_SAMPLERS.register_module()
+class LongTailSampler(DefaultSampler):
+    """Draws a class with :func:`class_probabilities`, then one of its images, with replacement.
+
+    An epoch is as long as with MMEngine's DefaultSampler, and so is what a process gets of it.
+    ``mode='instance'`` is that sampler itself: every image once. The order depends on seed and
+    epoch alone (``DistSamplerSeedHook`` tells the epoch).
+
+    Args:
+        dataset: A classification data set, one label an image.
+        mode: ``'instance'``, ``'class_balanced'``, ``'square_root'`` or ``'progressive'``.
+        max_epochs: T of progressive sampling.
+        begin: First epoch (from 0) of ``mode``; earlier ones are instance-balanced (deferred
+            re-sampling; for progressive sampling, t counts from there).
+        **kwargs: ``seed`` and ``round_up``.
+
+    Raises:
+        BadInputError: Unknown mode, no ``max_epochs`` for progressive, or an image with several
+            labels.
+    """
+
+    def __init__(
+        self,
+        dataset,
+        mode: str = 'class_balanced',
+        max_epochs: int | None = None,
+        begin: int = 0,
+        **kwargs,
+    ) -> None:
+        super().__init__(dataset, shuffle=True, **kwargs)
+        if mode not in POWERS:
+            raise BadInputError(f"sampler.mode is '{mode}', expected one of {tuple(POWERS)}")
+        if mode == 'progressive' and (max_epochs is None or max_epochs <= begin):
+            raise BadInputError(
+                f'sampler.max_epochs is {max_epochs}, expected the number of epochs of the '
+                f'schedule, more than begin={begin}'
+            )
+        self.mode = mode
+        self.max_epochs = max_epochs
+        self.begin = begin
+        self.labels = single_labels(dataset)
+
+    def __iter__(self) -> Iterator[int]:
+        if self.mode == 'instance' or self.epoch < self.begin:
+            return super().__iter__()
+        counts = np.bincount(self.labels)
+        span = None if self.max_epochs is None else self.max_epochs - self.begin
+        probability = class_probabilities(counts, self.mode, self.epoch - self.begin, span)
+        weight = (probability / np.maximum(counts, 1))[self.labels]
+        # every process draws the whole epoch and takes its part
+        rng = np.random.default_rng([self.seed, self.epoch])
+        drawn = rng.choice(len(weight), self.total_size, p=weight / weight.sum())
+        return iter(drawn[self.rank : self.total_size : self.world_size].tolist())
+
+
+def single_labels(dataset) -> np.ndarray:
+    """Labels (N,) of a classification data set, of MMPretrain or of the same interface."""
+    if hasattr(dataset, 'get_gt_labels'):
+        return np.asarray(dataset.get_gt_labels(), np.int64)
+    labels = [dataset.get_cat_ids(index) for index in range(len(dataset))]
+    for index, found in enumerate(labels):
+        if len(found) != 1:
+            raise BadInputError(
+                f'item {index} of {type(dataset).__name__} has {len(found)} labels, '
+                'LongTailSampler needs exactly one'
+            )
+    return np.array(labels, np.int64).reshape(-1)

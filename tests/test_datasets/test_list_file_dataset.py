@@ -1,0 +1,114 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmpretrain.datasets import CustomDataset
+
+from lt_det.datasets import ListFileDataset
+from lt_det.errors import BadInputError, MissingFileError
+from lt_det.frequency import ClassFrequency
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / 'list.txt'
+    path.write_text(text)
+    return str(path)
+
+
+def test_items_are_those_of_mmpretrain(tiny_crops):
+    arguments = dict(data_root=str(tiny_crops), ann_file='train.txt', pipeline=[])
+    ours = ListFileDataset(num_classes=8, **arguments)
+    theirs = CustomDataset(**arguments)
+    assert len(ours) == len(theirs)
+    for index in (0, 1, len(ours) - 1):
+        assert ours[index] == theirs[index]
+    np.testing.assert_array_equal(ours.get_gt_labels(), theirs.get_gt_labels())
+    frequency = ClassFrequency.from_dataset(ours)
+    assert frequency == ClassFrequency.from_annotation_file(tiny_crops / 'train.txt')
+    assert frequency.image_count.max() == 120 and frequency.image_count.min() == 2
+
+
+def test_subset_and_its_statistics(tiny_crops):
+    build = dict(data_root=str(tiny_crops), ann_file='train.txt', num_classes=8)
+    whole = ListFileDataset(**build)
+    chosen = [5, 0, 17]
+    for part in (ListFileDataset(indices=chosen, **build), whole.get_subset(chosen)):
+        assert [part[i]['img_path'] for i in range(3)] == [whole[i]['img_path'] for i in chosen]
+        assert part.class_frequency.num_images == 3
+    assert whole[-1]['img_path'] == whole[len(whole) - 1]['img_path']
+
+
+def test_real_list(shared_data):
+    path = shared_data / 'Places_LT_train.txt'
+    dataset = ListFileDataset(str(path), num_classes=365, data_prefix='data/places')
+    assert dataset[0]['img_path'] == 'data/places/train/airfield/00004851.jpg'
+    groups, sizes = np.unique(dataset.class_frequency.groups('shot'), return_counts=True)
+    assert dict(zip(groups, sizes, strict=True)) == dict(many=131, medium=163, few=71)
+
+
+def test_paths_with_spaces_blank_lines_and_foreign_line_ends(tmp_path):
+    path = write(tmp_path, 'a b/c d.jpg 1\r\n\n  \nü.jpg\t0')
+    dataset = ListFileDataset(path, num_classes=2)
+    assert [item['img_path'] for item in dataset] == ['a b/c d.jpg', 'ü.jpg']
+    assert [item['gt_label'] for item in dataset] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a.jpg 0\n\nb.jpg\n', r'list\.txt:3 is "b\.jpg", expected "relative/path label"'),
+        ('a.jpg 0\nb.jpg x\n', r'list\.txt:2 is "b\.jpg x"'),
+        ('a.jpg 0\n\nb.jpg 3\n', r'list\.txt:3 has label 3, expected 0\.\.2'),
+        ('a.jpg -1\n', r'list\.txt:1 has the negative label -1'),
+        ('\n', 'is empty'),
+    ],
+)
+def test_bad_line(tmp_path, text, message):
+    with pytest.raises(BadInputError, match=message):
+        ListFileDataset(write(tmp_path, text), num_classes=3)
+
+
+def test_missing_files(tmp_path, tiny_crops):
+    with pytest.raises(MissingFileError, match=r'gone\.txt does not exist'):
+        ListFileDataset('gone.txt', num_classes=3)
+    with pytest.raises(MissingFileError, match=r'class names .*names\.txt does not exist'):
+        ListFileDataset('gone.txt', classes=str(tmp_path / 'names.txt'))
+    with pytest.raises(BadInputError, match='needs num_classes or classes'):
+        ListFileDataset('gone.txt')
+    lines = (tiny_crops / 'train.txt').read_text().splitlines()[:3]
+    path = write(tmp_path, '\n'.join([*lines, '', 'train/gone.png 1']))
+    build = dict(data_prefix=str(tiny_crops), check_images=True, num_classes=8)
+    with pytest.raises(MissingFileError, match=r'list\.txt:5: image .*train/gone\.png is missing'):
+        ListFileDataset(path, **build)
+    classes = str(tiny_crops / 'classes.txt')
+    with pytest.raises(BadInputError, match='num_classes=9, but 8 class names'):
+        ListFileDataset(path, classes=classes, num_classes=9)
+
+
+MEASURE = """
+import resource, sys, time
+from lt_det.datasets import ListFileDataset
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+dataset = ListFileDataset(sys.argv[1], num_classes=8142)
+print(time.perf_counter() - start)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(len(dataset), dataset[437512]['gt_label'])
+"""
+
+
+def test_list_of_the_size_of_inaturalist(tmp_path):
+    """437,513 lines: at most 2 s and 150 MB."""
+    name = 'train_val2018/Plantae/{0}/3b60c9486db1d2ee875f11a669fb{1:08x}.jpg {0}\n'
+    path = write(tmp_path, ''.join(name.format(i % 8142, i) for i in range(437_513)))
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path), 'OMP_NUM_THREADS': '1'}
+    command = [sys.executable, '-c', MEASURE, path]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    seconds, grown, size = result.stdout.splitlines()[-3:]
+    assert float(seconds) < 2
+    unit = 1 if sys.platform == 'darwin' else 1024
+    assert int(grown) * unit < 150e6
+    assert size == f'437513 {437_512 % 8142}'
