@@ -54,7 +54,7 @@ def test_cosine_logits_and_gradients(dtype, features, weights, learnable):
 
 
 def test_learned_scale_starts_as_given_and_learns():
-    layer = CosineLinear(5, 4, scale=25, learnable=True)
+    layer = CosineLinear(5, 4, scale=25, learn_scale=True)
     assert layer.root_scale.item() == pytest.approx(5)
     assert layer.scale.item() == pytest.approx(25)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
@@ -96,7 +96,7 @@ def test_normed_predictors_are_those_of_mmdetection(dtype, learnable):
         (NormedConv2d, normed_predictor.NormedConv2d, (5, 4, 1), torch.randn(2, 5, 3, 3)),
     ):
         stock = theirs(*args, temperature=7.0).to(dtype)
-        layer = ours(*args, tempearture=7.0, learnable=learnable).to(dtype)
+        layer = ours(*args, tempearture=7.0, learn_temperature=learnable).to(dtype)
         assert isinstance(layer, theirs)
         missing, unexpected = layer.load_state_dict(stock.state_dict(), strict=False)
         assert missing == (['root_temperature'] if learnable else [])
@@ -110,7 +110,7 @@ def test_normed_predictors_are_those_of_mmdetection(dtype, learnable):
 
 @pytest.mark.parametrize('key', ['temperature', 'tempearture'])
 def test_mask_head_of_mmdetection_takes_either_spelling(key):
-    predictor = {'type': 'NormedConv2d', key: 11.0, 'learnable': True}
+    predictor = {'type': 'NormedConv2d', key: 11.0, 'learn_temperature': True}
     head = MODELS.build(
         dict(
             type='FCNMaskHead',

@@ -25,7 +25,7 @@ class CosineLinear(nn.Linear):
         in_features: D.
         out_features: C + 1.
         scale: Factor of the cosines, > 0; where it is learned, its start.
-        learnable: Learn the scale as the square of a parameter, which keeps it positive.
+        learn_scale: Learn the scale as the square of a parameter, which keeps it positive.
         normalize_features: Whether features are divided by their norm.
         normalize_weights: Whether class weights are divided by their norm.
         temperature, tempearture: Names of ``scale`` in MMDetection 3.x and 2.x.
@@ -39,7 +39,7 @@ class CosineLinear(nn.Linear):
         in_features: int,
         out_features: int,
         scale: float | None = None,
-        learnable: bool = False,
+        learn_scale: bool = False,
         normalize_features: bool = True,
         normalize_weights: bool = True,
         temperature: float | None = None,
@@ -56,8 +56,8 @@ class CosineLinear(nn.Linear):
         start = choose_temperature(
             'CosineLinear', 20.0, scale=scale, temperature=temperature, tempearture=tempearture
         )
-        self.fixed_scale = None if learnable else start
-        if learnable:
+        self.fixed_scale = None if learn_scale else start
+        if learn_scale:
             self.root_scale = nn.Parameter(torch.tensor(math.sqrt(start)))
 
     @property
@@ -79,6 +79,6 @@ class CosineLinear(nn.Linear):
     def extra_repr(self) -> str:
         return (
             f'{super().extra_repr()}, scale={float(self.scale):g}, '
-            f'learnable={self.fixed_scale is None}, features={self.normalize_features}, '
+            f'learned={self.fixed_scale is None}, features={self.normalize_features}, '
             f'weights={self.normalize_weights}'
         )

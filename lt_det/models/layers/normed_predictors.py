@@ -20,14 +20,14 @@ class _Temperature:
         *args,
         temperature: float | None = None,
         tempearture: float | None = None,
-        learnable: bool = False,
+        learn_temperature: bool = False,
         **kwargs,
     ) -> None:
         start = choose_temperature(
             type(self).__name__, 20.0, temperature=temperature, tempearture=tempearture
         )
         super().__init__(*args, temperature=start, **kwargs)
-        if learnable:
+        if learn_temperature:
             self.root_temperature = nn.Parameter(torch.tensor(math.sqrt(start)))
 
     @property
@@ -58,7 +58,7 @@ class NormedConv2d(_Temperature, normed_predictor.NormedConv2d):
         *args, **kwargs: Those of MMDetection's layer.
         temperature: Factor of the cosines, > 0; where it is learned, its start. Default: 20.
         tempearture: The same in the spelling of MMDetection 2.x.
-        learnable: Learn the temperature as the square of a parameter, which keeps it positive.
+        learn_temperature: Learn it as the square of a parameter, which keeps it positive.
 
     Raises:
         BadInputError: The temperature is not positive, or given in both spellings.

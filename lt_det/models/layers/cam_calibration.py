@@ -1,0 +1,151 @@
+"""Class activation map calibration: features weighted by where their class is seen."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...errors import BadInputError
+
+
+class CAMCalibration(nn.Module):
+    """Raises features at the places that resemble the prototypes of their probable classes.
+
+    After the principle that CAMC (Zhang et al., arXiv 2108.12757) states: highlight, in training
+    and in prediction, the regions that correlate across the data, and reinforce them. The details
+    are ours. With features F (B, D, h, w), a unit embedding ``e(p) = l2(conv1x1 F(p))`` and class
+    prototypes P (C, d)::
+
+        r(p) = sum_c pi_c e(p) . P_c             pi: the k largest class probabilities
+        A    = h w softmax_p(r / temperature)    mean 1
+        F'   = F (1 + gamma A) / (1 + gamma)     gamma: learned from 0, hence the identity at first
+
+    The sum over classes is taken over the prototypes, so the cost beyond choosing k of C
+    probabilities does not depend on C. Prototypes are moving averages of the embeddings pooled by A
+    over the samples of a class, over all processes. A class not seen yet has the prototype 0 and
+    leaves A flat.
+
+    Args:
+        num_classes: C, without background.
+        in_channels: D.
+        embed_channels: d.
+        top_k: k.
+        momentum: Of the prototypes.
+        temperature: Of the softmax over places.
+        label_prob: Probability that training takes the label in place of the class probabilities.
+        branches: Number of gammas, for feature maps that share embedding and prototypes.
+
+    Attributes:
+        gamma: (branches,).
+        prototypes: Buffer (C, d).
+        seen: Buffer (C,), whether the class has a prototype.
+
+    Raises:
+        BadInputError: A number outside its range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        embed_channels: int = 256,
+        top_k: int = 50,
+        momentum: float = 0.99,
+        temperature: float = 0.1,
+        label_prob: float = 0.5,
+        branches: int = 1,
+    ) -> None:
+        super().__init__()
+        for name, value, good, expected in (
+            ('embed_channels', embed_channels, embed_channels >= 1, '>= 1'),
+            ('top_k', top_k, top_k >= 1, '>= 1'),
+            ('momentum', momentum, 0 <= momentum < 1, 'in [0, 1)'),
+            ('temperature', temperature, temperature > 0, '> 0'),
+            ('label_prob', label_prob, 0 <= label_prob <= 1, 'in [0, 1]'),
+        ):
+            if not good:
+                raise BadInputError(f'calibration.{name} is {value}, expected a number {expected}')
+        self.num_classes = num_classes
+        self.top_k = min(top_k, num_classes)
+        self.momentum = momentum
+        self.temperature = temperature
+        self.label_prob = label_prob
+        self.embed = nn.Conv2d(in_channels, embed_channels, 1, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(branches))
+        self.register_buffer('prototypes', torch.zeros(num_classes, embed_channels))
+        self.register_buffer('seen', torch.zeros(num_classes, dtype=torch.bool))
+
+    def forward(
+        self,
+        features: Tensor,
+        probabilities: Tensor | None = None,
+        labels: Tensor | None = None,
+        branch: int = 0,
+        update: bool = False,
+    ) -> Tensor:
+        """Calibrate features.
+
+        Args:
+            features: F (B, D, h, w).
+            probabilities: (B, C) or, with background last, (B, C + 1); no gradient flows there.
+            labels: (B,), C for background. Without ``probabilities`` they stand for them.
+            branch: Which gamma.
+            update: Whether the prototypes learn from ``labels``.
+
+        Returns:
+            F' (B, D, h, w).
+        """
+        embedding = self.embedding(features)
+        attention = self.attention(embedding, *self.chosen(probabilities, labels))
+        if update:
+            self.update(embedding, attention, labels)
+        gamma = self.gamma[branch]
+        return features * (1 + gamma * attention[:, None]) / (1 + gamma)
+
+    def embedding(self, features: Tensor) -> Tensor:
+        """e (B, d, h, w) of features (B, D, h, w)."""
+        return F.normalize(self.embed(features), dim=1)
+
+    def attention(self, embedding: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+        """A (B, h, w) of e (B, d, h, w) for the given classes (B, k) and their weights (B, k)."""
+        query = F.embedding_bag(
+            classes, self.prototypes, mode='sum', per_sample_weights=weights.to(self.prototypes)
+        )
+        response = torch.einsum('bd,bdhw->bhw', query.to(embedding), embedding).flatten(1)
+        attention = (response / self.temperature).softmax(1) * response.shape[1]
+        return attention.view(len(embedding), *embedding.shape[2:])
+
+    @torch.no_grad()
+    def chosen(self, probabilities: Tensor | None, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The classes (B, k) that the attention looks for, and their weights (B, k)."""
+        if labels is not None:
+            one_hot = (labels < self.num_classes).float()
+            labels = labels.clamp(max=self.num_classes - 1)
+        if probabilities is None:
+            return labels[:, None], one_hot[:, None]
+        weights, classes = probabilities[:, : self.num_classes].float().topk(self.top_k)
+        if labels is None or not self.training:
+            return classes, weights
+        by_label = torch.rand_like(one_hot) < self.label_prob
+        classes[:, 0] = torch.where(by_label, labels, classes[:, 0])
+        weights[:, 0] = torch.where(by_label, one_hot, weights[:, 0])
+        weights[:, 1:] *= ~by_label[:, None]
+        return classes, weights
+
+    @torch.no_grad()
+    def update(self, embedding: Tensor, attention: Tensor, labels: Tensor) -> None:
+        """Move the prototypes of the classes in ``labels`` (B,) towards their pooled embeddings."""
+        pooled = (embedding * attention[:, None]).mean((2, 3)).float()
+        # one row more for the background, which is dropped; the last column counts
+        rows = torch.cat([pooled, torch.ones_like(pooled[:, :1])], 1)
+        total = rows.new_zeros(self.num_classes + 1, rows.shape[1]).index_add_(0, labels, rows)
+        total = total[:-1].contiguous()
+        all_reduce(total)
+        count = total[:, -1:]
+        mean = (total[:, :-1] / count.clamp(min=1)).to(self.prototypes)
+        kept = self.momentum * self.seen[:, None]  # the first mean of a class is taken as it is
+        moved = kept * self.prototypes + (1 - kept) * mean
+        self.prototypes.copy_(torch.where(count > 0, moved, self.prototypes))
+        self.seen |= count[:, 0] > 0
