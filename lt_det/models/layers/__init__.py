@@ -1,10 +1,14 @@
 from .cam_calibration import CAMCalibration
+from .class_indexed_conv import ClassIndexedConv2d, ClassIndexedNormedConv2d, IndexableByClass
 from .cosine_linear import CosineLinear
 from .normed_predictors import NormedConv2d, NormedLinear
 
 __all__ = [
     'CAMCalibration',
+    'ClassIndexedConv2d',
+    'ClassIndexedNormedConv2d',
     'CosineLinear',
+    'IndexableByClass',
     'NormedConv2d',
     'NormedLinear',
 ]

@@ -1,4 +1,10 @@
 from .cam_roi_head import CAMCalibratedRoIHead
+from .class_indexed_mask_head import ClassIndexedHTCMaskHead, ClassIndexedMaskHead
 from .long_tail_bbox_head import LongTailBBoxHead
 
-__all__ = ['CAMCalibratedRoIHead', 'LongTailBBoxHead']
+__all__ = [
+    'CAMCalibratedRoIHead',
+    'ClassIndexedHTCMaskHead',
+    'ClassIndexedMaskHead',
+    'LongTailBBoxHead',
+]

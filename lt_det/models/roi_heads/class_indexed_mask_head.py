@@ -1,0 +1,172 @@
+"""Mask heads that compute the logits of one class a RoI instead of all of them."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import torch
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead, HTCMaskHead
+from mmdet.registry import MODELS
+from torch import Tensor
+
+from ...errors import BadInputError
+from ..layers import ClassIndexedConv2d, ClassIndexedNormedConv2d, IndexableByClass
+from .lazy_masks import LazyMasks
+
+_PREDICTORS = {
+    None: ClassIndexedConv2d,
+    'Conv': ClassIndexedConv2d,
+    'Conv2d': ClassIndexedConv2d,
+    'NormedConv2d': ClassIndexedNormedConv2d,
+}
+
+
+class _ClassIndexed:
+    """Loss and prediction of a mask head from the logits of each RoI's class.
+
+    In training the class is the target label, in prediction the predicted one. The parameters, and
+    so checkpoints, the loss, its gradients and the predicted masks are those of the stock head.
+    """
+
+    def __init__(
+        self,
+        *args,
+        predictor_cfg: dict | None = None,
+        class_agnostic: bool = False,
+        lazy_masks: bool = True,
+        **kwargs,
+    ) -> None:
+        predictor_cfg = dict(predictor_cfg or dict(type='Conv'))
+        if not class_agnostic:
+            predictor_cfg['type'] = _class_indexed(predictor_cfg.get('type'))
+        super().__init__(
+            *args, predictor_cfg=predictor_cfg, class_agnostic=class_agnostic, **kwargs
+        )
+        self.lazy_masks = lazy_masks
+
+    def loss_and_target(
+        self, mask_preds, sampling_results, batch_gt_instances, rcnn_train_cfg
+    ) -> dict:
+        """Loss at the target labels.
+
+        Args:
+            mask_preds: What forward returned for the R positive RoIs.
+            sampling_results: One for each image, with pos_gt_labels.
+            batch_gt_instances: One for each image, with masks.
+            rcnn_train_cfg: Has mask_size.
+
+        Returns:
+            ``loss_mask``, a dict with the loss, and ``mask_targets`` (R, h, w).
+
+        Raises:
+            BadInputError: A label is outside [0, C). Only checked on the CPU; elsewhere the kernel
+                asserts, and ClassFrequencyHook checks before the labels leave the CPU.
+        """
+        if not isinstance(mask_preds, IndexableByClass):
+            return super().loss_and_target(
+                mask_preds, sampling_results, batch_gt_instances, rcnn_train_cfg
+            )
+        for i, sampled in enumerate(sampling_results):
+            self._check(sampled.pos_gt_labels, f'image {i} of the batch')
+        targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
+        labels = torch.cat([sampled.pos_gt_labels for sampled in sampling_results])
+        logits = mask_preds.at(labels)
+        if len(labels):
+            loss = self.loss_mask(logits, targets, torch.zeros_like(labels))
+        else:
+            loss = logits.sum()
+        return dict(loss_mask=dict(loss_mask=loss), mask_targets=targets)
+
+    def _predict_by_feat_single(
+        self,
+        mask_preds,
+        bboxes: Tensor,
+        labels: Tensor,
+        img_meta: dict,
+        rcnn_test_cfg: dict,
+        rescale: bool = False,
+        activate_map: bool = False,
+    ) -> Tensor:
+        """Masks of one image.
+
+        Args:
+            mask_preds: What forward returned for the N detections; after sigmoid, if
+                ``activate_map``.
+            bboxes: (N, 4) as x1, y1, x2, y2 in pixels of the network's input; divided in place by
+                the scale factor, if ``rescale``.
+            labels: (N,).
+            img_meta: Has ori_shape and scale_factor.
+            rcnn_test_cfg: Has mask_thr_binary.
+            rescale: Whether masks are those of the original image.
+            activate_map: Whether ``mask_preds`` are probabilities.
+
+        Returns:
+            (N, H, W), pasted when they are read if ``lazy_masks``.
+
+        Raises:
+            BadInputError: A label is outside [0, C).
+        """
+        if isinstance(mask_preds, IndexableByClass):
+            self._check(labels, img_meta.get('img_path', 'an image'))
+            mask_preds = mask_preds.at(labels)
+        elif not self.class_agnostic:
+            mask_preds = mask_preds[torch.arange(len(labels), device=labels.device), labels, None]
+        probabilities = mask_preds if activate_map else mask_preds.sigmoid()
+        height, width = img_meta['ori_shape'][:2]
+        if rescale:
+            bboxes /= bboxes.new_tensor(img_meta['scale_factor']).repeat(1, 2)
+        else:
+            w_scale, h_scale = img_meta['scale_factor'][:2]
+            # float32, as the stock head computes it
+            height = int(np.round(height * np.float32(h_scale)))
+            width = int(np.round(width * np.float32(w_scale)))
+        masks = LazyMasks(
+            probabilities, bboxes.clone(), (height, width), rcnn_test_cfg['mask_thr_binary']
+        )
+        return masks if self.lazy_masks else masks.pasted()
+
+    def _check(self, labels: Tensor, where: str) -> None:
+        # reading the labels would make another device wait
+        if not labels.is_cpu or not len(labels):
+            return
+        low, high = labels.min().item(), labels.max().item()
+        if low < 0 or high >= self.num_classes:
+            raise BadInputError(
+                f'{where} has label {low if low < 0 else high}, but mask_head.num_classes is '
+                f'{self.num_classes}'
+            )
+
+
+@MODELS.register_module()
+class ClassIndexedMaskHead(_ClassIndexed, FCNMaskHead):
+    """FCNMaskHead whose cost does not grow with the number of classes.
+
+    Args:
+        predictor_cfg: 'Conv' or 'NormedConv2d'; the latter also with ``learn_temperature=True``.
+        class_agnostic: Whether there is one mask for all classes; then nothing is to be gained in
+            the predictor.
+        lazy_masks: Whether masks are pasted into the image when they are read. Predictions are
+            tensors (N, H, W) all the same.
+        **kwargs: Those of FCNMaskHead.
+
+    Raises:
+        BadInputError: ``predictor_cfg`` has another type.
+    """
+
+
+@MODELS.register_module()
+class ClassIndexedHTCMaskHead(_ClassIndexed, HTCMaskHead):
+    """HTCMaskHead with the same changes as :class:`ClassIndexedMaskHead`."""
+
+
+def _class_indexed(predictor: str | type | None) -> type:
+    if inspect.isclass(predictor) and issubclass(predictor, tuple(_PREDICTORS.values())):
+        return predictor
+    name = predictor.removeprefix('mmdet.') if isinstance(predictor, str) else predictor
+    if name not in _PREDICTORS:
+        raise BadInputError(
+            f"mask_head.predictor_cfg.type is {predictor!r}; expected 'Conv' or 'NormedConv2d' "
+            '(the stock mask head takes others)'
+        )
+    return _PREDICTORS[name]

@@ -1,0 +1,265 @@
+"""The class-indexed mask heads against the stock heads: losses, gradients, masks, detectors."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmdet.models.layers import NormedConv2d
+from mmdet.registry import MODELS
+from mmdet.structures.mask import BitmapMasks
+from mmdet.testing import demo_mm_inputs
+from mmdet.utils import register_all_modules
+from mmengine.config import Config, ConfigDict
+from mmengine.structures import InstanceData
+from torch import nn
+
+from lt_det.errors import BadInputError
+from lt_det.models.layers import ClassIndexedConv2d
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+CLASSES = 7
+TOLERANCE = {torch.float32: dict(rtol=1e-5, atol=1e-5), torch.float64: dict(rtol=0, atol=1e-10)}
+CONV = dict(type='Conv')
+NORMED = dict(type='NormedConv2d', temperature=8, power=1.5)
+KERNEL = dict(type='NormedConv2d', norm_over_kernel=True)
+HEAD = dict(num_convs=1, in_channels=6, conv_out_channels=6, num_classes=CLASSES)
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    register_all_modules(init_default_scope=True)
+
+
+def pair(predictor=CONV, dtype=torch.float32, learn=False, **kwargs) -> tuple[nn.Module, nn.Module]:
+    """A stock head and ours with the same parameters."""
+    torch.manual_seed(0)
+    stock = MODELS.build({**HEAD, 'type': 'FCNMaskHead', 'predictor_cfg': predictor, **kwargs})
+    stock.init_weights()
+    predictor = {**predictor, 'learn_temperature': True} if learn else predictor
+    ours = MODELS.build(
+        {**HEAD, 'type': 'ClassIndexedMaskHead', 'predictor_cfg': predictor, **kwargs}
+    )
+    if learn:
+        value = stock.conv_logits.temperature
+        stock.conv_logits.temperature = nn.Parameter(torch.tensor(float(value)))
+    nn.init.normal_(stock.conv_logits.bias)
+    ours.load_state_dict(stock.state_dict())
+    return stock.to(dtype), ours.to(dtype)
+
+
+def targets(labels: list[list[int]], dtype: torch.dtype) -> dict:
+    """What a RoI head passes to loss_and_target, one list of labels for each image."""
+    rng = np.random.default_rng(0)
+    sampled, truth = [], []
+    for of_image in labels:
+        corner = torch.from_numpy(rng.uniform(0, 20, (len(of_image), 2)))
+        sampled.append(
+            SimpleNamespace(
+                pos_gt_labels=torch.tensor(of_image, dtype=torch.long),
+                pos_priors=torch.cat([corner, corner + 15], 1).to(dtype),
+                pos_assigned_gt_inds=torch.zeros(len(of_image), dtype=torch.long),
+            )
+        )
+        mask = rng.integers(0, 2, (1, 40, 40), dtype=np.uint8)
+        truth.append(SimpleNamespace(masks=BitmapMasks(mask, 40, 40)))
+    return dict(
+        sampling_results=sampled,
+        batch_gt_instances=truth,
+        rcnn_train_cfg=ConfigDict(mask_size=28),
+    )
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize(
+    'predictor, learn',
+    [(CONV, False), (NORMED, False), (NORMED, True), (KERNEL, False)],
+    ids=['conv', 'normed', 'learned_temperature', 'norm_over_kernel'],
+)
+@pytest.mark.parametrize('labels', [[[3, 0, 3], [6]], [[], [2]], [[], []]], ids=str)
+def test_loss_and_every_gradient_equal_stock(predictor, learn, labels, dtype):
+    stock, ours = pair(predictor, dtype, learn)
+    number = sum(map(len, labels))
+    x = torch.randn(number, 6, 14, 14, dtype=dtype)
+    given = targets(labels, dtype)
+    found = []
+    for head in (stock, ours):
+        features = x.clone().requires_grad_()
+        result = head.loss_and_target(head(features), **given)
+        loss = result['loss_mask']['loss_mask']
+        loss.sum().backward()
+        gradients = {name: p.grad for name, p in head.named_parameters()}
+        found.append((loss, result['mask_targets'], features.grad, gradients))
+    assert set(found[0][3]) == set(found[1][3])
+    torch.testing.assert_close(found[1], found[0], **TOLERANCE[dtype])
+    # for zero positives as well: DDP waits for gradients of all parameters
+    assert all(gradient is not None for gradient in found[1][3].values())
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('predictor', [CONV, NORMED])
+def test_logits_equal_a_loop_over_rois_and_pixels(predictor, dtype):
+    _, ours = pair(predictor, dtype)
+    conv = ours.conv_logits
+    x, labels = torch.randn(3, 6, 2, 2, dtype=dtype), torch.tensor([5, 0, 5])
+    x[0, :, 0, 0] = 0
+    found = conv(x).at(labels)
+    for r, label in enumerate(labels):
+        for pixel in np.ndindex(2, 2):
+            feature, weight = x[(r, slice(None), *pixel)], conv.weight[label, :, 0, 0]
+            expected = (feature * weight).sum()
+            if isinstance(conv, NormedConv2d):
+                norms = (feature.norm() ** 1.5 + 1e-6) * (weight.norm() ** 1.5 + 1e-6)
+                expected = 8 * expected / norms
+            torch.testing.assert_close(
+                found[(r, 0, *pixel)], expected + conv.bias[label], **TOLERANCE[dtype]
+            )
+
+
+@pytest.mark.parametrize('rescale', [False, True])
+@pytest.mark.parametrize('threshold', [0.5, -1])
+@pytest.mark.parametrize('lazy', [False, True])
+@pytest.mark.parametrize('class_agnostic', [False, True])
+def test_predicted_masks_equal_stock(rescale, threshold, lazy, class_agnostic):
+    stock, ours = pair(class_agnostic=class_agnostic)
+    ours.lazy_masks = lazy
+    x = torch.randn(5, 6, 14, 14)
+    results = []
+    for head in (stock, ours):
+        torch.manual_seed(1)
+        instances = InstanceData(
+            bboxes=torch.rand(5, 2).mul(40).repeat(1, 2) + torch.tensor([0, 0, 30.0, 25]),
+            labels=torch.tensor([0, 6, 2, 2, 3]),
+        )
+        (result,) = head.predict_by_feat(
+            [head(x)],
+            [instances],
+            [dict(ori_shape=(61, 83), scale_factor=(1.37, 1.29))],
+            ConfigDict(mask_thr_binary=threshold),
+            rescale=rescale,
+        )
+        results.append(result)
+    expected, found = results
+    assert torch.equal(found.bboxes, expected.bboxes)
+    assert found.masks.shape == expected.masks.shape
+    assert found.masks.dtype == expected.masks.dtype
+    difference = (found.masks.int() - expected.masks.int()).abs()
+    # logits agree to rounding, so that 255 times a probability may round to the next integer
+    assert difference.max() <= (1 if threshold < 0 else 0)
+    assert difference.float().mean() < 1e-3
+
+
+def test_autocast():
+    stock, ours = pair()
+    given = targets([[3, 0], [6]], torch.float32)
+    x = torch.randn(3, 6, 14, 14)
+    losses = []
+    for head in (stock, ours):
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            loss = head.loss_and_target(head(x), **given)['loss_mask']['loss_mask']
+        loss.backward()
+        losses.append(loss)
+    assert losses[1].dtype == torch.float32
+    torch.testing.assert_close(losses[1], losses[0], rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(
+        ours.conv_logits.weight.grad, stock.conv_logits.weight.grad, rtol=0.05, atol=5e-3
+    )
+
+
+def test_labels_out_of_range_name_the_image():
+    _, ours = pair()
+    for labels, message in (([[0], [7]], 'image 1 .* label 7'), ([[-1], [3]], 'image 0 .* -1')):
+        with pytest.raises(BadInputError, match=message):
+            ours.loss_and_target(ours(torch.zeros(2, 6, 14, 14)), **targets(labels, torch.float32))
+    with pytest.raises(BadInputError, match=r'a\.jpg has label 7, but mask_head.num_classes is 7'):
+        ours._predict_by_feat_single(
+            ours(torch.zeros(1, 6, 14, 14)),
+            torch.zeros(1, 4),
+            torch.tensor([7]),
+            dict(img_path='a.jpg', ori_shape=(9, 9), scale_factor=(1, 1)),
+            dict(mask_thr_binary=0.5),
+        )
+
+
+def test_other_predictors_are_refused():
+    with pytest.raises(BadInputError, match="predictor_cfg.type is 'DCNv2'; expected 'Conv'"):
+        MODELS.build(dict(HEAD, type='ClassIndexedMaskHead', predictor_cfg=dict(type='DCNv2')))
+    built = MODELS.build(
+        dict(HEAD, type='ClassIndexedMaskHead', predictor_cfg=dict(type=ClassIndexedConv2d))
+    )
+    assert type(built.conv_logits) is ClassIndexedConv2d
+
+
+def test_a_traced_head_gives_the_logits_of_all_classes():
+    stock, ours = pair()
+    x = torch.randn(2, 6, 14, 14)
+    torch.testing.assert_close(torch.jit.trace(ours, x)(x), stock(x))
+
+
+def detector(kind: str, ours: bool, class_agnostic: bool = False) -> nn.Module:
+    """A small Mask R-CNN, Cascade Mask R-CNN or HTC with random weights."""
+    cfg = Config.fromfile(CONFIGS / '_base_' / 'models' / 'mask_rcnn_r50_fpn_lvis.py').model
+    cfg.backbone.update(depth=18, base_channels=16, stem_channels=16, init_cfg=None)
+    cfg.neck.update(in_channels=[16, 32, 64, 128], out_channels=16)
+    cfg.rpn_head.update(in_channels=16, feat_channels=16)
+    roi = cfg.roi_head
+    roi.bbox_roi_extractor.out_channels = roi.mask_roi_extractor.out_channels = 16
+    roi.bbox_head.update(
+        in_channels=16, fc_out_channels=32, num_classes=CLASSES, reg_class_agnostic=True
+    )
+    head = dict(type='FCNMaskHead', num_classes=CLASSES, class_agnostic=class_agnostic)
+    roi.mask_head.update(num_convs=1, in_channels=16, conv_out_channels=16, **head)
+    cfg.train_cfg.rcnn.sampler.num = 32
+    cfg.test_cfg.rcnn.max_per_img = 20
+    if kind != 'StandardRoIHead':
+        cfg.type = {'CascadeRoIHead': 'CascadeRCNN'}.get(kind, 'HybridTaskCascade')
+        roi.update(type=kind, num_stages=3, stage_loss_weights=[1, 0.5, 0.25])
+        for key in ('bbox_head', 'mask_head'):
+            roi[key] = [deepcopy(roi[key]) for _ in range(3)]
+        if kind == 'HybridTaskCascadeRoIHead':
+            for index, mask_head in enumerate(roi.mask_head):
+                mask_head.update(type='HTCMaskHead', with_conv_res=index > 0)
+        cfg.train_cfg.rcnn = [deepcopy(cfg.train_cfg.rcnn) for _ in range(3)]
+    if ours:
+        heads = [roi.mask_head] if kind == 'StandardRoIHead' else roi.mask_head
+        for mask_head in heads:
+            mask_head.type = 'ClassIndexed' + mask_head.type.removeprefix('FCN')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize('class_agnostic', [False, True])
+@pytest.mark.parametrize('kind', ['StandardRoIHead', 'CascadeRoIHead', 'HybridTaskCascadeRoIHead'])
+def test_detectors_train_and_predict_alike_with_another_type_of_mask_head(kind, class_agnostic):
+    stock, ours = detector(kind, False, class_agnostic), detector(kind, True, class_agnostic)
+    # checkpoints go both ways
+    ours.load_state_dict(stock.state_dict())
+    stock.load_state_dict(ours.state_dict())
+    packed = demo_mm_inputs(2, [[3, 128, 128], [3, 120, 128]], num_classes=CLASSES, with_mask=True)
+    found = []
+    for model in (stock, ours):
+        model.train()
+        torch.manual_seed(0)
+        data = model.data_preprocessor(deepcopy(packed), True)
+        losses = model.loss(data['inputs'], data['data_samples'])
+        total = sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if 'loss' in k)
+        total.backward()
+        gradients = {name: p.grad for name, p in model.named_parameters()}
+        model.eval()
+        with torch.no_grad():
+            data = model.data_preprocessor(deepcopy(packed), False)
+            predictions = model.predict(data['inputs'], data['data_samples'])
+        found.append((losses, gradients, [p.pred_instances for p in predictions]))
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-4, atol=1e-5)
+    for expected, result in zip(found[0][2], found[1][2]):
+        assert len(expected)
+        for key in ('scores', 'labels', 'bboxes'):
+            torch.testing.assert_close(result[key], expected[key])
+        assert torch.equal(result.masks.cpu(), expected.masks)
