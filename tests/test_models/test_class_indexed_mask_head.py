@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmdet.models.layers import NormedConv2d
 from mmdet.registry import MODELS
 from mmdet.structures.mask import BitmapMasks
 from mmdet.testing import demo_mm_inputs
@@ -19,14 +18,16 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from lt_det.errors import BadInputError
-from lt_det.models.layers import ClassIndexedConv2d
+from lt_det.models.layers import ClassIndexedConv2d, NormedConv2d
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CLASSES = 7
 TOLERANCE = {torch.float32: dict(rtol=1e-5, atol=1e-5), torch.float64: dict(rtol=0, atol=1e-10)}
 CONV = dict(type='Conv')
 NORMED = dict(type='NormedConv2d', temperature=8, power=1.5)
+LEARNED = dict(type='NormedConv2d', temperature=8, learn_temperature=True)
 KERNEL = dict(type='NormedConv2d', norm_over_kernel=True)
+TYPE = 'ClassIndexedMaskHead'
 HEAD = dict(num_convs=1, in_channels=6, conv_out_channels=6, num_classes=CLASSES)
 
 
@@ -35,18 +36,12 @@ def mmdet_scope():
     register_all_modules(init_default_scope=True)
 
 
-def pair(predictor=CONV, dtype=torch.float32, learn=False, **kwargs) -> tuple[nn.Module, nn.Module]:
+def pair(predictor=CONV, dtype=torch.float32, **kwargs) -> tuple[nn.Module, nn.Module]:
     """A stock head and ours with the same parameters."""
     torch.manual_seed(0)
-    stock = MODELS.build({**HEAD, 'type': 'FCNMaskHead', 'predictor_cfg': predictor, **kwargs})
+    kwargs = {**HEAD, 'predictor_cfg': predictor, **kwargs}
+    stock, ours = (MODELS.build({**kwargs, 'type': t}) for t in ('FCNMaskHead', TYPE))
     stock.init_weights()
-    predictor = {**predictor, 'learn_temperature': True} if learn else predictor
-    ours = MODELS.build(
-        {**HEAD, 'type': 'ClassIndexedMaskHead', 'predictor_cfg': predictor, **kwargs}
-    )
-    if learn:
-        value = stock.conv_logits.temperature
-        stock.conv_logits.temperature = nn.Parameter(torch.tensor(float(value)))
     nn.init.normal_(stock.conv_logits.bias)
     ours.load_state_dict(stock.state_dict())
     return stock.to(dtype), ours.to(dtype)
@@ -76,13 +71,13 @@ def targets(labels: list[list[int]], dtype: torch.dtype) -> dict:
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize(
-    'predictor, learn',
-    [(CONV, False), (NORMED, False), (NORMED, True), (KERNEL, False)],
+    'predictor',
+    [CONV, NORMED, LEARNED, KERNEL],
     ids=['conv', 'normed', 'learned_temperature', 'norm_over_kernel'],
 )
 @pytest.mark.parametrize('labels', [[[3, 0, 3], [6]], [[], [2]], [[], []]], ids=str)
-def test_loss_and_every_gradient_equal_stock(predictor, learn, labels, dtype):
-    stock, ours = pair(predictor, dtype, learn)
+def test_loss_and_every_gradient_equal_stock(predictor, labels, dtype):
+    stock, ours = pair(predictor, dtype)
     number = sum(map(len, labels))
     x = torch.randn(number, 6, 14, 14, dtype=dtype)
     given = targets(labels, dtype)
@@ -187,10 +182,8 @@ def test_labels_out_of_range_name_the_image():
 
 def test_other_predictors_are_refused():
     with pytest.raises(BadInputError, match="predictor_cfg.type is 'DCNv2'; expected 'Conv'"):
-        MODELS.build(dict(HEAD, type='ClassIndexedMaskHead', predictor_cfg=dict(type='DCNv2')))
-    built = MODELS.build(
-        dict(HEAD, type='ClassIndexedMaskHead', predictor_cfg=dict(type=ClassIndexedConv2d))
-    )
+        MODELS.build(dict(HEAD, type=TYPE, predictor_cfg=dict(type='DCNv2')))
+    built = MODELS.build(dict(HEAD, type=TYPE, predictor_cfg=dict(type=ClassIndexedConv2d)))
     assert type(built.conv_logits) is ClassIndexedConv2d
 
 

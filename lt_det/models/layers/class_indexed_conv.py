@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from mmdet.models.layers import NormedConv2d
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .normed_predictors import NormedConv2d
 
 
 class IndexableByClass:
@@ -106,19 +107,7 @@ class ClassIndexedConv2d(nn.Conv2d):
 
 
 class ClassIndexedNormedConv2d(NormedConv2d):
-    """1x1 ``NormedConv2d`` whose output channels are evaluated where they are asked for.
-
-    Args:
-        learn_temperature: Whether ``temperature`` is a parameter that starts at the given value.
-        **kwargs: Those of NormedConv2d.
-    """
-
-    def __init__(self, *args, learn_temperature: bool = False, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        if learn_temperature:
-            start = torch.tensor(float(self.temperature))
-            del self.temperature
-            self.temperature = nn.Parameter(start)
+    """1x1 ``NormedConv2d`` whose output channels are evaluated where they are asked for."""
 
     def forward(self, x: Tensor) -> ClassIndexedLogits | Tensor:
         """(R, D, h, w) to logits (R, C, h, w): a tensor in a traced graph, else put off."""

@@ -143,7 +143,7 @@ class ClassIndexedMaskHead(_ClassIndexed, FCNMaskHead):
     """FCNMaskHead whose cost does not grow with the number of classes.
 
     Args:
-        predictor_cfg: 'Conv' or 'NormedConv2d'; the latter also with ``learn_temperature=True``.
+        predictor_cfg: Of type 'Conv' or 'NormedConv2d'.
         class_agnostic: Whether there is one mask for all classes; then nothing is to be gained in
             the predictor.
         lazy_masks: Whether masks are pasted into the image when they are read. Predictions are
