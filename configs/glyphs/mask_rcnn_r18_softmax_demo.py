@@ -4,6 +4,9 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
+# group normalisation: batches of 4 are too small for batch statistics
+norm_cfg = dict(type='GN', num_groups=8, requires_grad=True)
+
 # a ResNet-18 of half width, trained from scratch in minutes on 2 CPU cores
 model = dict(
     backbone=dict(
@@ -14,29 +17,27 @@ model = dict(
         norm_eval=False,
         init_cfg=None,
     ),
-    # from scratch, normalisation behind every convolution speeds learning up
-    neck=dict(in_channels=[32, 64, 128, 256], out_channels=64, norm_cfg=dict(type='BN')),
+    neck=dict(in_channels=[32, 64, 128, 256], out_channels=64, norm_cfg=norm_cfg),
     rpn_head=dict(
         in_channels=64,
         feat_channels=64,
-        # objects are 16 to 160 pixels in images of 224
+        # objects are 24 to 144 pixels in images of 224
         anchor_generator=dict(scales=[4]),
     ),
     roi_head=dict(
-        # half the usual 56: objects span 7 to 14 cells of their pyramid level
-        bbox_roi_extractor=dict(out_channels=64, finest_scale=28),
+        bbox_roi_extractor=dict(out_channels=64),
         # boxes and masks are shared by the classes: some have 4 images to learn them from
         bbox_head=dict(
             in_channels=64, fc_out_channels=256, num_classes=20, reg_class_agnostic=True
         ),
-        mask_roi_extractor=dict(out_channels=64, finest_scale=28),
+        mask_roi_extractor=dict(out_channels=64),
         mask_head=dict(
             num_convs=2,
             in_channels=64,
             conv_out_channels=64,
             num_classes=20,
             class_agnostic=True,
-            norm_cfg=dict(type='BN'),
+            norm_cfg=norm_cfg,
         ),
     ),
     train_cfg=dict(
