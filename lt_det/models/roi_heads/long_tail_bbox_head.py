@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
 from mmdet.registry import MODELS
+from mmdet.structures.bbox import get_box_tensor, scale_boxes
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ...adjustments import build_adjustment
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
+from .topk_nms import topk_multiclass_nms
 
 
 @MODELS.register_module()
@@ -24,7 +27,10 @@ class LongTailBBoxHead(ConvFCBBoxHead):
 
     Args:
         adjustment: Config of one adjustment, or of several applied in turn
-            (:func:`lt_det.adjustments.build_adjustment`). None: ConvFCBBoxHead as it is.
+            (:func:`lt_det.adjustments.build_adjustment`). None: no adjustment.
+        topk_nms: Whether prediction decodes and suppresses candidates only until the best
+            ``max_per_img`` are known (:func:`.topk_nms.topk_multiclass_nms`). Where ``test_cfg``
+            asks for more than plain NMS per class, or for all detections, it is the stock path.
         **kwargs: Those of ConvFCBBoxHead.
 
     Raises:
@@ -32,9 +38,15 @@ class LongTailBBoxHead(ConvFCBBoxHead):
     """
 
     def __init__(
-        self, *args, adjustment: dict | Sequence[dict] | None = None, init_cfg=None, **kwargs
+        self,
+        *args,
+        adjustment: dict | Sequence[dict] | None = None,
+        topk_nms: bool = True,
+        init_cfg=None,
+        **kwargs,
     ) -> None:
         super().__init__(*args, init_cfg=init_cfg, **kwargs)
+        self.topk_nms = topk_nms
         self.adjustment = None
         if adjustment is None:
             return
@@ -80,6 +92,72 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         if self.adjustment is not None:
             logits = self.adjustment(logits)
         return logits, deltas
+
+    def _predict_by_feat_single(
+        self,
+        roi: Tensor,
+        cls_score: Tensor | None,
+        bbox_pred: Tensor | None,
+        img_meta: dict,
+        rescale: bool = False,
+        rcnn_test_cfg: dict | None = None,
+    ) -> InstanceData:
+        """Detections of one image.
+
+        Args:
+            roi: (R, 5) as image, x1, y1, x2, y2 in pixels of the network's input.
+            cls_score: Logits (R, C + 1).
+            bbox_pred: (R, 4) or (R, 4 C), or None.
+            img_meta: Has img_shape and, to rescale, scale_factor.
+            rescale: Whether boxes are those in the original image.
+            rcnn_test_cfg: Has score_thr, nms and max_per_img. None: all boxes, without NMS.
+
+        Returns:
+            bboxes (K, 4), scores (K,) and labels (K,), best first.
+        """
+        simple = (
+            self.topk_nms
+            and rcnn_test_cfg is not None
+            and rcnn_test_cfg['max_per_img'] > 0
+            and _is_plain(rcnn_test_cfg['nms'])
+        )
+        if not simple or bbox_pred is None or cls_score is None or not len(roi):
+            return super()._predict_by_feat_single(
+                roi, cls_score, bbox_pred, img_meta, rescale, rcnn_test_cfg
+            )
+        if self.custom_cls_channels:
+            scores = self.loss_cls.get_activation(cls_score)
+        else:
+            scores = cls_score.softmax(-1)
+        deltas = bbox_pred.view(len(roi), -1, self.bbox_coder.encode_size)
+
+        def boxes_of(proposals: Tensor, labels: Tensor) -> Tensor:
+            chosen = deltas[proposals, 0 if self.reg_class_agnostic else labels]
+            boxes = self.bbox_coder.decode(
+                roi[proposals, 1:], chosen, max_shape=img_meta['img_shape']
+            )
+            if rescale:
+                boxes = scale_boxes(boxes, [1 / s for s in img_meta['scale_factor']])
+            return get_box_tensor(boxes)
+
+        boxes, scores, labels = topk_multiclass_nms(
+            scores[:, :-1],
+            boxes_of,
+            rcnn_test_cfg['score_thr'],
+            rcnn_test_cfg['nms']['iou_threshold'],
+            rcnn_test_cfg['max_per_img'],
+        )
+        return InstanceData(bboxes=boxes, scores=scores, labels=labels)
+
+
+def _is_plain(nms: dict | None) -> bool:
+    """Whether it is greedy NMS within each class, with the threshold as its only parameter."""
+    return (
+        nms is not None
+        and nms.get('type', 'nms') == 'nms'
+        and 'iou_threshold' in nms
+        and nms.keys() <= {'type', 'iou_threshold', 'split_thr'}
+    )
 
 
 def _initialises(cfg: dict, name: str) -> bool:

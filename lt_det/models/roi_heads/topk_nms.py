@@ -1,0 +1,118 @@
+"""The best detections after non-maximum suppression of each class, without suppressing all others.
+
+Whether greedy NMS keeps a candidate depends on those with higher scores alone. So the candidates
+are taken in blocks, best first, and once enough of them are kept, the rest cannot matter.
+P proposals, C classes, K detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+# Candidates per block, so many that the first usually suffices and so few that the pairs of one
+# class, of which a block may consist, fit into 200 MB.
+_BLOCK = 2048
+
+
+def topk_multiclass_nms(
+    scores: Tensor,
+    boxes_of: Callable[[Tensor, Tensor], Tensor],
+    score_thr: float,
+    iou_threshold: float,
+    max_num: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The best ``max_num`` of what greedy NMS keeps in each class.
+
+    Candidates are the pairs of proposal and class. Of equal scores, the lower proposal comes first,
+    then the lower class; that is mmcv's order where it has one (below 10,000 candidates; above, its
+    sort is not stable). Boxes of different classes are told apart by their class, not by moving
+    them, and overlap in the precision of their coordinates, wherever they are.
+
+    Args:
+        scores: (P, C) without background, on any device; NaN is below every threshold.
+        boxes_of: Maps proposals (M,) and labels (M,) to boxes (M, 4) as x1, y1, x2, y2.
+        score_thr: Candidates have higher scores than this.
+        iou_threshold: A candidate goes if it overlaps a better one of its class, that is kept, by
+            more than this.
+        max_num: Positive number of detections.
+
+    Returns:
+        boxes (K, 4), scores (K,) and labels (K,), best first.
+    """
+    num_classes = scores.size(1)
+    flat = torch.where(scores > score_thr, scores, -torch.inf).flatten()
+    kept = flat.new_empty(0, dtype=torch.long)
+    boxes = None
+    for block in _blocks(flat, max(_BLOCK, max_num)):
+        candidates = torch.cat([kept, block])
+        new = boxes_of(block.div(num_classes, rounding_mode='floor'), block % num_classes)
+        boxes = new if boxes is None else torch.cat([boxes, new])
+        chosen = _survivors(boxes, candidates % num_classes, len(kept), iou_threshold)
+        kept, boxes = candidates[chosen], boxes[chosen]
+        if len(kept) >= max_num:
+            break
+    kept = kept[:max_num]
+    return boxes[:max_num], flat[kept], kept % num_classes
+
+
+def _blocks(scores: Tensor, size: int) -> Iterator[Tensor]:
+    """Indices of the scores above -inf in blocks, best first; of equal ones the lowest first.
+
+    At least one block comes, which may be empty.
+    """
+    done, reach = 0, size
+    while True:
+        worst = scores.topk(min(reach, len(scores))).values[-1:]
+        # with all that equal the worst, which topk would choose among at will
+        chosen = ((scores >= worst) & (scores > -torch.inf)).nonzero().squeeze(1)
+        order = chosen[scores[chosen].sort(descending=True, stable=True).indices]
+        yield from order[done:].split(size)
+        if len(order) < reach:
+            return
+        done, reach = len(order), 4 * len(order)
+
+
+def _survivors(boxes: Tensor, labels: Tensor, num_kept: int, iou_threshold: float) -> Tensor:
+    """Indices (K,) of what greedy NMS keeps in each class, in ascending order.
+
+    Args:
+        boxes: (M, 4), best first.
+        labels: (M,).
+        num_kept: The first ones are known to be kept.
+        iou_threshold: See :func:`topk_multiclass_nms`.
+    """
+    number = len(boxes)
+    order = labels.argsort(stable=True)
+    ordered = labels[order]
+    place = torch.arange(number, device=boxes.device)
+    # each candidate is compared with those before it in its class
+    first = torch.searchsorted(ordered, ordered)
+    rivals = torch.where(order < num_kept, 0, place - first)
+    later = place.repeat_interleave(rivals)
+    before = torch.arange(len(later), device=boxes.device) - (rivals.cumsum(0) - rivals)[later]
+    later, before = order[later], order[before + first[later]]
+    overlapping = _iou(boxes[later], boxes[before]) > iou_threshold
+    later, before = later[overlapping], before[overlapping]
+    # A candidate is right as soon as those that it depends on are: the best ones at once, then
+    # those that only they overlap, and so on.
+    kept = torch.ones(number, dtype=torch.bool, device=boxes.device)
+    while True:
+        hits = torch.zeros(number, dtype=torch.int32, device=boxes.device)
+        hits.index_add_(0, later, kept[before].int())
+        if torch.equal(kept, hits == 0):
+            return kept.nonzero().squeeze(1)
+        kept = hits == 0
+
+
+def _iou(a: Tensor, b: Tensor) -> Tensor:
+    """(M, 4), (M, 4) to (M,); NaN for two boxes without area."""
+    size = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0)
+    intersection = size[:, 0] * size[:, 1]
+    return intersection / (_area(a) + _area(b) - intersection)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
