@@ -15,6 +15,9 @@ from ..errors import BadInputError
 from .detections import Detections
 from .ground_truth import LVISGroundTruth
 
+# LazyMasks are pasted when they are indexed, so this bounds their memory too.
+_PIXELS_AT_ONCE = 2**25
+
 
 def read_instances(
     instances: Any, image: int, categories: np.ndarray, truth: LVISGroundTruth, with_masks: bool
@@ -103,11 +106,14 @@ def encode_masks(masks: torch.Tensor | np.ndarray | Sequence[dict], rows: np.nda
         return []
     if not isinstance(masks, (torch.Tensor, np.ndarray)):
         return [masks[i] for i in rows]
-    chosen = torch.as_tensor(masks)
-    chosen = chosen[torch.as_tensor(rows, device=chosen.device)]
-    # pycocotools reads column by column; transposed here, its input needs no other copy.
-    columns = chosen.transpose(1, 2).to(torch.uint8).contiguous().cpu().numpy()
-    return mask_utils.encode(columns.transpose(2, 1, 0))
+    masks = torch.as_tensor(masks)
+    encoded = []
+    step = max(_PIXELS_AT_ONCE // masks[:1].numel(), 1)
+    for part in torch.as_tensor(rows, device=masks.device).split(step):
+        # pycocotools reads column by column; transposed here, its input needs no other copy.
+        columns = masks[part].transpose(1, 2).to(torch.uint8).contiguous().cpu().numpy()
+        encoded += mask_utils.encode(columns.transpose(2, 1, 0))
+    return encoded
 
 
 def to_numpy(values: torch.Tensor | np.ndarray) -> np.ndarray:
