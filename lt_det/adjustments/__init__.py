@@ -2,15 +2,19 @@
 
 from .base import ADJUSTMENTS, ComposedAdjustment, LogitAdjustment, build_adjustment
 from .iif import IIF
+from .learned_scale import LearnedScale
 from .norcal import NorCal
 from .prior_shift import PriorShift
+from .tau_norm import TauNorm
 
 __all__ = [
     'ADJUSTMENTS',
     'IIF',
     'ComposedAdjustment',
+    'LearnedScale',
     'LogitAdjustment',
     'NorCal',
     'PriorShift',
+    'TauNorm',
     'build_adjustment',
 ]

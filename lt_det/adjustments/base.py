@@ -47,6 +47,11 @@ class LogitAdjustment(FrequencyModule):
         return self.stage in ('both', 'train' if self.training else 'test')
 
     @property
+    def ready(self) -> bool:
+        """Whether the coefficients have been set."""
+        return self.has_frequency
+
+    @property
     def scales_in_training(self) -> bool:
         """Whether training multiplies logits, which asks for a small predictor at the start."""
         return False
@@ -58,14 +63,15 @@ class LogitAdjustment(FrequencyModule):
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         super().set_class_frequency(frequency)
         scale, shift = self.coefficients(frequency)
-        self.scale[: self.num_classes] = torch.from_numpy(scale)
-        self.shift[: self.num_classes] = torch.from_numpy(shift)
+        with torch.no_grad():
+            self.scale[: self.num_classes] = torch.from_numpy(scale)
+            self.shift[: self.num_classes] = torch.from_numpy(shift)
 
     def forward(self, logits: Tensor) -> Tensor:
         """Adjust ``logits`` (..., C + num_extra); half precision comes back as float32."""
         if not self.active:
             return logits
-        if not self.has_frequency:
+        if not self.ready:
             raise RuntimeError(
                 f'{type(self).__name__} has no class statistics yet: add '
                 "dict(type='ClassFrequencyHook') to custom_hooks, load a checkpoint that carries "

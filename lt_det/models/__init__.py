@@ -1,1 +1,1 @@
-from . import layers, roi_heads
+from . import backbones, classifiers, layers, losses, roi_heads

@@ -1,0 +1,39 @@
+"""LWS: a factor a class, learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..frequency import ClassFrequency
+from .base import ADJUSTMENTS, LogitAdjustment
+
+
+@ADJUSTMENTS.register_module()
+class LearnedScale(LogitAdjustment):
+    """``f_c z_c`` with ``f_c`` learned from 1: learnable weight scaling (Kang et al. 1910.09217).
+
+    The paper trains ``f`` alone, with class-balanced sampling, on a frozen network (section 4.3).
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        ones = self.scale
+        del self.scale
+        self.scale = nn.Parameter(torch.ones_like(ones))
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    @property
+    def scales_in_training(self) -> bool:
+        return self.stage != 'test'
+
+    def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
+        size = slice(self.num_classes)
+        return self.scale[size].detach().double().cpu().numpy(), np.zeros(self.num_classes)
+
+    def extra_repr(self) -> str:
+        return f'stage={self.stage}'

@@ -1,0 +1,50 @@
+"""tau-normalisation: class weights divided by a power of their norm, as a map of the logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..frequency import ClassFrequency
+from .base import ADJUSTMENTS, LogitAdjustment
+
+
+@ADJUSTMENTS.register_module()
+class TauNorm(LogitAdjustment):
+    """``(z_c - b_c) / |w_c| ** tau`` (Kang et al., arXiv 1910.09217, section 4.3).
+
+    The logits of a linear classifier with weights ``w_c / |w_c| ** tau`` and without bias, as the
+    paper has it. It reads the classifier, not the counts: the head that owns both calls
+    :meth:`set_classifier` when it loads weights and when it is switched to evaluation.
+
+    Args:
+        tau: 0 leaves the weights alone, 1 gives all the norm 1.
+        stage: The method is post-hoc, hence ``'test'``.
+    """
+
+    def __init__(self, tau: float = 1.0, stage: str = 'test', **kwargs) -> None:
+        super().__init__(stage=stage, **kwargs)
+        self.tau = tau
+        self.has_classifier = False
+
+    @property
+    def ready(self) -> bool:
+        return self.has_classifier
+
+    def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
+        size = slice(self.num_classes)
+        return self.scale[size].double().cpu().numpy(), self.shift[size].double().cpu().numpy()
+
+    @torch.no_grad()
+    def set_classifier(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """Take the norms of a linear classifier: ``weight`` (C + num_extra, D) and its bias."""
+        size = slice(self.num_classes)
+        scale = weight[size].norm(dim=1).clamp(min=1e-12) ** -self.tau
+        self.scale[size] = scale
+        if bias is not None:
+            self.shift[size] = -bias[size] * scale
+        self.has_classifier = True
+
+    def extra_repr(self) -> str:
+        return f'tau={self.tau}, stage={self.stage}'

@@ -1,0 +1,58 @@
+"""Starts the second stage of a two-stage recipe from what the first has trained."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from ..errors import MissingFileError
+
+
+@HOOKS.register_module()
+class FirstStageHook(Hook):
+    """Loads the latest checkpoint in the work dir of the first stage before training starts.
+
+    Nothing is loaded when training resumes or has a ``load_from``, or in testing: the checkpoint
+    of the second stage is complete.
+
+    Args:
+        work_dir: Work dir of the first stage.
+        config: Its config, for the message when it has not been trained.
+        drop: Prefixes of parameters that start anew, e.g. ``['head.fc']`` (cRT).
+
+    Raises:
+        MissingFileError: The work dir has no checkpoint.
+    """
+
+    def __init__(self, work_dir: str, config: str | None = None, drop: list[str] | None = None):
+        self.work_dir = work_dir
+        self.config = config
+        self.drop = tuple(drop or ())
+
+    def before_run(self, runner: Runner) -> None:
+        if hasattr(runner._train_loop, 'dataloader') and not (runner._resume or runner._load_from):
+            self._find()
+
+    def before_train(self, runner: Runner) -> None:
+        if runner._has_loaded:  # resumed, or load_from
+            return
+        revise = [(rf'^{re.escape(prefix)}\b', f'dropped.{prefix}') for prefix in self.drop]
+        runner.load_checkpoint(self._find(), revise_keys=revise)
+
+    def _find(self) -> str:
+        folder = Path(self.work_dir)
+        found = find_latest_checkpoint(str(folder)) if folder.is_dir() else None
+        if found and not Path(found).is_file():  # the work dir has moved
+            found = str(folder / Path(found).name)
+        if found is None:
+            raise MissingFileError(
+                f'this is the second stage of a recipe, and the work dir of the first, {folder}, '
+                'has no checkpoint; '
+                + (f'train it first: python tools/train.py {self.config}; ' if self.config else '')
+                + 'or name another work dir with work_dir of FirstStageHook'
+            )
+        return found

@@ -1,0 +1,3 @@
+from .long_tail_resnet import CIFARResNet, CIFARSEResNet, LongTailResNet
+
+__all__ = ['CIFARResNet', 'CIFARSEResNet', 'LongTailResNet']

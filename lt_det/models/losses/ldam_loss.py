@@ -1,0 +1,50 @@
+"""LDAM: a larger margin for rarer classes, before any loss."""
+
+from __future__ import annotations
+
+import torch
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...frequency import ClassFrequency
+
+
+@MODELS.register_module()
+class LDAMLoss(nn.Module):
+    """Lowers the logit of the target by ``scale * m_c`` (Cao et al., arXiv 1906.07413, eq. 13).
+
+    ``m_c = max_margin * (n_c / min_j n_j) ** (-1/4)``: the rarest class gets ``max_margin``. The
+    logits come from a cosine classifier with the same scale, so the margin is one of the cosine. A
+    soft target t lowers class c by ``scale * m_c * t_c``.
+
+    Args:
+        loss: Config of the loss behind the margin.
+        max_margin: Largest margin, in units of the cosine.
+        scale: Scale s of the cosine classifier.
+    """
+
+    def __init__(
+        self, loss: dict | None = None, max_margin: float = 0.5, scale: float = 30.0
+    ) -> None:
+        super().__init__()
+        self.loss = MODELS.build(loss or dict(type='CrossEntropyLoss'))
+        self.max_margin = max_margin
+        self.scale = scale
+        self.register_buffer('margin', None, persistent=False)
+
+    def set_class_frequency(self, frequency: ClassFrequency) -> None:
+        counts = torch.from_numpy(frequency.image_count).clamp(min=1).double()
+        self.margin = (self.max_margin * (counts / counts.min()) ** -0.25).float()
+        if hasattr(self.loss, 'set_class_frequency'):
+            self.loss.set_class_frequency(frequency)
+
+    def forward(self, logits: Tensor, target: Tensor, **kwargs) -> Tensor:
+        """Loss of ``logits`` (N, C) for labels (N,) or soft targets (N, C)."""
+        if self.margin is None:
+            raise RuntimeError(
+                "LDAMLoss has no class statistics yet: add dict(type='ClassFrequencyHook') to "
+                'custom_hooks or call set_class_frequency'
+            )
+        share = F.one_hot(target, logits.shape[1]) if target.ndim == 1 else target
+        return self.loss(logits - self.scale * self.margin.to(logits) * share, target, **kwargs)
