@@ -11,8 +11,9 @@ from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..adjustments.box_dimension import box_dimension_of
 from ..errors import BadInputError, MissingFileError
-from ..frequency import ClassFrequency
+from ..frequency import ClassFrequency, FrequencyModule
 
 
 @HOOKS.register_module()
@@ -22,6 +23,7 @@ class ClassFrequencyHook(Hook):
     A module asks by having a method ``set_class_frequency``. The statistics go into buffers, so a
     checkpoint carries them; a checkpoint with others than those of the training set is refused.
     Testing takes them from the checkpoint and reads the training set only where that has none.
+    Metrics that ask in the same way (``LongTailAccuracy``) get them before an evaluation.
 
     Args:
         ann_file: Read the statistics from this file rather than from the training set.
@@ -60,7 +62,8 @@ class ClassFrequencyHook(Hook):
         empty = frequency.empty_classes
         if empty and self.empty_classes == 'error':
             raise BadInputError(
-                f'{len(empty)} of {frequency.num_classes} classes have no training image: '
+                f'{len(empty)} of {frequency.num_classes} classes have no training image'
+                f'{_source(dataset)}: '
                 f'{", ".join(empty[:5])}{" ..." if len(empty) > 5 else ""}; remove them from the '
                 "annotation file, or train all the same with ClassFrequencyHook's "
                 f"empty_classes='warn'{_cfg_option(runner)}"
@@ -68,7 +71,23 @@ class ClassFrequencyHook(Hook):
         runner.logger.info(f'{frequency}')
         for module in _askers(_unwrap(runner)):
             module.set_class_frequency(frequency)
+        self._set_box_dimension(runner, dataset)
         self._training = frequency
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        """Refuse labels that no class has, while they are on the CPU and their image is known."""
+        samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+        for sample in samples or ():
+            instances = getattr(sample, 'gt_instances', None)
+            labels = () if instances is None else instances.get('labels', ())
+            if len(labels) == 0 or not labels.is_cpu or self._training is None:
+                continue
+            low, high = labels.min().item(), labels.max().item()
+            if low < 0 or high >= self._training.num_classes:
+                raise BadInputError(
+                    f'{sample.get("img_path", "an image")}: label {low if low < 0 else high}, but '
+                    f'the training set has {self._training.num_classes} classes'
+                )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse a checkpoint with the statistics of another training set."""
@@ -107,7 +126,8 @@ class ClassFrequencyHook(Hook):
         if not needy:
             return
         try:
-            frequency = self._read(None if self.ann_file else _train_dataset(runner))
+            dataset = None if self.ann_file else _train_dataset(runner)
+            frequency = self._read(dataset)
         except MissingFileError as error:
             raise MissingFileError(
                 'the checkpoint carries no class statistics, and the training set that has them '
@@ -116,6 +136,20 @@ class ClassFrequencyHook(Hook):
         _check_num_classes(_unwrap(runner), frequency)
         for module in needy:
             module.set_class_frequency(frequency)
+        self._set_box_dimension(runner, dataset)
+
+    def _set_box_dimension(self, runner: Runner, dataset) -> None:
+        """Only for rules that ask for it: it reads every box."""
+        asking = [m for m in _unwrap(runner).modules() if hasattr(m, 'set_box_dimension')]
+        asking = [module for module in asking if not module.has_dimension]
+        if not asking:
+            return
+        if dataset is None:
+            config = dict(type='LongTailLVISDataset', ann_file=self.ann_file, test_mode=True)
+            dataset = DATASETS.build(dict(config, check_images=False))
+        dimension = box_dimension_of(dataset)
+        for module in asking:
+            module.set_box_dimension(dimension)
 
     def _read(self, dataset) -> ClassFrequency:
         if self.ann_file:
@@ -134,6 +168,14 @@ def _askers(module: nn.Module) -> Iterator[nn.Module]:
         return
     for child in module.children():
         yield from _askers(child)
+
+
+def _carried(model: nn.Module) -> ClassFrequency | None:
+    """The statistics that the model holds, from a checkpoint."""
+    for module in model.modules():
+        if isinstance(module, FrequencyModule) and module.has_frequency:
+            return module.frequency
+    return None
 
 
 def _satisfied(module: nn.Module) -> bool:
@@ -176,6 +218,11 @@ def _check_same_classes(train, val) -> None:
         f"class {label} is '{ours[label]}' in the training set and '{theirs[label]}' in the "
         'validation set'
     )
+
+
+def _source(dataset) -> str:
+    path = getattr(dataset, 'ann_file', None)
+    return f' in {path}' if path else ''
 
 
 def _cfg_option(runner: Runner) -> str:

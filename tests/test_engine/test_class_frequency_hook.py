@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 
+from lt_det.engine import ClassFrequencyHook
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
 
@@ -159,3 +162,15 @@ def test_bad_option():
 
     with pytest.raises(BadInputError, match="empty_classes is 'no', expected 'error' or 'warn'"):
         ClassFrequencyHook(empty_classes='no')
+
+
+@pytest.mark.parametrize('label', [-1, 2])
+def test_a_label_outside_the_classes_names_its_image(label):
+    hook = ClassFrequencyHook()
+    hook._training = ClassFrequency([3, 4])
+    sample = DetDataSample(metainfo=dict(img_path='a/b.jpg'))
+    sample.gt_instances = InstanceData(labels=torch.tensor([1, 0]))
+    hook.before_train_iter(None, 0, dict(data_samples=[sample]))
+    sample.gt_instances.labels[1] = label
+    with pytest.raises(BadInputError, match=f'a/b.jpg: label {label}, but .* has 2 classes'):
+        hook.before_train_iter(None, 0, dict(data_samples=[sample]))

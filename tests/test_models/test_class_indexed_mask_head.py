@@ -256,3 +256,18 @@ def test_detectors_train_and_predict_alike_with_another_type_of_mask_head(kind, 
         for key in ('scores', 'labels', 'bboxes'):
             torch.testing.assert_close(result[key], expected[key])
         assert torch.equal(result.masks.cpu(), expected.masks)
+
+
+def test_the_lvis_config_uses_all_and_one_key_turns_each_off():
+    def heads(**options) -> tuple[nn.Module, nn.Module]:
+        cfg = Config.fromfile(CONFIGS / '_base_' / 'models' / 'mask_rcnn_r50_fpn_lvis.py')
+        cfg.merge_from_dict({f'model.roi_head.{key}': value for key, value in options.items()})
+        roi = cfg.model.roi_head
+        return MODELS.build(roi.bbox_head), MODELS.build(roi.mask_head)
+
+    bbox_head, mask_head = heads()
+    assert bbox_head.topk_nms and mask_head.lazy_masks
+    assert isinstance(mask_head.conv_logits, ClassIndexedConv2d)
+    assert not heads(**{'bbox_head.topk_nms': False})[0].topk_nms
+    assert not heads(**{'mask_head.lazy_masks': False})[1].lazy_masks
+    assert type(heads(**{'mask_head.type': 'FCNMaskHead'})[1]).__name__ == 'FCNMaskHead'

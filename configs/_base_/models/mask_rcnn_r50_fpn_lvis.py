@@ -45,6 +45,7 @@ model = dict(
             featmap_strides=[4, 8, 16, 32],
         ),
         bbox_head=dict(
+            # topk_nms=False decodes and suppresses all candidates, also behind the best
             type='LongTailBBoxHead',
             num_shared_fcs=2,
             in_channels=256,
@@ -65,7 +66,9 @@ model = dict(
             featmap_strides=[4, 8, 16, 32],
         ),
         mask_head=dict(
-            type='FCNMaskHead',
+            # FCNMaskHead gives the same masks, at a cost that grows with the number of classes;
+            # lazy_masks=False pastes all of them, also those that are not scored
+            type='ClassIndexedMaskHead',
             num_convs=4,
             in_channels=256,
             conv_out_channels=256,
