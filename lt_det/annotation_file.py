@@ -22,8 +22,7 @@ def read_annotation_file(path: str | Path) -> dict[str, list[dict]]:
             to an image or category that is not there.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f'annotation file {path} does not exist ({WHERE_TO_GET})')
+    check_is_file(path)
     try:
         content = json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -32,6 +31,11 @@ def read_annotation_file(path: str | Path) -> dict[str, list[dict]]:
     content['categories'] = sorted(content['categories'], key=lambda category: category['id'])
     _check_ids(path, content)
     return content
+
+
+def check_is_file(path: Path) -> None:
+    if not path.is_file():
+        raise MissingFileError(f'annotation file {path} does not exist ({WHERE_TO_GET})')
 
 
 def _check_keys(path: Path, content: Any) -> None:

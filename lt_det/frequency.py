@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .annotation_file import read_annotation_file
+from .annotation_cache import load_columns
 from .errors import BadInputError
 from .list_file import read_list_file
 
@@ -139,9 +139,11 @@ class ClassFrequency:
                 f'image {images[outside[0]]} has label {labels[outside[0]]}, '
                 f'expected 0..{num_classes - 1}'
             )
-        first = np.unique(np.stack([images, labels]), axis=1)[1]
+        order = np.lexsort([labels, images])
+        pairs = np.stack([images, labels])[:, order]
+        is_first = np.append(True, (np.diff(pairs) != 0).any(0))[: len(order)]
         return cls(
-            np.bincount(first, minlength=num_classes),
+            np.bincount(pairs[1, is_first], minlength=num_classes),
             np.bincount(labels, minlength=num_classes),
             num_images,
             class_names,
@@ -181,15 +183,12 @@ class ClassFrequency:
 
     @classmethod
     def _from_coco(cls, path: Path) -> ClassFrequency:
-        content = read_annotation_file(path)
-        categories, annotations = content['categories'], content['annotations']
-        label_of = {category['id']: label for label, category in enumerate(categories)}
-        return cls.from_pairs(
-            [annotation['image_id'] for annotation in annotations],
-            [label_of[annotation['category_id']] for annotation in annotations],
-            len(categories),
-            len(content['images']),
-            [category['name'] for category in categories],
+        columns = load_columns(path, make_cache=False)
+        return cls(
+            columns.arrays['image_count'],
+            columns.arrays['instance_count'],
+            columns.num_images,
+            columns.category_names,
         )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os.path as osp
-from collections import defaultdict
+from collections.abc import Sequence
 
+import numpy as np
 from mmdet.datasets.base_det_dataset import BaseDetDataset
 from mmdet.registry import DATASETS
+from mmengine.dataset import force_full_init
 from mmengine.dist import is_main_process
-from mmengine.fileio import get_local_path
+from mmengine.fileio import get_local_path, load
+from mmengine.utils import is_abs
 
-from ..annotation_file import read_annotation_file
+from ..annotation_cache import load_columns
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
 from .image_check import check_images
@@ -26,12 +29,17 @@ class LongTailLVISDataset(BaseDetDataset):
     it has none, under ``data_prefix['img']``. Items, order and filters are those of MMDetection's
     LVISV1Dataset; each item also has ``neg_category_ids`` and ``not_exhaustive_category_ids``.
 
+    A large annotation file is parsed once, into ``<ann_file>.columns`` beside it (about its size);
+    later starts, other ranks and data workers map that into memory. Items are made when asked for.
+
     Args:
+        cache: Whether to keep and use those columns; False parses at every start.
         check_images: Whether to look at the first and last bytes of every image file at start.
         **kwargs: Those of BaseDetDataset.
 
     Attributes:
         class_frequency: ClassFrequency of the whole annotation file, filtered images included.
+        columns: AnnotationColumns of the whole annotation file.
 
     Raises:
         MissingFileError: The annotation file or an image does not exist.
@@ -39,126 +47,167 @@ class LongTailLVISDataset(BaseDetDataset):
     """
 
     METAINFO = dict(palette='random')
+    _proposals: dict | None = None
 
     def __init__(
         self,
         *args,
         data_prefix: dict | None = None,
+        cache: bool = True,
         check_images: bool = True,
         **kwargs,
     ) -> None:
+        self.cache = cache
         self.check_images = check_images
         super().__init__(*args, data_prefix={'img': '', **(data_prefix or {})}, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        with get_local_path(self.ann_file, backend_args=self.backend_args) as local_path:
-            content = read_annotation_file(local_path)
-        categories = self._select(content['categories'])
-        self.cat_ids = [category['id'] for category in categories]
-        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
-        self._metainfo['classes'] = tuple(category['name'] for category in categories)
+    def full_init(self) -> None:
+        """Load, filter and slice; ``data_list`` becomes image numbers, for items are made late."""
+        self.serialize_data = False  # the columns are shared by processes as they are
+        super().full_init()
 
-        annotations = content['annotations']
-        if len(categories) < len(content['categories']):
-            annotations = [ann for ann in annotations if ann['category_id'] in self.cat2label]
-        self.class_frequency = ClassFrequency.from_pairs(
-            [annotation['image_id'] for annotation in annotations],
-            [self.cat2label[annotation['category_id']] for annotation in annotations],
-            len(categories),
-            len(content['images']),
+    def load_data_list(self) -> np.ndarray:
+        """(I,) numbers of all images of the annotation file."""
+        with get_local_path(self.ann_file, backend_args=self.backend_args) as local_path:
+            # a copy fetched from elsewhere is gone afterwards
+            self.columns = load_columns(local_path, self.cache and self.backend_args is None)
+        selected = self._select()
+        names = self.columns.category_names
+        self._metainfo['classes'] = tuple(names[number] for number in selected)
+        self.cat_ids = [self.columns.categories[number]['id'] for number in selected]
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        # label of each category of the file, -1 for those not selected
+        self._label_of = np.full(len(names), -1)
+        self._label_of[selected] = np.arange(len(selected))
+        arrays = self.columns.arrays
+        self.class_frequency = ClassFrequency(
+            arrays['image_count'][selected],
+            arrays['instance_count'][selected],
+            self.columns.num_images,
             self._metainfo['classes'],
         )
-        annotations_of = defaultdict(list)
-        for annotation in annotations:
-            annotations_of[annotation['image_id']].append(annotation)
-        self._annotated = set(annotations_of)
-        return [
-            self.parse_data_info(
-                dict(raw_img_info=image, raw_ann_info=annotations_of.get(image['id'], []))
+        nameless = np.flatnonzero(np.diff(arrays['path_start']) == 0)
+        if len(nameless):
+            raise BadInputError(
+                f'annotation file {self.ann_file}: image {arrays["image_id"][nameless[0]]} has no '
+                'coco_url or file_name'
             )
-            for image in content['images']
-        ]
+        return np.arange(self.columns.num_images)
 
-    def _select(self, categories: list[dict]) -> list[dict]:
+    def _select(self) -> list[int]:
+        """Numbers of the categories to use, in the order of their labels."""
+        number_of = {name: number for number, name in enumerate(self.columns.category_names)}
         names = self._metainfo.get('classes')
         if names is None:
-            return categories
-        by_name = {category['name']: category for category in categories}
-        unknown = [name for name in names if name not in by_name]
+            return list(range(len(self.columns.categories)))
+        unknown = [name for name in names if name not in number_of]
         if unknown:
             raise BadInputError(
                 f"metainfo['classes'] has {unknown[:5]}, which {self.ann_file} does not have"
             )
-        return [by_name[name] for name in names]
+        return [number_of[name] for name in names]
 
-    def parse_data_info(self, raw_data_info: dict) -> dict:
-        """One item in the format of BaseDetDataset from the image and annotation records."""
-        image = raw_data_info['raw_img_info']
-        return dict(
-            img_path=osp.join(self.data_prefix['img'], self._file_name(image)),
-            img_id=image['id'],
+    def load_proposals(self) -> None:
+        """Read ``proposal_file``: a dict from ``folder/name.jpg`` to the item's ``proposals``."""
+        if not is_abs(self.proposal_file):
+            self.proposal_file = osp.join(self.data_root, self.proposal_file)
+        self._proposals = load(self.proposal_file, backend_args=self.backend_args)
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """The item of an index in the format of BaseDetDataset, made from the columns."""
+        image = int(self.data_list[idx])
+        arrays = self.columns.arrays
+        height, width = arrays['image_size'][image].tolist()
+        path = self._img_path(image)
+        item = dict(
+            img_path=path,
+            img_id=int(arrays['image_id'][image]),
             seg_map_path=None,
-            height=image['height'],
-            width=image['width'],
-            neg_category_ids=image.get('neg_category_ids', []),
-            not_exhaustive_category_ids=image.get('not_exhaustive_category_ids', []),
-            instances=[
-                self._instance(annotation)
-                for annotation in raw_data_info['raw_ann_info']
-                if _usable(annotation, image)
-            ],
+            height=height,
+            width=width,
+            neg_category_ids=self.columns.entry('neg_category_ids', image).tolist(),
+            not_exhaustive_category_ids=self.columns.entry(
+                'not_exhaustive_category_ids', image
+            ).tolist(),
+            instances=self._instances(image),
+            sample_idx=idx if idx >= 0 else len(self) + idx,
         )
+        if self.return_classes:
+            item.update(
+                text=self.metainfo['classes'],
+                caption_prompt=self.caption_prompt,
+                custom_entities=True,
+            )
+        if self._proposals is not None:
+            item['proposals'] = self._proposals['/'.join(path.split('/')[-2:])]
+        return item
 
-    def _file_name(self, image: dict) -> str:
-        if 'coco_url' in image:
-            return '/'.join(image['coco_url'].split('/')[-2:])
-        if 'file_name' in image:
-            return image['file_name']
-        raise BadInputError(
-            f'annotation file {self.ann_file}: image {image["id"]} has no coco_url or file_name'
-        )
+    def _img_path(self, image: int) -> str:
+        return osp.join(self.data_prefix['img'], self.columns.path(image))
 
-    def _instance(self, annotation: dict) -> dict:
-        x, y, w, h = annotation['bbox']
-        instance = dict(
-            ignore_flag=int(bool(annotation.get('iscrowd', False))),
-            bbox=[x, y, x + w, y + h],
-            bbox_label=self.cat2label[annotation['category_id']],
-        )
-        if annotation.get('segmentation'):
-            instance['mask'] = annotation['segmentation']
-        return instance
+    def _instances(self, image: int) -> list[dict]:
+        arrays = self.columns.arrays
+        first, last = arrays['annotation_start'][image : image + 2].tolist()
+        labels = self._label_of[arrays['category'][first:last]]
+        used = np.flatnonzero(arrays['usable'][first:last] & (labels >= 0))
+        rows = used + first
+        corners = arrays['bbox'][rows]
+        corners[:, 2:] += corners[:, :2]
+        instances = []
+        for annotation, label, box, crowd in zip(
+            rows.tolist(), labels[used].tolist(), corners.tolist(), arrays['crowd'][rows].tolist()
+        ):
+            instance = dict(ignore_flag=int(crowd), bbox=box, bbox_label=label)
+            segmentation = self.columns.segmentation(annotation)
+            if segmentation:
+                instance['mask'] = segmentation
+            instances.append(instance)
+        return instances
 
-    def filter_data(self) -> list[dict]:
+    @force_full_init
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels of the instances of an item."""
+        return self.all_cat_ids([idx])[1].tolist()
+
+    @force_full_init
+    def all_cat_ids(self, indices: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Labels of the instances of many items at once.
+
+        Args:
+            indices: Those items; by default all.
+
+        Returns:
+            (N,) positions in ``indices``, ascending, and (N,) labels.
+        """
+        images = np.asarray(self.data_list, np.int64)
+        if indices is not None:
+            images = images[np.asarray(indices, np.int64)]
+        arrays = self.columns.arrays
+        first = arrays['annotation_start'][images]
+        counts = arrays['annotation_start'][images + 1] - first
+        item = np.repeat(np.arange(len(images)), counts)
+        before = np.cumsum(counts) - counts
+        row = np.arange(len(item)) + (first - before)[item]
+        label = self._label_of[arrays['category'][row]]
+        used = arrays['usable'][row] & (label >= 0)
+        return item[used], label[used]
+
+    def filter_data(self) -> np.ndarray:
         """Drop images without any annotation or smaller than ``min_size``, as MMDetection does."""
+        arrays = self.columns.arrays
+        keep = np.ones(self.columns.num_images, bool)
         if not self.test_mode and self.filter_cfg is not None:
-            keep_empty = not self.filter_cfg.get('filter_empty_gt', False)
-            min_size = self.filter_cfg.get('min_size', 0)
-            self.data_list = [
-                item
-                for item in self.data_list
-                if (keep_empty or item['img_id'] in self._annotated)
-                and min(item['width'], item['height']) >= min_size
-            ]
-        if not self.data_list:
+            if self.filter_cfg.get('filter_empty_gt', False):
+                selected = self._label_of[arrays['category']] >= 0
+                before = np.concatenate([[0], np.cumsum(selected)])
+                keep &= np.diff(before[arrays['annotation_start']]) > 0
+            keep &= arrays['image_size'].min(1) >= self.filter_cfg.get('min_size', 0)
+        kept = self.data_list[keep]
+        if not len(kept):
             raise BadInputError(
                 f'no image of {self.ann_file} is left to use (filter_cfg={self.filter_cfg})'
             )
         if self.check_images and self.backend_args is None and is_main_process():
-            check_images([item['img_path'] for item in self.data_list], str(self.ann_file))
-        return self.data_list
-
-
-def _usable(annotation: dict, image: dict) -> bool:
-    """Whether MMDetection would train on an annotation: not ignored, at least a pixel, inside."""
-    x, y, w, h = annotation['bbox']
-    inside_w = min(x + w, image['width']) - max(x, 0)
-    inside_h = min(y + h, image['height']) - max(y, 0)
-    return (
-        not annotation.get('ignore', False)
-        and inside_w > 0
-        and inside_h > 0
-        and annotation['area'] > 0
-        and w >= 1
-        and h >= 1
-    )
+            check_images([self._img_path(image) for image in kept], str(self.ann_file))
+        return kept

@@ -1,4 +1,6 @@
+import copy
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -6,11 +8,16 @@ import numpy as np
 import pytest
 from mmdet.datasets import LVISV1Dataset
 from mmengine.dataset import ClassBalancedDataset
+from torch.utils.data import DataLoader
 
+from lt_det import annotation_cache
+from lt_det.annotation_cache import cache_folder, load_columns
 from lt_det.datasets import LongTailLVISDataset
 from lt_det.datasets.image_check import defect
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
+
+from ..generated_lvis import lvis_content
 
 TRAIN = 'annotations/glyphs_train.json'
 
@@ -46,6 +53,123 @@ def test_items_order_and_filter_are_those_of_mmdet_on_real_annotations(shared_da
             assert mine[key] == stock[key]
     assert ours.metainfo['classes'][0] == 'acorn'
     assert len(ours.metainfo['classes']) == 1230
+
+
+@pytest.fixture(params=['parsed', 'cached'])
+def generated(request, tmp_path, monkeypatch) -> str:
+    """A made-up file, read as it is and through a cache."""
+    path = tmp_path / 'generated.json'
+    content = lvis_content(seed=3)
+    content['categories'].sort(key=lambda category: category['id'])  # mmdet does not sort them
+    path.write_text(json.dumps(content))
+    if request.param == 'cached':
+        monkeypatch.setattr(annotation_cache, 'SMALLEST', 0)
+        load_columns(path)
+    return str(path)
+
+
+def pair(path: str, **kwargs) -> tuple[LongTailLVISDataset, LVISV1Dataset]:
+    arguments = dict(ann_file=path, data_prefix=dict(img='images'), pipeline=[], **kwargs)
+    ours = LongTailLVISDataset(check_images=False, **arguments)
+    return ours, LVISV1Dataset(metainfo=dict(classes=ours.metainfo['classes']), **arguments)
+
+
+def assert_same_items(ours: LongTailLVISDataset, theirs: LVISV1Dataset) -> None:
+    assert len(ours) == len(theirs) > 0
+    for index in [*range(len(ours)), -1]:
+        mine, stock = ours.get_data_info(index), theirs.get_data_info(index)
+        for key in ('neg_category_ids', 'not_exhaustive_category_ids'):
+            del mine[key]
+        assert mine == stock
+        assert ours.get_cat_ids(index) == theirs.get_cat_ids(index)
+
+
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(),
+        dict(filter_cfg=dict(filter_empty_gt=True, min_size=150)),
+        dict(filter_cfg=dict(min_size=150)),
+        dict(filter_cfg=dict(filter_empty_gt=True)),
+        dict(filter_cfg=dict(filter_empty_gt=True, min_size=150), test_mode=True),
+        dict(indices=7),
+        dict(indices=-7),
+        dict(indices=[5, 3, 3, 0], filter_cfg=dict(filter_empty_gt=True)),
+        dict(serialize_data=False),
+        dict(return_classes=True),
+    ],
+)
+def test_items_are_those_of_mmdet_on_generated_annotations(generated, kwargs):
+    ours, theirs = pair(generated, **kwargs)
+    assert_same_items(ours, theirs)
+
+
+def test_lazy_init(generated):
+    ours, theirs = pair(generated)
+    lazy = LongTailLVISDataset(
+        ann_file=generated, data_prefix=dict(img='images'), check_images=False, lazy_init=True
+    )
+    assert_same_items(lazy, theirs)
+    assert lazy.class_frequency == ours.class_frequency
+
+
+def test_subsets_copies_and_processes_have_the_same_items(generated):
+    ours, theirs = pair(generated)
+    for indices in (5, -5, [9, 1, 1, 4]):
+        assert_same_items(ours.get_subset(indices), theirs.get_subset(indices))
+    for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        assert_same_items(other, theirs)
+        assert other.columns.arrays['bbox'] is not None
+    ours.get_subset_([2, 0])
+    theirs.get_subset_([2, 0])
+    assert_same_items(ours, theirs)
+    loader = DataLoader(ours, num_workers=2, multiprocessing_context='spawn', collate_fn=list)
+    ids = [item['img_id'] for batch in loader for item in batch]
+    assert ids == [theirs.get_data_info(index)['img_id'] for index in range(2)]
+
+
+def test_items_of_some_classes_are_those_of_all_without_the_others(generated):
+    everything = LongTailLVISDataset(ann_file=generated, pipeline=[], check_images=False)
+    names = everything.metainfo['classes']
+    classes = (names[3], names[1], names[8])
+    some = LongTailLVISDataset(
+        ann_file=generated, pipeline=[], check_images=False, metainfo=dict(classes=classes)
+    )
+    new_label = {3: 0, 1: 1, 8: 2}
+    for index in range(len(everything)):
+        expected = [
+            {**instance, 'bbox_label': new_label[instance['bbox_label']]}
+            for instance in everything.get_data_info(index)['instances']
+            if instance['bbox_label'] in new_label
+        ]
+        assert some.get_data_info(index)['instances'] == expected
+        assert some.get_cat_ids(index) == [instance['bbox_label'] for instance in expected]
+
+
+def test_all_cat_ids_are_those_of_the_items(generated):
+    dataset, _ = pair(generated, indices=[5, 3, 3, 0, 11, 12])
+    items, labels = dataset.all_cat_ids()
+    for index in range(len(dataset)):
+        assert labels[items == index].tolist() == dataset.get_cat_ids(index)
+
+
+def test_proposals_go_into_the_items(generated, tmp_path):
+    _, theirs = pair(generated)
+    names = [f'train2017/{theirs.get_data_info(i)["img_id"]:012d}.jpg' for i in range(len(theirs))]
+    (tmp_path / 'proposals.json').write_text(json.dumps({name: [name] for name in names}))
+    arguments = dict(proposal_file=str(tmp_path / 'proposals.json'), indices=9)
+    assert_same_items(*pair(generated, **arguments))
+
+
+def test_cache_can_be_switched_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(annotation_cache, 'SMALLEST', 0)
+    path = tmp_path / 'generated.json'
+    path.write_text(json.dumps(lvis_content()))
+    arguments = dict(ann_file=str(path), pipeline=[], check_images=False)
+    LongTailLVISDataset(cache=False, **arguments)
+    assert not cache_folder(path).exists()
+    LongTailLVISDataset(**arguments)
+    assert cache_folder(path).is_dir()
 
 
 def test_real_file_keeps_the_federated_lists_and_counts(shared_data):
