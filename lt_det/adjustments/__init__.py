@@ -1,6 +1,7 @@
 """De-biasing rules at the logits, all of them affine maps per class."""
 
 from .base import ADJUSTMENTS, ComposedAdjustment, LogitAdjustment, build_adjustment
+from .fracal import FRACAL
 from .iif import IIF
 from .learned_scale import LearnedScale
 from .norcal import NorCal
@@ -9,6 +10,7 @@ from .tau_norm import TauNorm
 
 __all__ = [
     'ADJUSTMENTS',
+    'FRACAL',
     'IIF',
     'ComposedAdjustment',
     'LearnedScale',

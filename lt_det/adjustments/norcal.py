@@ -23,6 +23,9 @@ class NorCal(LogitAdjustment):
         stage: The method is post-hoc, hence ``'test'``.
     """
 
+    # it trades the foreground for the background of one softmax
+    needs_background = True
+
     def __init__(self, gamma: float, count: str = 'image', stage: str = 'test', **kwargs) -> None:
         super().__init__(stage=stage, **kwargs)
         self.gamma = gamma

@@ -1,5 +1,6 @@
 from .class_frequency_hook import ClassFrequencyHook
 from .epoch_seed import EpochSeedHook, seed_worker
+from .federated_labels_hook import FederatedLabelsHook
 from .first_stage_hook import FirstStageHook
 from .module_epoch_hook import ModuleEpochHook
 from .report_hook import ReportHook
@@ -7,6 +8,7 @@ from .report_hook import ReportHook
 __all__ = [
     'ClassFrequencyHook',
     'EpochSeedHook',
+    'FederatedLabelsHook',
     'FirstStageHook',
     'ModuleEpochHook',
     'ReportHook',

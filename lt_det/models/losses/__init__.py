@@ -1,4 +1,13 @@
 from .class_balanced_loss import ClassBalancedLoss
+from .eqlv2 import LongTailEQLV2Loss
+from .federated import FederatedLoss
 from .ldam_loss import LDAMLoss
+from .seesaw import LongTailSeesawLoss
 
-__all__ = ['ClassBalancedLoss', 'LDAMLoss']
+__all__ = [
+    'ClassBalancedLoss',
+    'FederatedLoss',
+    'LDAMLoss',
+    'LongTailEQLV2Loss',
+    'LongTailSeesawLoss',
+]

@@ -8,7 +8,7 @@ from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import get_box_tensor, scale_boxes
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...adjustments import build_adjustment
 from ...errors import BadInputError
@@ -23,7 +23,8 @@ class LongTailBBoxHead(ConvFCBBoxHead):
     Loss, accuracy, softmax at test and box refinement between the stages of a cascade see the same
     logits. Where IIF multiplies them in training and the predictor is a plain ``Linear`` layer, its
     weights start at the constant 0.001 with bias 0 (weights up to 11.5 make a normal start
-    unstable; arXiv 2209.04861), unless ``init_cfg`` is given.
+    unstable; arXiv 2209.04861), unless ``init_cfg`` is given. Where the loss is one of independent
+    sigmoids, its ``prior_prob`` is where all scores start (Lin et al., arXiv 1708.02002).
 
     Args:
         adjustment: Config of one adjustment, or of several applied in turn
@@ -34,7 +35,8 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         **kwargs: Those of ConvFCBBoxHead.
 
     Raises:
-        BadInputError: ``adjustment`` cannot be built.
+        BadInputError: ``adjustment`` cannot be built, is given in the loss, or does not fit the
+            loss or the predictor.
     """
 
     def __init__(
@@ -45,11 +47,25 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         init_cfg=None,
         **kwargs,
     ) -> None:
+        if 'adjustment' in (kwargs.get('loss_cls') or {}):
+            raise BadInputError(
+                'bbox_head.loss_cls.adjustment is given, but losses take none; expected it in '
+                'bbox_head.adjustment alone, from where loss and prediction get it'
+            )
         super().__init__(*args, init_cfg=init_cfg, **kwargs)
         self.topk_nms = topk_nms
-        self.adjustment = None
-        if adjustment is None:
-            return
+        self.adjustment = None if adjustment is None else self._build_adjustment(adjustment)
+        self.register_load_state_dict_post_hook(_show_classifier)
+        if init_cfg is None and self.with_cls:
+            start = self._start_of_predictor()
+            self.init_cfg = [
+                dict(start, override=dict(name='fc_cls'))
+                if start and _initialises(cfg, 'fc_cls')
+                else cfg
+                for cfg in self.init_cfg
+            ]
+
+    def _build_adjustment(self, cfg: dict | Sequence[dict]) -> nn.Module:
         if not self.with_cls:
             raise BadInputError(
                 'bbox_head has an adjustment but with_cls=False, so no class logits'
@@ -57,27 +73,53 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         num_logits = self.num_classes + 1
         if self.custom_cls_channels:
             num_logits = self.loss_cls.get_cls_channels(self.num_classes)
-        self.adjustment = build_adjustment(
-            adjustment, num_classes=self.num_classes, num_extra=num_logits - self.num_classes
+        adjustment = build_adjustment(
+            cfg, num_classes=self.num_classes, num_extra=num_logits - self.num_classes
         )
-        linear = self.cls_predictor_cfg['type'] in ('Linear', 'mmdet.Linear')
-        if init_cfg is None and linear and self.adjustment.scales_in_training:
-            self.init_cfg = [
-                dict(type='Constant', val=0.001, override=dict(name='fc_cls'))
-                if _initialises(cfg, 'fc_cls')
-                else cfg
-                for cfg in self.init_cfg
-            ]
+        for rule in adjustment.modules():
+            if self.custom_cls_channels and getattr(rule, 'needs_background', False):
+                raise BadInputError(
+                    f"bbox_head.adjustment.type is '{type(rule).__name__}', which shifts the "
+                    'foreground against the background of one softmax, but bbox_head.loss_cls.type '
+                    f"'{type(self.loss_cls).__name__}' has channels of its own for that; expected "
+                    "another adjustment, such as 'IIF', or 'CrossEntropyLoss'"
+                )
+            if hasattr(rule, 'set_classifier') and not self._is_linear:
+                raise BadInputError(
+                    f"bbox_head.adjustment.type is '{type(rule).__name__}', which reads the norms "
+                    'of class weights, but bbox_head.cls_predictor_cfg.type is '
+                    f"'{self.cls_predictor_cfg['type']}', expected 'Linear'"
+                )
+        return adjustment
+
+    @property
+    def _is_linear(self) -> bool:
+        return self.cls_predictor_cfg['type'] in ('Linear', 'mmdet.Linear')
+
+    def _start_of_predictor(self) -> dict | None:
+        """Initialisation of the class predictor where it is not ConvFCBBoxHead's."""
+        if hasattr(self.loss_cls, 'prior_prob'):
+            return dict(type='Normal', std=0.01, bias_prob=self.loss_cls.prior_prob)
+        if self.adjustment is not None and self._is_linear and self.adjustment.scales_in_training:
+            return dict(type='Constant', val=0.001)
+        return None
+
+    def train(self, mode: bool = True) -> LongTailBBoxHead:
+        super().train(mode)
+        if not mode:
+            _show_classifier(self)
+        return self
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
-        """Check the number of classes; the adjustment's own coefficients are set through it."""
+        """Check the number of classes; the adjustment and the loss get the statistics from here."""
         if frequency.num_classes != self.num_classes:
             raise BadInputError(
                 f'bbox_head.num_classes={self.num_classes}, the data set has '
                 f'{frequency.num_classes} classes'
             )
-        if self.adjustment is not None:
-            self.adjustment.set_class_frequency(frequency)
+        for part in (self.adjustment, self.loss_cls):
+            if hasattr(part, 'set_class_frequency'):
+                part.set_class_frequency(frequency)
 
     def forward(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Predict from RoI features.
@@ -92,6 +134,14 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         if self.adjustment is not None:
             logits = self.adjustment(logits)
         return logits, deltas
+
+    def loss(
+        self, cls_score: Tensor | None, bbox_pred: Tensor | None, rois: Tensor, *args, **kwargs
+    ) -> dict[str, Tensor]:
+        """ConvFCBBoxHead's; a loss that asks for it learns which image each RoI (R, 5) is from."""
+        if rois is not None and hasattr(self.loss_cls, 'set_rois'):
+            self.loss_cls.set_rois(rois)
+        return super().loss(cls_score, bbox_pred, rois, *args, **kwargs)
 
     def _predict_by_feat_single(
         self,
@@ -158,6 +208,13 @@ def _is_plain(nms: dict | None) -> bool:
         and 'iou_threshold' in nms
         and nms.keys() <= {'type', 'iou_threshold', 'split_thr'}
     )
+
+
+def _show_classifier(head: LongTailBBoxHead, *_) -> None:
+    """Let the rules that read the class weights read them."""
+    for rule in head.adjustment.modules() if head.adjustment is not None else ():
+        if hasattr(rule, 'set_classifier'):
+            rule.set_classifier(head.fc_cls.weight, head.fc_cls.bias)
 
 
 def _initialises(cfg: dict, name: str) -> bool:

@@ -1,0 +1,86 @@
+"""FRACAL: calibration by class frequency and by where a class lies in the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..errors import BadInputError
+from ..frequency import ClassFrequency
+from .base import ADJUSTMENTS, LogitAdjustment
+from .counts import at_least_one, check_count, class_counts
+
+
+@ADJUSTMENTS.register_module()
+class FRACAL(LogitAdjustment):
+    """``z_c + log10(N / n_c) - log10(C) - lam ln(Phi_c)`` on the foreground (CVPR 2025).
+
+    The softmax of it is the calibration of Alexandridis et al.: the frequency term is added to the
+    logits, foreground probabilities are divided by ``Phi_c ** lam``, the background is left alone,
+    and all is renormalised. Phi_c is the box-counting dimension of the class in the training set
+    (:func:`lt_det.adjustments.box_dimension.box_counting_dimension`), which ClassFrequencyHook
+    brings; the checkpoint carries it. A class without samples counts as one with a single sample.
+
+    Args:
+        lam: Strength of the dimension, >= 0.
+        count: ``'image'`` or ``'instance'``, of n_c and N.
+        dimension: (C,) Phi_c, where no hook brings them.
+        stage: The method is post-hoc, hence ``'test'``.
+
+    Attributes:
+        dimension: Buffer (C,).
+    """
+
+    needs_background = True
+
+    def __init__(
+        self,
+        lam: float = 2.0,
+        count: str = 'image',
+        dimension: Sequence[float] | None = None,
+        stage: str = 'test',
+        **kwargs,
+    ) -> None:
+        super().__init__(stage=stage, **kwargs)
+        if not lam >= 0:
+            raise BadInputError(f'adjustment.lam is {lam}, expected a number >= 0')
+        self.lam = lam
+        self.count = check_count(count)
+        self.has_dimension = False
+        self.register_buffer('dimension', torch.ones(self.num_classes, dtype=torch.float64))
+        if dimension is not None:
+            self.set_box_dimension(np.asarray(dimension, np.float64))
+
+    def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
+        n, total = class_counts(frequency, self.count)
+        n = at_least_one(n, frequency)
+        shift = np.log10(max(total, 1) / n) - np.log10(self.num_classes)
+        shift = shift - self.lam * np.log(self.dimension.cpu().numpy())
+        return np.ones_like(shift), shift
+
+    def set_box_dimension(self, dimension: np.ndarray) -> None:
+        """Take over Phi (C,), all > 0."""
+        if dimension.shape != (self.num_classes,) or not (dimension > 0).all():
+            raise BadInputError(
+                f'adjustment.dimension has the shape {dimension.shape} and the minimum '
+                f'{dimension.min(initial=np.inf)}, expected {self.num_classes} numbers > 0'
+            )
+        self.dimension.copy_(torch.from_numpy(dimension))
+        self.has_dimension = True
+        if self.num_images.item():
+            self.set_class_frequency(self.frequency)
+
+    def set_class_frequency(self, frequency: ClassFrequency) -> None:
+        super().set_class_frequency(frequency)
+        self.has_frequency = self.has_dimension
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        # that of a model with another rule has the counts, but no dimensions
+        self.has_dimension = self.has_dimension or f'{prefix}dimension' in state_dict
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self.has_frequency = self.has_frequency and self.has_dimension
+
+    def extra_repr(self) -> str:
+        return f'lam={self.lam}, count={self.count}, stage={self.stage}'

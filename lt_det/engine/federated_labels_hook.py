@@ -1,0 +1,64 @@
+"""Tells the federated loss which classes the images of a batch were annotated for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import Tensor
+
+from ..errors import BadInputError
+
+LISTS = ('neg_category_ids', 'not_exhaustive_category_ids')
+
+
+@HOOKS.register_module()
+class FederatedLabelsHook(Hook):
+    """Hands the lists of each batch to every loss that asks for them by ``set_images``.
+
+    The training pipeline has to keep the lists: ``PackDetInputs`` with both names in ``meta_keys``.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        dataset = runner.train_dataloader.dataset
+        while hasattr(dataset, 'dataset'):
+            dataset = dataset.dataset
+        if not hasattr(dataset, 'cat_ids'):
+            raise BadInputError(
+                f'FederatedLabelsHook: train_dataloader.dataset is {type(dataset).__name__}, '
+                'expected LongTailLVISDataset, which has the lists of LVIS'
+            )
+        self._label = {category: label for label, category in enumerate(dataset.cat_ids)}
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._losses = [module for module in model.modules() if hasattr(module, 'set_images')]
+        if not self._losses:
+            raise BadInputError(
+                'FederatedLabelsHook: no part of the model asks for the lists; expected '
+                "bbox_head.loss_cls.type='FederatedLoss'"
+            )
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        samples = data_batch['data_samples']
+        for key in LISTS:
+            if key not in samples[0].metainfo:
+                raise BadInputError(
+                    f"train_pipeline: meta_keys of PackDetInputs lacks '{key}', which "
+                    'FederatedLabelsHook reads'
+                )
+        lists = [self._table([sample.metainfo[key] for sample in samples]) for key in LISTS]
+        for loss in self._losses:
+            loss.set_images(*lists)
+
+    def _table(self, images: Sequence[Sequence[int]]) -> Tensor:
+        """Boolean (B, C) of category ids by image; categories that are not trained are dropped."""
+        table = torch.zeros(len(images), len(self._label), dtype=torch.bool)
+        for row, categories in zip(table, images):
+            labels = [self._label[category] for category in categories if category in self._label]
+            row[labels] = True
+        return table

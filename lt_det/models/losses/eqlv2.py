@@ -1,0 +1,83 @@
+"""Equalization loss v2 with the prediction that belongs to it."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.losses import EQLV2Loss
+from mmdet.registry import MODELS
+from mmengine.dist import all_reduce
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...errors import BadInputError
+from .sigmoid_head import SigmoidClassification
+
+
+@MODELS.register_module()
+class LongTailEQLV2Loss(SigmoidClassification, EQLV2Loss):
+    """MMDetection's ``EQLV2Loss`` (Tan et al., arXiv 2012.08548), predicting as it was trained.
+
+    A classifier of independent sigmoids. With g_c the ratio of the gradients that positives and
+    negatives of class c have given so far, ``f(g) = 1 / (1 + exp(-gamma (g - mu)))`` weights the
+    loss of negatives and ``1 + alpha (1 - f(g))`` that of positives; the background channel has
+    weight 1. MMDetection's head predicts from it by softmax, since the loss does not say otherwise;
+    here the score is the ``sigmoid(z_c) (1 - sigmoid(z_background))`` of its ``get_activation``.
+    Gradients are summed over all processes whenever there are several, label weights count, and no
+    graph is kept until the next iteration. In one process, with label weights of 1, the loss and
+    its gradients are those of MMDetection.
+
+    Args:
+        **kwargs: Those of ``EQLV2Loss``, but for ``use_distributed``.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        if not kwargs.get('use_sigmoid', True):
+            raise BadInputError('loss_cls.use_sigmoid is False, but EQLv2 needs sigmoids')
+        super().__init__(**kwargs)
+
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+    ) -> Tensor:
+        """Loss () of logits (R, C + 1) and labels (R,), C for background.
+
+        Args:
+            cls_score: (R, C + 1).
+            label: (R,).
+            weight: (R,). Default: ones.
+            avg_factor: Not used: the loss is divided by R, as the paper does.
+            reduction_override: None or ``'mean'``, others are not defined.
+        """
+        if reduction_override not in (None, 'mean'):
+            raise BadInputError(f"EQLv2: reduction is '{reduction_override}', expected 'mean'")
+        self.n_i, self.n_c = cls_score.shape  # read by get_weight
+        target = F.one_hot(label, self.n_c).to(cls_score)
+        positive, negative = self.get_weight(cls_score)
+        weights = positive * target + negative * (1 - target)
+        if weight is not None:
+            weights = weights * weight[:, None]
+        losses = F.binary_cross_entropy_with_logits(cls_score, target, reduction='none')
+        self.collect_grad(cls_score.detach(), target, weights.detach())
+        return self.loss_weight * (losses * weights).sum() / max(self.n_i, 1)
+
+    @torch.no_grad()
+    def collect_grad(self, pred: Tensor, target: Tensor, weight: Tensor) -> None:
+        """Add the absolute gradients of R x C logits to those of the run."""
+        gradient = (pred.sigmoid() - target).abs() * weight
+        both = torch.stack([(gradient * target).sum(0), (gradient * (1 - target)).sum(0)])[:, :-1]
+        both = both.float().contiguous()
+        all_reduce(both)
+        self.pos_grad += both[0]
+        self.neg_grad += both[1]
+        self.pos_neg.copy_(self.pos_grad / (self.neg_grad + 1e-10))
+
+    def get_activation(self, cls_score: Tensor) -> Tensor:
+        """Scores (R, C + 1): sigmoids, those of classes times the probability of an object."""
+        scores = cls_score.sigmoid()
+        if not self.test_with_obj:
+            return scores
+        return torch.cat([scores[:, :-1] * (1 - scores[:, -1:]), scores[:, -1:]], 1)

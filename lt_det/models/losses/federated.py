@@ -1,0 +1,129 @@
+"""Federated loss: negatives are those classes of which an image is known to have none."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.registry import MODELS
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...errors import BadInputError
+from ...frequency import ClassFrequency, FrequencyModule
+from .sigmoid_head import SigmoidClassification
+
+
+@MODELS.register_module()
+class FederatedLoss(SigmoidClassification, FrequencyModule):
+    """Sigmoid cross-entropy on a few classes an iteration (Zhou et al., arXiv 2103.07461).
+
+    LVIS annotates an image for some classes only, so a class without a box is not a negative. For
+    RoI r of image i the loss is the sum of the binary cross-entropies of the classes in::
+
+        S = labels in the batch, filled up to num_sampled by draws proportional to n_c ** power
+        (S + negatives(i)) - not_exhaustive(i) + label(r)
+
+    divided by the number of RoIs R. Draws are without replacement, from the training images n_c of
+    each class. The lists of an image come from :class:`FederatedLabelsHook`; without them S stands
+    alone, as in the paper. The score at test is the sigmoid; the background channel is not used.
+
+    Args:
+        num_classes: C.
+        num_sampled: Size of S, unless the batch has more labels.
+        power: Of the class frequency in the draws.
+        loss_weight: Factor of the loss.
+        use_sigmoid: For MMDetection, which asks for it; only True.
+
+    Raises:
+        BadInputError: ``num_sampled`` < 1, ``power`` < 0, or ``use_sigmoid=False``.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1203,
+        num_sampled: int = 50,
+        power: float = 0.5,
+        loss_weight: float = 1.0,
+        use_sigmoid: bool = True,
+    ) -> None:
+        super().__init__(num_classes)
+        for key, value, good, expected in (
+            ('num_sampled', num_sampled, num_sampled >= 1, 'a number >= 1'),
+            ('power', power, power >= 0, 'a number >= 0'),
+            ('use_sigmoid', use_sigmoid, use_sigmoid, 'True'),
+        ):
+            if not good:
+                raise BadInputError(f'loss_cls.{key} is {value}, expected {expected}')
+        self.use_sigmoid = True
+        self.num_sampled = min(num_sampled, num_classes)
+        self.power = power
+        self.loss_weight = loss_weight
+        self.register_buffer('log_weight', torch.zeros(num_classes))
+        self._lists: tuple[Tensor, Tensor] | None = None
+        self._image_of_roi: Tensor | None = None
+
+    def set_class_frequency(self, frequency: ClassFrequency) -> None:
+        super().set_class_frequency(frequency)
+        self.log_weight.copy_(self.power * self.image_count.log())
+
+    def set_images(self, negative: Tensor, not_exhaustive: Tensor) -> None:
+        """Lists of the images of the next batch: boolean (B, C) each."""
+        self._lists = negative, not_exhaustive
+
+    def set_rois(self, rois: Tensor) -> None:
+        """RoIs (R, 5) of the next loss; the first column is the image in the batch."""
+        self._image_of_roi = rois[:, 0].long()
+
+    def forward(
+        self,
+        cls_score: Tensor,
+        labels: Tensor,
+        label_weights: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+    ) -> Tensor:
+        """Loss () of logits (R, C + 1) and labels (R,), C for background.
+
+        Args:
+            cls_score: (R, C + 1).
+            labels: (R,).
+            label_weights: (R,). Default: ones.
+            avg_factor: Divisor of the sum. Default: R.
+            reduction_override: None or ``'mean'``; others are not defined.
+
+        Raises:
+            RuntimeError: The class frequencies are not known.
+        """
+        if reduction_override not in (None, 'mean'):
+            raise BadInputError(
+                f"FederatedLoss: reduction is '{reduction_override}', expected 'mean'"
+            )
+        if not self.has_frequency:
+            raise RuntimeError(
+                'FederatedLoss has no class statistics yet: add '
+                "dict(type='ClassFrequencyHook') to custom_hooks or call set_class_frequency"
+            )
+        target = F.one_hot(labels, self.num_classes + 1)[:, :-1]
+        weight = self.considered(target.bool()).to(cls_score)
+        if label_weights is not None:
+            weight = weight * label_weights[:, None]
+        losses = F.binary_cross_entropy_with_logits(
+            cls_score[:, :-1], target.to(cls_score), weight, reduction='sum'
+        )
+        return self.loss_weight * losses / (avg_factor or max(len(labels), 1))
+
+    @torch.no_grad()
+    def considered(self, target: Tensor) -> Tensor:
+        """Which classes count for which RoI, (R, C), given the labels as booleans (R, C)."""
+        present = target.any(0)
+        # the largest keys of log w + Gumbel noise are draws without replacement, at no host sync
+        noise = -torch.empty_like(self.log_weight).exponential_().log()
+        key = torch.where(present, torch.inf, self.log_weight + noise)
+        largest = key.topk(self.num_sampled)
+        sampled = torch.zeros_like(present).index_fill(0, largest.indices, True)
+        sampled = (sampled & (key > -torch.inf)) | present
+        if self._lists is None or self._image_of_roi is None:
+            return sampled.expand_as(target)
+        negative, not_exhaustive = (
+            lists.to(target.device, non_blocking=True)[self._image_of_roi] for lists in self._lists
+        )
+        return ((sampled | negative) & ~not_exhaustive) | target

@@ -1,0 +1,83 @@
+"""Seesaw loss with counts over all processes."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.losses import SeesawLoss
+from mmdet.models.losses.cross_entropy_loss import cross_entropy
+from mmdet.models.losses.seesaw_loss import seesaw_ce_loss
+from mmdet.registry import MODELS
+from mmengine.dist import all_reduce
+from torch import Tensor
+
+
+@MODELS.register_module()
+class LongTailSeesawLoss(SeesawLoss):
+    """MMDetection's ``SeesawLoss`` (Wang et al., arXiv 2008.10032), made right and fast.
+
+    MMDetection counts the samples of each class on each process alone, so that the weights differ
+    between them, in a Python loop that waits for the device at every label. Here the counts are
+    sums over all processes, and nothing waits. In one process the loss and its gradients are those
+    of MMDetection.
+
+    Args:
+        **kwargs: Those of ``SeesawLoss``.
+    """
+
+    def forward(
+        self,
+        cls_score: Tensor,
+        labels: Tensor,
+        label_weights: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+    ) -> Tensor | dict[str, Tensor]:
+        """Loss of logits (R, C + 2): C classes, then object and background.
+
+        Args:
+            cls_score: (R, C + 2).
+            labels: (R,), C for background.
+            label_weights: (R,). Default: ones.
+            avg_factor: Divisor of the sums in place of the numbers of positives and of RoIs.
+            reduction_override: ``'mean'``, ``'sum'`` or ``'none'`` (R,) in place of ``reduction``.
+
+        Returns:
+            ``loss_cls_classes`` and ``loss_cls_objectness``, or their sum without ``return_dict``.
+        """
+        reduction = reduction_override or self.reduction
+        if label_weights is None:
+            label_weights = torch.ones_like(labels, dtype=torch.float)
+        with torch.no_grad():
+            count = torch.zeros_like(self.cum_samples)
+            count.index_add_(0, labels, torch.ones_like(labels, dtype=count.dtype))
+            all_reduce(count)
+            self.cum_samples += count
+
+        class_logits, object_logits = self._split_cls_score(cls_score)
+        positive = labels < self.num_classes
+        per_roi = seesaw_ce_loss(
+            class_logits,
+            labels.clamp(max=self.num_classes - 1),
+            None,
+            self.cum_samples[: self.num_classes],
+            self.num_classes,
+            self.p,
+            self.q,
+            self.eps,
+            'none',
+        )
+        # no indexing by positives, whose number the device would have to tell
+        per_roi = torch.where(positive, per_roi * label_weights.float(), per_roi.new_zeros(()))
+        if reduction == 'mean':
+            divisor = positive.sum().clamp(min=1) if avg_factor is None else avg_factor
+            loss_classes = per_roi.sum() / divisor
+        else:
+            loss_classes = per_roi.sum() if reduction == 'sum' else per_roi
+        loss_objectness = cross_entropy(
+            object_logits, (~positive).long(), label_weights.float(), reduction, avg_factor
+        )
+        losses = dict(
+            loss_cls_objectness=self.loss_weight * loss_objectness,
+            loss_cls_classes=self.loss_weight * loss_classes,
+        )
+        return losses if self.return_dict else sum(losses.values())
