@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 DETECTION_COLUMNS = ('AP', 'APr', 'APc', 'APf', 'AP50', 'AP75', 'APs', 'APm', 'APl')
 CLASSIFICATION_COLUMNS = ('all', 'many', 'medium', 'few')
+MORE_COLUMNS = ('macro', 'top5', 'ece')
 IOU_TYPES = ('bbox', 'segm')
 
 
@@ -20,6 +21,7 @@ def format_table(metrics: Mapping[str, float]) -> str | None:
         The table, or None where there is none of these metrics.
     """
     plain = {key.split('/')[-1]: value for key, value in metrics.items()}
+    plain.setdefault('all', plain.get('top1'))
     rows = []
     for iou_type in IOU_TYPES:
         if f'{iou_type}_AP' in plain:
@@ -28,9 +30,9 @@ def format_table(metrics: Mapping[str, float]) -> str | None:
             )
     if rows:
         return _align(('', *DETECTION_COLUMNS), rows)
-    if all(name in plain for name in CLASSIFICATION_COLUMNS):
-        row = ['accuracy', *(plain[name] for name in CLASSIFICATION_COLUMNS)]
-        return _align(('', *CLASSIFICATION_COLUMNS), [row])
+    if all(plain.get(name) is not None for name in CLASSIFICATION_COLUMNS):
+        columns = (*CLASSIFICATION_COLUMNS, *(name for name in MORE_COLUMNS if name in plain))
+        return _align(('', *columns), [['accuracy', *(plain[name] for name in columns)]])
     return None
 
 

@@ -10,13 +10,21 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..analysis import draw_detections, format_table, plot_ap_by_frequency
+from ..analysis import (
+    draw_detections,
+    format_table,
+    plot_accuracy_by_frequency,
+    plot_ap_by_frequency,
+    plot_reliability,
+)
+from ..evaluation.per_class import write_per_class
 
 
 @HOOKS.register_module()
 class ReportHook(Hook):
     """Prints the final table; writes ``metrics.json``, ``detections.png``, ``ap_by_frequency.png``.
 
+    Of a classifier: ``per_class.csv``, ``accuracy_by_frequency.png`` and ``reliability.png``.
     After training they describe the last validation and go into the work dir; after testing, into
     ``test/`` in it, and the metrics also to the backends of the visualizer, as ``test/...``. What a
     model does not have (masks, a per-class metric) is left out.
@@ -91,7 +99,9 @@ class ReportHook(Hook):
             draw_detections(self._samples, names, written[-1], self.score_thr)
         for metric in evaluator.metrics:
             per_class = getattr(metric, 'per_class', None)
-            if per_class:
+            if per_class and 'accuracy' in per_class[0]:
+                written += _classification(folder, per_class, metric.reliability)
+            elif per_class:
                 iou_type = 'segm' if 'segm_AP' in per_class[0] else 'bbox'
                 written.append(folder / 'ap_by_frequency.png')
                 plot_ap_by_frequency(per_class, written[-1], iou_type)
@@ -99,3 +109,12 @@ class ReportHook(Hook):
         if table:
             runner.logger.info('result\n\n' + table + '\n')
         runner.logger.info('written: ' + ', '.join(map(str, written)))
+
+
+def _classification(folder: Path, per_class: list[dict], found: dict) -> list[Path]:
+    names = ('per_class.csv', 'accuracy_by_frequency.png', 'reliability.png')
+    written = [folder / name for name in names]
+    write_per_class(per_class, written[0])
+    plot_accuracy_by_frequency(per_class, written[1])
+    plot_reliability(found, written[2])
+    return written

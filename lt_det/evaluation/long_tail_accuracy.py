@@ -1,0 +1,127 @@
+"""Accuracies of a long-tailed classifier for MMPretrain's test loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmpretrain.registry import METRICS
+
+from ..errors import BadInputError
+from ..frequency import ClassFrequency
+from .classification import SHOT_GROUPS, class_accuracy, group_means, reliability
+from .per_class import check_per_class_file, write_per_class
+
+
+@METRICS.register_module()
+class LongTailAccuracy(BaseMetric):
+    """Accuracy over all images and by training frequency, and whether confidences can be trusted.
+
+    In 0..1; -1 where a group has no class: ``top1`` and ``top5`` over all images; ``macro``, the
+    mean over classes; ``many``, ``medium``, ``few``, the mean over the classes with more than 100,
+    20 to 100 and fewer than 20 training images; ``ece`` and ``ece_many``, ..., the expected
+    calibration error over all images and over those of a group. The training counts come from
+    ``ClassFrequencyHook``. Per image a label, the prediction and its confidence are kept.
+
+    Args:
+        num_bins: Bins of confidence for the calibration error.
+        per_class_file: Where to write a row a class, as .csv or .parquet.
+        collect_device: 'cpu' or 'gpu', how results are gathered.
+        prefix: Prefix of the names of the metrics instead of 'accuracy'.
+
+    Attributes:
+        per_class (list[dict]): label, name, frequency (the group), image_count, accuracy (-1: no
+            image) and ece of each class after the last evaluation; in the main process only.
+        reliability (dict[str, Reliability]): By ``'all'`` and group, likewise.
+
+    Raises:
+        BadInputError: Bad option, or the statistics are of another number of classes.
+    """
+
+    default_prefix = 'accuracy'
+
+    def __init__(
+        self,
+        num_bins: int = 15,
+        per_class_file: str | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if num_bins < 1:
+            raise BadInputError(f'LongTailAccuracy.num_bins is {num_bins}, expected >= 1')
+        if per_class_file is not None:
+            check_per_class_file(per_class_file)
+        self.num_bins = num_bins
+        self.per_class_file = per_class_file
+        self.frequency: ClassFrequency | None = None
+        self.per_class: list[dict] = []
+        self.reliability: dict = {}
+
+    def set_class_frequency(self, frequency: ClassFrequency) -> None:
+        self.frequency = frequency
+
+    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+        """Keep label, predicted label, confidence and whether the label is among the best five."""
+        scores = torch.stack([sample['pred_score'] for sample in data_samples])  # (B, C)
+        labels = torch.cat([sample['gt_label'] for sample in data_samples]).to(scores.device)
+        confidence, best = scores.topk(min(5, scores.shape[1]))
+        among_five = (best == labels[:, None]).any(1)
+        rows = torch.stack([labels, best[:, 0], confidence[:, 0].double(), among_five], 1)
+        self.results.extend(rows.cpu().numpy())
+
+    def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
+        """Metrics of N rows (4,) of :meth:`process`."""
+        if self.frequency is None:
+            raise RuntimeError(
+                'LongTailAccuracy has no class statistics: add '
+                "dict(type='ClassFrequencyHook') to custom_hooks or call set_class_frequency"
+            )
+        labels, predicted, confidence, among_five = np.stack(results).T
+        labels = labels.astype(np.int64)
+        frequency = self.frequency
+        if labels.max() >= frequency.num_classes:
+            raise BadInputError(
+                f'an image of the evaluated set has label {labels.max()}, the training set has '
+                f'{frequency.num_classes} classes'
+            )
+        correct = labels == predicted
+        accuracy = class_accuracy(labels, correct, frequency.num_classes)
+        groups = frequency.groups('shot')
+        self.reliability = {'all': reliability(confidence, correct, self.num_bins)}
+        for group in SHOT_GROUPS:
+            chosen = groups[labels] == group
+            found = reliability(confidence[chosen], correct[chosen], self.num_bins)
+            self.reliability[group] = found
+        self.per_class = self._rows(accuracy, groups, labels, confidence, correct)
+        if self.per_class_file is not None:
+            write_per_class(self.per_class, self.per_class_file)
+        errors = {name: found.calibration_error for name, found in self.reliability.items()}
+        return dict(
+            top1=float(correct.mean()),
+            top5=float(among_five.mean()),
+            macro=float(np.nanmean(accuracy)),
+            **group_means(accuracy, groups),
+            ece=errors.pop('all'),
+            **{f'ece_{name}': value for name, value in errors.items()},
+        )
+
+    def _rows(self, accuracy, groups, labels, confidence, correct) -> list[dict]:
+        names = (self.dataset_meta or {}).get('classes') or range(len(accuracy))
+        rows = []
+        for label, name in enumerate(names):
+            chosen = labels == label
+            found = reliability(confidence[chosen], correct[chosen], self.num_bins)
+            rows.append(
+                {
+                    'label': label,
+                    'name': str(name),
+                    'frequency': str(groups[label]),
+                    'image_count': int(self.frequency.image_count[label]),
+                    'accuracy': float(accuracy[label]) if chosen.any() else -1.0,
+                    'ece': found.calibration_error,
+                }
+            )
+        return rows
