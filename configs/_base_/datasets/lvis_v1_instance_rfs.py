@@ -4,7 +4,7 @@ _base_ = ['./lvis_v1_instance.py']
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='ClassBalancedDataset',
+        type='RepeatFactorDataset',
         oversample_thr=1e-3,
         dataset=_base_.train_dataloader.dataset,
     )
