@@ -116,15 +116,21 @@ class ClassFrequencyHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Where the checkpoint brought no statistics, read those of the training set."""
-        self._fill(runner)
+        self._fill(runner, runner.test_evaluator.metrics)
 
     def before_val(self, runner: Runner) -> None:
-        self._fill(runner)
+        self._fill(runner, runner.val_evaluator.metrics)
 
-    def _fill(self, runner: Runner) -> None:
+    def _fill(self, runner: Runner, metrics: list) -> None:
         needy = [module for module in _askers(_unwrap(runner)) if not _satisfied(module)]
-        if not needy:
-            return
+        metrics = [metric for metric in metrics if hasattr(metric, 'set_class_frequency')]
+        known = self._training or _carried(_unwrap(runner))
+        if needy or (metrics and known is None):
+            known = self._read_for_test(runner, needy)
+        for metric in metrics:
+            metric.set_class_frequency(known)
+
+    def _read_for_test(self, runner: Runner, needy: list[nn.Module]) -> ClassFrequency:
         try:
             dataset = None if self.ann_file else _train_dataset(runner)
             frequency = self._read(dataset)
@@ -137,6 +143,7 @@ class ClassFrequencyHook(Hook):
         for module in needy:
             module.set_class_frequency(frequency)
         self._set_box_dimension(runner, dataset)
+        return frequency
 
     def _set_box_dimension(self, runner: Runner, dataset) -> None:
         """Only for rules that ask for it: it reads every box."""
