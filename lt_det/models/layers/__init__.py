@@ -1,9 +1,11 @@
 from .cam_calibration import CAMCalibration
 from .class_indexed_conv import ClassIndexedConv2d, ClassIndexedNormedConv2d, IndexableByClass
 from .cosine_linear import CosineLinear
+from .fasa import FASA
 from .normed_predictors import NormedConv2d, NormedLinear
 
 __all__ = [
+    'FASA',
     'CAMCalibration',
     'ClassIndexedConv2d',
     'ClassIndexedNormedConv2d',
