@@ -2,13 +2,20 @@ from .cifar_lt import CIFAR10LT, CIFAR100LT
 from .list_file_dataset import ListFileDataset
 from .long_tail_lvis import LongTailLVISDataset
 from .repeat_factor import RepeatFactorDataset
+from .saliency import FineGrained, RandomPoint, SpectralResidual
+from .saliency_mask import MaskedMultiView, SaliencyMask
 from .samplers import LongTailSampler
 
 __all__ = [
     'CIFAR10LT',
     'CIFAR100LT',
+    'FineGrained',
     'ListFileDataset',
     'LongTailLVISDataset',
     'LongTailSampler',
+    'MaskedMultiView',
+    'RandomPoint',
     'RepeatFactorDataset',
+    'SaliencyMask',
+    'SpectralResidual',
 ]

@@ -1,0 +1,139 @@
+"""Where an image draws the eye: saliency maps for :class:`SaliencyMask`, by ``saliency=dict(...)``.
+
+A map is a callable from an image (H, W, 3) or (H, W) to float32 (h, w), h and w of its own choice;
+larger is more salient. A map without contrast says that nothing is salient.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from mmengine.registry import Registry
+
+from ..errors import BadInputError
+
+ABSENT = 1e-6  # amplitude, relative to the largest, that float32 cannot tell from none
+SALIENCY = Registry('saliency', locations=['lt_det.datasets'])
+
+
+@SALIENCY.register_module()
+class SpectralResidual:
+    """What the amplitude spectrum has beyond its local average (Hou and Zhang, CVPR 2007).
+
+    With the Fourier transform F of the grey image, reduced to ``side`` x ``side`` pixels::
+
+        L = ln |F|,    R = L - mean3x3(L),    map = gauss(|F^-1(exp(R + i angle F))|^2)
+
+    (their equations 2 to 5 for 64 pixels). The spectrum is periodic, so the mean wraps around.
+
+    Args:
+        side: Pixels of the reduced image, and of the map.
+        sigma: Of the Gaussian, in pixels of the map; 8 in the paper, whose maps are looked at as
+            a whole. Here one point is read off, for which 3 is closer to the object.
+
+    Raises:
+        BadInputError: ``side`` below 3, or ``sigma`` not positive.
+    """
+
+    def __init__(self, side: int = 64, sigma: float = 3.0) -> None:
+        if side < 3:
+            raise BadInputError(f'saliency.side is {side}, expected 3 or more pixels')
+        if not sigma > 0:
+            raise BadInputError(f'saliency.sigma is {sigma}, expected a number > 0')
+        self.side = side
+        self.sigma = sigma
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Map (side, side) of an image; all 0 where the image is constant."""
+        size = (self.side, self.side)
+        small = cv2.resize(grey(image), size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        if small.max() == small.min():
+            return np.zeros_like(small)
+        spectrum = cv2.dft(small, flags=cv2.DFT_COMPLEX_OUTPUT)
+        amplitude = cv2.magnitude(*cv2.split(spectrum))
+        # a frequency that is absent (rounding error) has no phase: it must not be raised
+        log = cv2.log(np.maximum(amplitude, ABSENT * amplitude.max()))
+        around = cv2.blur(cv2.copyMakeBorder(log, 1, 1, 1, 1, cv2.BORDER_WRAP), (3, 3))[1:-1, 1:-1]
+        # exp(R) over |F| is exp(-mean of L)
+        spectrum *= cv2.exp(-around)[..., None]
+        response = cv2.idft(spectrum, flags=cv2.DFT_COMPLEX_OUTPUT | cv2.DFT_SCALE)
+        return cv2.GaussianBlur(np.square(response).sum(2), (0, 0), self.sigma)
+
+
+@SALIENCY.register_module()
+class FineGrained:
+    """OpenCV's fine-grained static saliency (Montabone and Soto 2010), (H, W).
+
+    Raises:
+        BadInputError: This OpenCV has no ``cv2.saliency``.
+    """
+
+    def __init__(self) -> None:
+        if not hasattr(cv2, 'saliency'):
+            raise BadInputError(
+                "saliency.type is 'FineGrained', which needs cv2.saliency; this OpenCV has none, "
+                'only the builds named opencv-contrib have (they replace the others, do not '
+                "install both); type='SpectralResidual' works with every OpenCV"
+            )
+        self.method = cv2.saliency.StaticSaliencyFineGrained_create()
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Map (H, W) of an image."""
+        return np.asarray(self.method.computeSaliency(grey(image))[1], np.float32)
+
+    def __reduce__(self):
+        return FineGrained, ()  # the OpenCV object cannot be sent to a worker
+
+
+@SALIENCY.register_module()
+class RandomPoint:
+    """One point anywhere, whatever the image shows: the control for every saliency."""
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Map (H, W) that is 1 at the point."""
+        found = np.zeros(image.shape[:2], np.float32)
+        found.flat[np.random.randint(found.size)] = 1
+        return found
+
+
+def build_saliency(cfg: dict | object):
+    """A map from its config, or a callable as it is.
+
+    Raises:
+        BadInputError: There is no such map, or it does not take an argument.
+    """
+    if callable(cfg):
+        return cfg
+    arguments = dict(cfg)
+    name = arguments.pop('type', None)
+    if name not in SALIENCY.module_dict:
+        raise BadInputError(
+            f"saliency.type is '{name}', expected one of {sorted(SALIENCY.module_dict)}"
+        )
+    try:
+        return SALIENCY.get(name)(**arguments)
+    except TypeError as error:
+        raise BadInputError(f'saliency={dict(cfg)}: {error}') from error
+
+
+def salient_point(saliency: np.ndarray, height: int, width: int) -> tuple[int, int] | None:
+    """Pixel (y, x), in an image of the given size, where a map (h, w) is largest.
+
+    None where the map has no contrast or is not finite: then nothing is salient.
+    """
+    largest = saliency.max()
+    if not np.isfinite(largest) or largest <= saliency.min():
+        return None
+    y, x = divmod(int(saliency.argmax()), saliency.shape[1])
+    return (2 * y + 1) * height // (2 * saliency.shape[0]), (2 * x + 1) * width // (
+        2 * saliency.shape[1]
+    )
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """(H, W) of an image (H, W), (H, W, 1) or (H, W, 3) in BGR."""
+    if image.dtype == np.float64:  # OpenCV converts no colours in it
+        image = image.astype(np.float32)
+    if image.ndim == 3 and image.shape[2] == 3:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    return image.reshape(image.shape[:2])

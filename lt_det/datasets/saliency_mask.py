@@ -1,0 +1,140 @@
+"""Masks the salient part of an image, so that its background is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform, Compose
+from mmpretrain.registry import TRANSFORMS
+
+from ..errors import BadInputError
+from .saliency import build_saliency, salient_point
+
+
+def masked_box(
+    height: int, width: int, centre: tuple[int, int], share: float
+) -> tuple[int, int, int, int]:
+    """Box (x1, y1, x2, y2) in pixels, end excluded, whose sides are ``sqrt(1 - share)`` of the
+    image's, about ``centre`` (y, x), cut off at the border (Uddin et al., arXiv 2006.01791).
+    """
+    ratio = (1 - share) ** 0.5
+    h, w = int(height * ratio), int(width * ratio)
+    top, left = centre[0] - h // 2, centre[1] - w // 2
+    return max(left, 0), max(top, 0), min(left + w, width), min(top + h, height)
+
+
+@TRANSFORMS.register_module()
+class SaliencyMask(BaseTransform):
+    """Fills a box about the most salient point, and notes the share of the image that stays.
+
+    After the principle of SMCL (arXiv 2406.02223): mask the salient part, keep the background. The
+    details are ours. Of ``lambda ~ Beta(alpha, alpha)`` follows a box as in :func:`masked_box`, and
+    from its area in the image the visible share. An image without a salient point (a constant one)
+    stays whole.
+
+    Reads ``img``, uint8 or float (H, W) or (H, W, channels), after what crops and colours it, and
+    before what makes it a tensor. Sets ``img`` (a copy where it is masked), ``visible_share`` (in
+    0..1, 1 for whole) and ``mask_box`` (x1, y1, x2, y2 in pixels, or None).
+
+    Args:
+        saliency: A map of :mod:`lt_det.datasets.saliency`, or a callable.
+        prob: Probability that an image is masked.
+        alpha: Of the Beta distribution; 1 is uniform.
+        fill: What the box is filled with, one number or one a channel, in the image's own channel
+            order and units: the mean of the data set.
+
+    Raises:
+        BadInputError: A number outside its range, unknown saliency, or an image without pixels.
+    """
+
+    def __init__(
+        self,
+        saliency: dict | None = None,
+        prob: float = 0.5,
+        alpha: float = 1.0,
+        fill: float | Sequence[float] = (103.53, 116.28, 123.675),
+    ) -> None:
+        if not 0 <= prob <= 1:
+            raise BadInputError(f'SaliencyMask.prob is {prob}, expected a number in [0, 1]')
+        if not alpha > 0:
+            raise BadInputError(f'SaliencyMask.alpha is {alpha}, expected a number > 0')
+        self.saliency = build_saliency(saliency or dict(type='SpectralResidual'))
+        self.prob = prob
+        self.alpha = alpha
+        self.fill = np.asarray(fill, np.float64)
+
+    def transform(self, results: dict) -> dict:
+        results.update(visible_share=1.0, mask_box=None)
+        if np.random.random() < self.prob:
+            image, box, share = self.mask(results['img'], np.random.beta(self.alpha, self.alpha))
+            results.update(img=image, visible_share=share, mask_box=box)
+        return results
+
+    def mask(
+        self, image: np.ndarray, share: float
+    ) -> tuple[np.ndarray, tuple[int, int, int, int] | None, float]:
+        """Mask ``image`` for a ``share`` drawn in 0..1.
+
+        Returns:
+            The masked copy, its box, and the share that is really visible.
+        """
+        if image.ndim not in (2, 3) or image.size == 0:
+            raise BadInputError(
+                f'SaliencyMask got an image of shape {image.shape}, expected (height, width) or '
+                '(height, width, channels) with at least one pixel'
+            )
+        if self.fill.size > 1 and (image.ndim != 3 or self.fill.size != image.shape[2]):
+            raise BadInputError(
+                f'SaliencyMask.fill has {self.fill.size} numbers for an image of shape '
+                f'{image.shape}, expected one number or one a channel'
+            )
+        height, width = image.shape[:2]
+        point = salient_point(self.saliency(image), height, width)
+        if point is None:
+            return image, None, 1.0
+        box = x1, y1, x2, y2 = masked_box(height, width, point, share)
+        masked = image.copy()
+        whole = np.issubdtype(image.dtype, np.integer)
+        masked[y1:y2, x1:x2] = np.rint(self.fill) if whole else self.fill
+        return masked, box, 1 - (x2 - x1) * (y2 - y1) / (height * width)
+
+    def __repr__(self) -> str:
+        name = type(self.saliency).__name__
+        return f'{type(self).__name__}(saliency={name}, prob={self.prob}, alpha={self.alpha})'
+
+
+@TRANSFORMS.register_module()
+class MaskedMultiView(BaseTransform):
+    """MMPretrain's MultiView that keeps how much of each view is visible.
+
+    Sets ``img``, a list of V views, and ``visible_share`` (V,) in float32, for
+    ``PackInputs(algorithm_keys=('visible_share',))``.
+
+    Args:
+        transforms: One pipeline a kind of view.
+        num_views: Views of each kind.
+
+    Raises:
+        BadInputError: The two lists are not equally long.
+    """
+
+    def __init__(self, transforms: Sequence[Sequence[dict]], num_views: Sequence[int]) -> None:
+        if len(transforms) != len(num_views):
+            raise BadInputError(
+                f'MaskedMultiView has {len(transforms)} pipelines in transforms and '
+                f'{len(num_views)} numbers in num_views, expected equally many'
+            )
+        pipelines = [Compose(list(steps)) for steps in transforms]
+        self.views = [pipeline for pipeline, n in zip(pipelines, num_views) for _ in range(n)]
+
+    def transform(self, results: dict) -> dict:
+        # a copy of the pixels for each view: transforms may write into them
+        views = [view({**results, 'img': results['img'].copy()}) for view in self.views]
+        results['img'] = [view['img'] for view in views]
+        shares = [view.get('visible_share', 1.0) for view in views]
+        results['visible_share'] = np.array(shares, np.float32)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.views})'

@@ -1,0 +1,232 @@
+"""Saliency maps against their formulas, and the masks made from them."""
+
+from __future__ import annotations
+
+import pickle
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmpretrain.registry import TRANSFORMS
+from mmpretrain.utils import register_all_modules
+
+from lt_det.datasets.saliency import (
+    FineGrained,
+    RandomPoint,
+    SpectralResidual,
+    build_saliency,
+    salient_point,
+)
+from lt_det.datasets.saliency_mask import MaskedMultiView, SaliencyMask, masked_box
+from lt_det.errors import BadInputError
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    register_all_modules(init_default_scope=True)
+    np.random.seed(0)
+
+
+def picture(height: int = 48, width: int = 64, channels: int = 3, dtype=np.uint8) -> np.ndarray:
+    """Soft grain, and a bright disc in the lower right."""
+    image = cv2.GaussianBlur(np.random.uniform(60, 140, (height, width)), (0, 0), 1.5)
+    cv2.circle(image, (int(0.75 * width), int(0.7 * height)), height // 8, 250.0, -1)
+    image = np.rint(image) if dtype == np.uint8 else image
+    return np.stack([image] * channels, 2).astype(dtype) if channels else image.astype(dtype)
+
+
+def naive_spectral_residual(image: np.ndarray, side: int, sigma: float) -> np.ndarray:
+    """Equations 2 to 5 of Hou and Zhang with numpy's transform in float64 and loops."""
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float64)
+    spectrum = np.fft.fft2(small)
+    amplitude = np.maximum(np.abs(spectrum), 1e-6 * np.abs(spectrum).max())
+    log = np.log(amplitude)
+    residual = np.empty_like(log)
+    for y in range(side):
+        for x in range(side):
+            near = [log[(y + i) % side, (x + j) % side] for i in (-1, 0, 1) for j in (-1, 0, 1)]
+            residual[y, x] = log[y, x] - sum(near) / 9
+    kept = np.abs(spectrum) / amplitude  # 1 but for absent frequencies
+    response = np.fft.ifft2(np.exp(residual) * kept * np.exp(1j * np.angle(spectrum)))
+    return cv2.GaussianBlur(np.abs(response) ** 2, (0, 0), sigma)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize('side', [16, 33])
+def test_spectral_residual_is_the_formula(dtype, side):
+    image = picture(channels=0, dtype=dtype)
+    found = SpectralResidual(side=side, sigma=2.0)(image)
+    expected = naive_spectral_residual(image, side, 2.0)
+    assert found.shape == (side, side)
+    np.testing.assert_allclose(found / found.max(), expected / expected.max(), atol=2e-3)
+
+
+@pytest.mark.parametrize(('height', 'width'), [(48, 64), (224, 224), (31, 90)])
+def test_the_salient_point_is_in_the_object(height, width):
+    image = picture(height, width)
+    y, x = salient_point(SpectralResidual()(image), height, width)
+    assert np.hypot(y - 0.7 * height, x - 0.75 * width) < height / 5
+
+
+def test_point_of_a_map():
+    found = np.zeros((4, 5), np.float32)
+    found[3, 2] = 1
+    assert salient_point(found, 4, 5) == (3, 2)
+    assert salient_point(found, 8, 15) == (7, 7)
+    assert salient_point(found, 1, 1) == (0, 0)
+    assert salient_point(np.ones((4, 5), np.float32), 8, 8) is None
+    assert salient_point(np.full((4, 5), np.nan), 8, 8) is None
+
+
+def test_random_points_are_anywhere():
+    points = [salient_point(RandomPoint()(picture(4, 6)), 4, 6) for _ in range(400)]
+    counts = np.unique(points, axis=0, return_counts=True)[1]
+    assert len(counts) == 24
+    assert counts.max() < 45  # 17 expected
+
+
+def test_fine_grained_needs_a_contrib_build(monkeypatch):
+    monkeypatch.delattr(cv2, 'saliency', raising=False)
+    with pytest.raises(BadInputError, match=r"needs cv2\.saliency.*'SpectralResidual' works"):
+        build_saliency(dict(type='FineGrained'))
+    asked = []
+
+    class Method:
+        def computeSaliency(self, image):
+            asked.append(image.shape)
+            return True, np.eye(*image.shape, dtype=np.float64)
+
+    module = SimpleNamespace(StaticSaliencyFineGrained_create=Method)
+    monkeypatch.setattr(cv2, 'saliency', module, raising=False)
+    saliency = pickle.loads(pickle.dumps(build_saliency(dict(type='FineGrained'))))
+    assert isinstance(saliency, FineGrained)
+    found = saliency(picture(6, 9))
+    assert (found.shape, found.dtype, asked) == ((6, 9), np.float32, [(6, 9)])
+
+
+def naive_box(height, width, centre, share) -> np.ndarray:
+    """Boolean (H, W), pixel by pixel."""
+    h, w = int(height * np.sqrt(1 - share)), int(width * np.sqrt(1 - share))
+    inside = np.zeros((height, width), bool)
+    for y in range(height):
+        for x in range(width):
+            from_top, from_left = y - (centre[0] - h // 2), x - (centre[1] - w // 2)
+            inside[y, x] = 0 <= from_top < h and 0 <= from_left < w
+    return inside
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 12), st.integers(1, 12), st.floats(0, 1), st.floats(0, 0.999), st.floats(0, 0.99)
+)
+def test_box_and_visible_share(height, width, share, down, right):
+    centre = int(down * height), int(right * width)
+    peak = np.zeros((height, width), np.float32)
+    peak[centre] = 1
+    image = np.random.randint(0, 200, (height, width, 3)).astype(np.uint8)
+    transform = SaliencyMask(saliency=lambda _: peak, fill=(201, 202, 203))
+    masked, box, visible = transform.mask(image, share)
+    inside = naive_box(height, width, centre, share)
+    if height * width == 1:  # a map of one value has no contrast
+        assert (box, visible) == (None, 1.0)
+        return
+    assert (masked[inside] == (201, 202, 203)).all()
+    assert (masked[~inside] == image[~inside]).all()
+    assert visible == pytest.approx(1 - inside.mean())
+    x1, y1, x2, y2 = box
+    assert inside[y1:y2, x1:x2].all()
+    assert box == masked_box(height, width, centre, share)
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 3), (1, 7, 3), (7, 1), (2, 2, 1), (5, 5)])
+@pytest.mark.parametrize('share', [0.0, 0.01, 0.5, 0.999, 1.0])
+def test_images_smaller_than_the_box_are_masked_as_far_as_they_go(shape, share):
+    image = np.random.randint(0, 255, shape).astype(np.uint8)
+    masked, box, visible = SaliencyMask(fill=7).mask(image, share)
+    assert masked.shape == shape
+    assert 0 <= visible <= 1
+    if box is not None:
+        x1, y1, x2, y2 = box
+        assert visible == pytest.approx(1 - (x2 - x1) * (y2 - y1) / (shape[0] * shape[1]))
+        assert (masked[y1:y2, x1:x2] == 7).all()
+
+
+@pytest.mark.parametrize('value', [0, 128, 255])
+def test_constant_images_stay_whole(value):
+    image = np.full((20, 30, 3), value, np.uint8)
+    for saliency in (SpectralResidual(), lambda image: np.ones((4, 4), np.float32)):
+        results = SaliencyMask(saliency, prob=1.0)(dict(img=image))
+        assert results['img'] is image
+        assert (results['visible_share'], results['mask_box']) == (1.0, None)
+
+
+def test_probability_and_shares_of_many_images():
+    image = picture()
+    before = image.copy()
+    transform = SaliencyMask(prob=0.5)
+    shares = np.array([transform(dict(img=image))['visible_share'] for _ in range(400)])
+    assert 150 < (shares < 1).sum() < 250
+    assert (image == before).all()
+    never = [SaliencyMask(prob=0.0)(dict(img=image))['visible_share'] for _ in range(50)]
+    assert never == [1.0] * 50
+    # lambda of a box that is inside is uniform for alpha = 1, up to whole pixels
+    centre = np.zeros((48, 64), np.float32)
+    centre[24, 32] = 1
+    transform = SaliencyMask(lambda _: centre, prob=1.0)
+    shares = [transform(dict(img=image))['visible_share'] for _ in range(1000)]
+    np.testing.assert_allclose(np.quantile(shares, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.06)
+
+
+def test_float_images_keep_the_exact_mean():
+    image = picture(dtype=np.float32)
+    masked, (x1, y1, x2, y2), _ = SaliencyMask(fill=(0.25, 0.5, 0.75)).mask(image, 0.3)
+    assert masked.dtype == np.float32
+    assert (masked[y1:y2, x1:x2] == np.array([0.25, 0.5, 0.75], np.float32)).all()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(prob=1.5), r'SaliencyMask\.prob is 1\.5, expected a number in \[0, 1\]'),
+        (dict(alpha=0), r'SaliencyMask\.alpha is 0, expected a number > 0'),
+        (dict(saliency=dict(type='Eyes')), "saliency.type is 'Eyes', expected one of.*'RandomP"),
+        (dict(saliency=dict(type='SpectralResidual', size=3)), "saliency=.*'size'"),
+        (dict(saliency=dict(type='SpectralResidual', side=2)), 'saliency.side is 2'),
+        (dict(saliency=dict(type='SpectralResidual', sigma=0)), 'saliency.sigma is 0'),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(BadInputError, match=message):
+        SaliencyMask(**arguments)
+
+
+@pytest.mark.parametrize('shape', [(0, 4, 3), (4, 0, 3), (4,), (4, 4, 3, 2)])
+def test_images_without_pixels(shape):
+    with pytest.raises(BadInputError, match=r'got an image of shape .*at least one pixel'):
+        SaliencyMask(prob=1.0)(dict(img=np.zeros(shape, np.uint8)))
+
+
+def test_fill_of_another_number_of_channels():
+    with pytest.raises(BadInputError, match=r'fill has 3 numbers for an image of shape \(5, 5\)'):
+        SaliencyMask(prob=1.0)(dict(img=picture(5, 5, channels=0)))
+
+
+def test_views_in_a_pipeline():
+    image, steps = picture(), [dict(type='SaliencyMask', prob=1.0, fill=0)]
+    packed = TRANSFORMS.build(
+        dict(type='MaskedMultiView', transforms=[[], steps], num_views=[1, 2])
+    )(dict(img=image, gt_label=3))
+    first, *others = packed['img']
+    assert (first == image).all()
+    assert packed['visible_share'].dtype == np.float32
+    assert packed['visible_share'][0] == 1
+    for view, share in zip(others, packed['visible_share'][1:]):
+        assert ((view == 0).all(2)).mean() >= 1 - share - 1e-6
+    sample = TRANSFORMS.build(dict(type='PackInputs', algorithm_keys=('visible_share',)))(packed)
+    assert [tuple(view.shape) for view in sample['inputs']] == [(3, 48, 64)] * 3
+    assert tuple(sample['data_samples'].visible_share.shape) == (3,)
+    with pytest.raises(BadInputError, match='1 pipelines in transforms and 2 numbers'):
+        MaskedMultiView([[]], [1, 2])
