@@ -23,18 +23,21 @@ CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.10 python3)
 INSTALL := $(PY) -m pip install -qq --no-compile -c requirements/constraints.txt
 WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, hypothesis, pytest
 
-.PHONY: help venv demo test lint clean
+.PHONY: help venv demo test test-all lint clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo 'PYTHON=python3.11 chooses the interpreter of .venv, ARGS="-k iif" goes to pytest.'
 
 demo: $(READY) ## make the glyphs data set, train Mask R-CNN with IIF on it, evaluate
 	$(PY) tools/dataset/make_glyphs.py --size demo --out data/glyphs/demo </dev/null
 	$(PY) tools/train.py configs/glyphs/mask_rcnn_r18_iif_demo.py --work-dir $(DEMO) </dev/null
 
-test: $(READY) ## all tests
+test: $(READY) ## the tests, but for those marked slow
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS) </dev/null
+
+test-all: $(READY) ## all tests, the slow ones too
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m '' $(ARGS) </dev/null
 
 lint: $(READY) ## ruff: rules and format
 	$(PY) -m ruff check .

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/cascade_mask_rcnn_r50_fpn_lvis_iif.py',
+    '../_base_/datasets/lvis_v1_instance_rfs.py',
+    '../_base_/schedules/schedule_1x.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))

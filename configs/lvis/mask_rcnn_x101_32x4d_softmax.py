@@ -1,0 +1,11 @@
+_base_ = ['./mask_rcnn_r50_softmax.py']
+
+model = dict(
+    backbone=dict(
+        type='ResNeXt',
+        depth=101,
+        groups=32,
+        base_width=4,
+        init_cfg=dict(checkpoint='open-mmlab://resnext101_32x4d'),
+    )
+)
