@@ -21,7 +21,7 @@ model = dict(
     rpn_head=dict(
         in_channels=64,
         feat_channels=64,
-        # objects are 24 to 144 pixels in images of 224
+        # objects are 24 to 112 pixels in images of 224
         anchor_generator=dict(scales=[4]),
     ),
     roi_head=dict(

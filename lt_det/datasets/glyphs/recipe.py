@@ -117,7 +117,7 @@ SIZES: dict[str, GlyphRecipe] = {
         negatives=(60, 60),
         side=224,
         objects=(2, 6),
-        object_size=(24, 144),
+        object_size=(24, 112),
         cue_classes=4,
     ),
 }
