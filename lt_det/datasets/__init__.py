@@ -1,4 +1,5 @@
 from .cifar_lt import CIFAR10LT, CIFAR100LT
+from .cross_modal import CrossModalDataset
 from .list_file_dataset import ListFileDataset
 from .long_tail_lvis import LongTailLVISDataset
 from .repeat_factor import RepeatFactorDataset
@@ -9,6 +10,7 @@ from .samplers import LongTailSampler
 __all__ = [
     'CIFAR10LT',
     'CIFAR100LT',
+    'CrossModalDataset',
     'FineGrained',
     'ListFileDataset',
     'LongTailLVISDataset',

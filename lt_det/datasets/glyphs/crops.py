@@ -17,11 +17,13 @@ import numpy as np
 from tqdm import tqdm
 
 from lt_det.errors import BadInputError
+from lt_det.word_file import write_word_file
 
 from .fonts import fonts_with, glyph_name, outline
 from .plan import BACKGROUNDS, GlyphPlan, ImagePlan, generator
 from .recipe import SPLITS, TINY_GLYPHS, GlyphRecipe, exponential_counts
 from .render import render_image
+from .words import DescribedRecipe, describe, vocabulary
 from .writer import GlyphFolderError
 
 CROP_GLYPHS = (
@@ -29,11 +31,15 @@ CROP_GLYPHS = (
     'ΓΔΘΞΠΣΦΨΩαβγδεζηθλμξπφψω'
     'БДЖЗИЦЧШЪЫЭЮЯ&€£¥§@#%?★♥✈☂♞♠☎⚓✿'
 )
+# names say what is to be seen: the letter, and the mark above or below it
+MARKED_LETTERS = 'áâäȧạąéêëėẹȩóôöȯọǫúûüůụųýŷÿẏỵśŝšṡṣşźẑžżẓńñňṅṇņćĉčċçǵĝǧġģẃŵẅẇẉ'
 
 
-def _crop_recipe(size: str, glyphs: str, most: int, fewest: int, val: int, side: int):
+def _crop_recipe(
+    size: str, glyphs: str, most: int, fewest: int, val: int, side: int, kind=GlyphRecipe
+) -> GlyphRecipe:
     counts = exponential_counts(len(glyphs), most, fewest)
-    return GlyphRecipe(
+    return kind(
         size=size,
         glyphs=glyphs,
         train_counts=counts,
@@ -51,6 +57,12 @@ def _crop_recipe(size: str, glyphs: str, most: int, fewest: int, val: int, side:
 CROP_SIZES: dict[str, GlyphRecipe] = {
     'crops_tiny': _crop_recipe('crops_tiny', TINY_GLYPHS, 120, 2, val=4, side=32),
     'crops': _crop_recipe('crops', CROP_GLYPHS, 300, 3, val=20, side=32),
+    'crops_words_tiny': _crop_recipe(
+        'crops_words_tiny', 'áâäéêëóôö', 30, 2, val=4, side=32, kind=DescribedRecipe
+    ),
+    'crops_words': _crop_recipe(
+        'crops_words', MARKED_LETTERS, 200, 2, val=20, side=32, kind=DescribedRecipe
+    ),
 }
 
 
@@ -95,7 +107,8 @@ def make_crops(
     """Render crops: ``{train,val}/*.png``, ``{train,val}.txt``, ``classes.txt``, ``crops.json``.
 
     Lists have a line "train/000000000001.png label" an image. ``crops.json`` is written last and
-    marks the folder as complete; a complete folder of the same recipe is reused.
+    marks the folder as complete; a complete folder of the same recipe is reused. Sizes with words
+    also get ``words.txt``, the vocabulary, and ``{train,val}_words.txt``.
 
     Args:
         root: Folder of the data set.
@@ -125,28 +138,37 @@ def make_crops(
         (root / split).mkdir(parents=True, exist_ok=True)
         for path in (root / split).glob('[0-9]' * 12 + '.png'):
             path.unlink()
-    _render(root, plan, progress, workers)
+    described = _render(root, plan, progress, workers)
     for split in SPLITS:
         lines = [f'{i.path} {i.classes[0]}\n' for i in plan.images if i.split == split]
         (root / f'{split}.txt').write_text(''.join(lines))
     (root / 'classes.txt').write_text(''.join(f'{glyph_name(char)}\n' for char in plan.glyphs))
+    if isinstance(recipe, DescribedRecipe):
+        for split in SPLITS:
+            rows = [row for row in described if row[0].startswith(f'{split}/')]
+            write_word_file(root / f'{split}_words.txt', rows)
+        (root / 'words.txt').write_text(''.join(f'{word}\n' for word in vocabulary(plan.glyphs)))
     mark.write_text(content, encoding='utf-8')
     return root
 
 
-def _render(root: Path, plan: GlyphPlan, progress: bool, workers: int | None) -> None:
+def _render(
+    root: Path, plan: GlyphPlan, progress: bool, workers: int | None
+) -> list[tuple[str, list[str]]]:
+    """Render and save every image; its path and words."""
     for char in plan.glyphs:  # the font library is not thread-safe: fill its cache first
         for font in fonts_with(char):
             outline(char, font)
 
-    def render(image: ImagePlan) -> None:
+    def render(image: ImagePlan) -> tuple[str, list[str]]:
         pixels, placed = render_image(plan, image)
         if not placed:
             raise BadInputError(f'{plan.glyphs[image.classes[0]]!r} is too small for a crop')
         if not cv2.imwrite(str(root / image.path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
             raise OSError(f'cannot write {root / image.path}')
+        return image.path, describe(plan.glyphs[image.classes[0]], placed[0], plan.recipe)
 
     with ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1)) as pool:
         done = pool.map(render, plan.images)
         disable = None if progress else True
-        list(tqdm(done, 'crops', len(plan.images), unit='img', disable=disable))
+        return list(tqdm(done, 'crops', len(plan.images), unit='img', disable=disable))

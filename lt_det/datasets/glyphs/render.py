@@ -17,6 +17,7 @@ SUPERSAMPLE = 4
 _SHIFT = 4  # fractional bits of the coordinates given to OpenCV
 _ATTEMPTS = 20
 _MIN_AREA = 40  # pixels an object must keep visible
+TEXTURES = ('flat', 'graded', 'striped', 'grainy')
 
 
 @dataclass
@@ -28,11 +29,15 @@ class Placed:
         area: Area of its silhouette (the glyph with its holes filled) if nothing hid it,
             in pixels of the K*S grid.
         visible: Boolean (K*S, K*S): the part of the silhouette that later objects leave.
+        colour: Its colour before the texture, BGR in 0..255, (3,).
+        texture: A name of ``TEXTURES``.
     """
 
     category: int
     area: int
     visible: np.ndarray
+    colour: np.ndarray
+    texture: str
 
 
 def render_image(plan: GlyphPlan, image: ImagePlan) -> tuple[np.ndarray, list[Placed]]:
@@ -68,10 +73,11 @@ def render_image(plan: GlyphPlan, image: ImagePlan) -> tuple[np.ndarray, list[Pl
             continue
         for other in placed:
             other.visible &= ~silhouette
-        placed.append(Placed(category, np.count_nonzero(silhouette), silhouette))
         colours.append(_pick_colour(ground, colours, rng))
         ink = _fill(points, recipe.side, weight * size, holes=True)
-        _paint(canvas, ink, colours[-1], rng)
+        texture = _paint(canvas, ink, colours[-1], rng)
+        area = np.count_nonzero(silhouette)
+        placed.append(Placed(category, area, silhouette, colours[-1], texture))
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8), placed
 
 
@@ -143,27 +149,28 @@ def _pick_colour(
 
 def _paint(
     canvas: np.ndarray, ink: np.ndarray, colour: np.ndarray, rng: np.random.Generator
-) -> None:
-    """Blend a textured glyph into the canvas (S, S, 3), in place."""
+) -> str:
+    """Blend a textured glyph into the canvas (S, S, 3), in place; returns its texture's name."""
     side = len(canvas)
     alpha = cv2.resize(ink.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
     left, top, width, height = cv2.boundingRect((alpha > 0).astype(np.uint8))
     box = np.s_[top : top + height, left : left + width]
-    texture = _texture(height, width, rng)
+    kind, texture = _texture(height, width, rng)
     paint = colour.astype(np.float32) + 18.0 * texture[..., None]
     canvas[box] += alpha[box][..., None] * (paint - canvas[box])
+    return TEXTURES[kind]
 
 
-def _texture(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """A flat, graded, striped or grainy texture of about -1..1, float32 (height, width)."""
+def _texture(height: int, width: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+    """Index in ``TEXTURES`` and a texture of about -1..1, float32 (height, width)."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     turn = rng.uniform(0, 2 * np.pi)
     along = x * np.float32(np.cos(turn)) + y * np.float32(np.sin(turn))
-    kind = rng.integers(4)
+    kind = int(rng.integers(len(TEXTURES)))
     if kind == 0:
-        return np.zeros_like(along)
+        return kind, np.zeros_like(along)
     if kind == 1:
-        return np.sin(along * np.float32(np.pi / max(height, width)))
+        return kind, np.sin(along * np.float32(np.pi / max(height, width)))
     if kind == 2:
-        return np.sign(np.sin(along * np.float32(2 * np.pi / rng.uniform(5, 10))))
-    return rng.normal(0, 0.6, along.shape).astype(np.float32)
+        return kind, np.sign(np.sin(along * np.float32(2 * np.pi / rng.uniform(5, 10))))
+    return kind, rng.normal(0, 0.6, along.shape).astype(np.float32)
