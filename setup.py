@@ -77,6 +77,7 @@ setup(
             'lvis>=0.5.3',  # the oracle of the evaluation tests, never imported by lt_det
             'pytest>=8',
             'pytest-xdist>=3.5',
+            'pytorch-metric-learning>=2.5',  # the oracle of the contrastive loss
             'ruff==0.17.5',  # another ruff formats differently
             'setuptools>=70.1',  # the packaging test builds a wheel off-line
         ],
