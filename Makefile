@@ -13,8 +13,8 @@ DEMO := work_dirs/demo
 # what the caller's shell has set must not reach into .venv
 unexport PYTHON PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# threads that spin while they wait slow a busy machine down many times
-export OMP_WAIT_POLICY := PASSIVE
+# threads that spin long while they wait slow a busy machine down many times; not at all, an idle one
+export GOMP_SPINCOUNT := 5000
 
 USABLE = -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
 
