@@ -1,4 +1,5 @@
 from .cifar_lt import CIFAR10LT, CIFAR100LT
+from .compact_masks import CompactMasks, LoadCompactAnnotations
 from .cross_modal import CrossModalDataset
 from .list_file_dataset import ListFileDataset
 from .long_tail_lvis import LongTailLVISDataset
@@ -10,9 +11,11 @@ from .samplers import LongTailSampler
 __all__ = [
     'CIFAR10LT',
     'CIFAR100LT',
+    'CompactMasks',
     'CrossModalDataset',
     'FineGrained',
     'ListFileDataset',
+    'LoadCompactAnnotations',
     'LongTailLVISDataset',
     'LongTailSampler',
     'MaskedMultiView',
