@@ -1,3 +1,9 @@
 from .long_tail_cls_head import LongTailClsHead
+from .multi_view_preprocessor import MultiViewDataPreprocessor
+from .smcl import SMCLClassifier
 
-__all__ = ['LongTailClsHead']
+__all__ = [
+    'LongTailClsHead',
+    'MultiViewDataPreprocessor',
+    'SMCLClassifier',
+]

@@ -1,4 +1,5 @@
 from .cam_calibration import CAMCalibration
+from .cam_masking import CAMMasking
 from .class_indexed_conv import ClassIndexedConv2d, ClassIndexedNormedConv2d, IndexableByClass
 from .cosine_linear import CosineLinear
 from .fasa import FASA
@@ -7,6 +8,7 @@ from .normed_predictors import NormedConv2d, NormedLinear
 __all__ = [
     'FASA',
     'CAMCalibration',
+    'CAMMasking',
     'ClassIndexedConv2d',
     'ClassIndexedNormedConv2d',
     'CosineLinear',
