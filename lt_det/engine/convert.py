@@ -1,0 +1,97 @@
+"""Checkpoints of IIF's code on MMDetection 2.x, under the names of this package."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+from ..adjustments import build_adjustment
+from ..errors import BadInputError
+from ..frequency import ClassFrequency
+
+# the ends of the keys that differ; FASA's feature_std holds variances
+FASA_NAMES = {
+    'feature_mean': 'fasa.mean',
+    'feature_std': 'fasa.variance',
+    'feature_used': 'fasa.seen',
+    'prob_list': 'fasa.probability',
+}
+LINKS = {'prob': 'rel'}  # the only one of their names that is another here
+
+
+def convert_checkpoint(
+    checkpoint: dict, frequency: ClassFrequency | None = None, variant: str | None = None
+) -> dict:
+    """A checkpoint for this package's heads from one of MMDetection 2.x.
+
+    Layers have kept their names since. FASA's statistics get those of :class:`FASA`. IIF's weights
+    are in no checkpoint of that code; ``frequency`` puts them, and the counts, into this one.
+
+    Args:
+        checkpoint: With ``state_dict`` and ``meta``, as MMCV saved it.
+        frequency: Statistics of the training set. Without, ClassFrequencyHook reads them.
+        variant: Name of the rule, such as ``'base10_obj'``. Default: that in the config inside the
+            checkpoint.
+
+    Returns:
+        ``state_dict`` and ``meta``; optimiser and log are left out.
+
+    Raises:
+        BadInputError: It is no checkpoint of a detector with a class predictor, the statistics have
+            another number of classes, or the rule is not known.
+    """
+    state = checkpoint.get('state_dict') if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise BadInputError(
+            "not a checkpoint of MMCV: expected a dict with 'state_dict', a dict of tensors"
+        )
+    state = {key.removeprefix('module.'): value for key, value in state.items()}
+    predictors = [key for key in state if key.endswith('bbox_head.fc_cls.weight')]
+    predictors += [key for key in state if re.search(r'bbox_head\.\d+\.fc_cls\.weight$', key)]
+    if not predictors:
+        raise BadInputError(
+            'the checkpoint has no roi_head.bbox_head.fc_cls.weight, so it is no Mask R-CNN, '
+            f'Cascade Mask R-CNN or HTC; found {sorted(state)[:3]}'
+        )
+    converted = {}
+    for key, value in state.items():
+        head, _, name = key.rpartition('.')
+        if name in FASA_NAMES:
+            value = value.bool() if name == 'feature_used' else value
+            key = f'{head}.{FASA_NAMES[name]}'
+        converted[key] = value
+    meta = checkpoint.get('meta') or {}
+    if frequency is not None:
+        rule = _rule(variant or _variant_of(meta))
+        for key in predictors:
+            classes = len(state[key]) - 1
+            if classes != frequency.num_classes:
+                raise BadInputError(
+                    f'the checkpoint has {classes} classes, the annotation file has '
+                    f'{frequency.num_classes}'
+                )
+            adjustment = build_adjustment(rule, frequency).state_dict()
+            head = key.removesuffix('fc_cls.weight')
+            converted.update({f'{head}adjustment.{k}': v for k, v in adjustment.items()})
+    names = meta.get('CLASSES')
+    return dict(
+        state_dict=converted,
+        meta=dict(dataset_meta=dict(classes=tuple(names))) if names else {},
+    )
+
+
+def _variant_of(meta: dict) -> str:
+    found = set(re.findall(r"variant\s*=\s*'(\w+)'", meta.get('config') or ''))
+    if len(found) != 1:
+        raise BadInputError(
+            f'the config inside the checkpoint names {sorted(found) or "no"} IIF rules, expected '
+            "one; give it by --variant, e.g. 'raw' or 'base10_obj'"
+        )
+    return found.pop()
+
+
+def _rule(variant: str) -> dict:
+    link = variant.removesuffix('_obj')
+    count = 'image' if link == variant else 'instance'
+    return dict(type='IIF', link=LINKS.get(link, link), count=count)
