@@ -1,3 +1,4 @@
+from .ballad import BALLAD, ClipDataPreprocessor
 from .long_tail_cls_head import LongTailClsHead
 from .multi_view_preprocessor import MultiViewDataPreprocessor
 from .smcl import SMCLClassifier

@@ -1,0 +1,117 @@
+"""Names of classes: of a data set that is known, from a text file, or as a list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from ..errors import BadInputError, MissingFileError
+
+NAMES = Path(__file__).parent / 'names'
+
+
+def load_class_names(
+    names: str | Path | Sequence[str], num_classes: int | None = None
+) -> list[str]:
+    """Class names in the order of the labels.
+
+    Args:
+        names: A list; a text file with a name a line; a json file with ``categories`` (or the list
+            of them alone, as iNaturalist 2018 publishes it) whose ``id`` is the label; or one of
+            ``'imagenet'``, ``'cifar10'``, ``'cifar100'``, ``'places365'``.
+        num_classes: C.
+
+    Returns:
+        The C names.
+
+    Raises:
+        MissingFileError: There is no such file, and no such data set either.
+        BadInputError: Not C names, an empty one, or one twice; names them.
+    """
+    where = 'class_names'
+    if isinstance(names, str | Path):
+        where, names = str(names), _read(str(names))
+    names = [str(name).strip() for name in names]
+    if num_classes not in (None, len(names)):
+        fewer = 'fewer' if len(names) < num_classes else 'more'
+        raise BadInputError(
+            f'{where} has {len(names)} class names, {fewer} than num_classes={num_classes}'
+        )
+    seen: dict[str, int] = {}
+    for label, name in enumerate(names):
+        if not name:
+            raise BadInputError(f'{where}: the name of class {label} is empty')
+        if name in seen:
+            raise BadInputError(
+                f"{where}: classes {seen[name]} and {label} have the same name '{name}', so their "
+                'texts could not be told apart'
+            )
+        seen[name] = label
+    return names
+
+
+def _read(source: str) -> list[str]:
+    if source in KNOWN:
+        return KNOWN[source]()
+    path = Path(source).expanduser()
+    if not path.is_file():
+        near = get_close_matches(source, KNOWN, cutoff=0.5)
+        raise MissingFileError(
+            f'file of class names {source} does not exist, and no data set of that name is known; '
+            f'there are {", ".join(KNOWN)}' + (f'; did you mean {near[0]}?' if near else '')
+        )
+    if path.suffix == '.json':
+        return _read_json(path)
+    lines = path.read_text(encoding='utf-8').splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def _read_json(path: Path) -> list[str]:
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        categories = content['categories'] if isinstance(content, dict) else content
+        rows = sorted((int(row['id']), str(row['name'])) for row in categories)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInputError(
+            f'{path} is no list of categories with id and name: {type(error).__name__} {error}'
+        ) from error
+    return [name for _, name in rows]
+
+
+def _imagenet() -> list[str]:
+    """The names of Radford et al. (arXiv 2103.00020), which open_clip carries.
+
+    Two of them name two classes each ('missile', 'sunglasses'); those four classes get the first
+    word of their WordNet synset.
+    """
+    from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
+
+    from ..models.open_clip import import_open_clip
+
+    names = list(import_open_clip().IMAGENET_CLASSNAMES)
+    doubled = [label for label, name in enumerate(names) if names.count(name) > 1]
+    for label in doubled:
+        names[label] = IMAGENET_CATEGORIES[label].split(',')[0]
+    return names
+
+
+def _cifar(which: str) -> Callable[[], list[str]]:
+    def read() -> list[str]:
+        from mmpretrain.datasets import categories
+
+        return [name.replace('_', ' ') for name in getattr(categories, f'{which}_CATEGORIES')]
+
+    return read
+
+
+KNOWN: dict[str, Callable[[], list[str]]] = {
+    'imagenet': _imagenet,
+    'cifar10': _cifar('CIFAR10'),
+    'cifar100': _cifar('CIFAR100'),
+    # the folders of the Places-LT training list, in the order of its labels
+    'places365': lambda: (NAMES / 'places365.txt').read_text(encoding='utf-8').splitlines(),
+}
