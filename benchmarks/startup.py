@@ -7,6 +7,10 @@ one that it made) and RepeatFactorDataset. Neither looks at image files, which a
 measurement is a process of its own; contenders take turns. Memory is what the process has more than
 after its imports: its own (anonymous), and all that is mapped, pages that the ranks share included.
 
+Then 100 images of 640x480 with 13 objects on average go through the training and the test pipeline
+of the LVIS config and are pickled and read again, as between a worker and its rank, with
+LoadAnnotations and with LoadCompactAnnotations; and the mask targets of 128 positives are cut.
+
     python benchmarks/startup.py
 
 Writes benchmarks/results/startup.json and .md.
@@ -18,6 +22,7 @@ import argparse
 import hashlib
 import json
 import os
+import pickle
 import platform
 import shutil
 import statistics
@@ -27,6 +32,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +43,7 @@ NUM_CATEGORIES = 1203
 HEIGHT, WIDTH = 480, 640
 OVERSAMPLE_THR = 1e-3
 COMPARED = 2000  # items
+PIPELINE = 100  # images
 MEMORY = {
     'own, after the start': 'own_mb',
     'all that is mapped, after the start': 'all_mb',
@@ -81,7 +88,8 @@ def outlines(rng: np.random.Generator, number: int) -> list[str]:
     return found
 
 
-def write_annotations(path: Path, number: int) -> None:
+def write_annotations(path: Path, number: int) -> int:
+    """Write a json with a number of annotations; gives the number of images."""
     rng = np.random.default_rng(0)
     num_images = max(number * NUM_IMAGES // NUM_ANNOTATIONS, 1)
     share = 1 / np.arange(1, NUM_CATEGORIES + 1) ** 1.1
@@ -115,6 +123,7 @@ def write_annotations(path: Path, number: int) -> None:
             for i in range(1, NUM_CATEGORIES + 1)
         ]
         file.write(f'], "images": {json.dumps(images)}, "categories": {json.dumps(categories)}}}')
+    return num_images
 
 
 # ---------------------------------------------------------------------------------- measurements
@@ -123,6 +132,26 @@ def write_annotations(path: Path, number: int) -> None:
 def status_mb(field: str) -> float:
     lines = Path('/proc/self/status').read_text().splitlines()
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+def stopwatch() -> tuple[Callable, dict[str, float]]:
+    """A function that measures a stage, and what it has found so far."""
+    base, own_base = status_mb('VmRSS'), status_mb('RssAnon')
+    found = {}
+
+    def timed(prefix: str, stage: Callable[[], object]) -> object:
+        """Seconds and the peak of memory of a stage, and what the process holds afterwards."""
+        Path('/proc/self/clear_refs').write_text('5')  # the peak is that of what follows
+        cpu, begin = time.process_time(), time.perf_counter()
+        result = stage()
+        found[f'{prefix}s'] = time.perf_counter() - begin
+        found[f'{prefix}cpu_s'] = time.process_time() - cpu
+        found[f'{prefix}mb'] = status_mb('VmHWM') - base
+        found[f'{prefix}own_mb'] = status_mb('RssAnon') - own_base
+        found[f'{prefix}all_mb'] = status_mb('VmRSS') - base
+        return result
+
+    return timed, found
 
 
 def work(contender: str, ann_file: str) -> dict:
@@ -141,21 +170,7 @@ def work(contender: str, ann_file: str) -> dict:
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
         pipeline=[],
     )
-    base, own_base = status_mb('VmRSS'), status_mb('RssAnon')
-    found = {}
-
-    def timed(prefix: str, stage: Callable[[], object]) -> object:
-        """Seconds and the peak of memory of a stage, and what the process holds afterwards."""
-        Path('/proc/self/clear_refs').write_text('5')  # the peak is that of what follows
-        cpu, begin = time.process_time(), time.perf_counter()
-        result = stage()
-        found[f'{prefix}s'] = time.perf_counter() - begin
-        found[f'{prefix}cpu_s'] = time.process_time() - cpu
-        found[f'{prefix}mb'] = status_mb('VmHWM') - base
-        found[f'{prefix}own_mb'] = status_mb('RssAnon') - own_base
-        found[f'{prefix}all_mb'] = status_mb('VmRSS') - base
-        return result
-
+    timed, found = stopwatch()
     if contender == 'stock':
         metainfo = dict(classes=tuple(f'c{i}' for i in range(1, NUM_CATEGORIES + 1)))
         dataset = timed('', lambda: LVISV1Dataset(metainfo=metainfo, **arguments))
@@ -180,8 +195,71 @@ def work(contender: str, ann_file: str) -> dict:
     return {**found, 'result': digest.hexdigest()}
 
 
-def measure(contender: str, ann_file: Path) -> dict:
-    command = [sys.executable, __file__, '--worker', contender, str(ann_file)]
+def work_pipeline(contender: str, ann_file: str) -> dict:
+    """Images through the pipelines of the LVIS config, and the mask targets of one."""
+    import lt_det  # noqa: F401
+
+    # isort: split
+    import cv2
+    import torch
+    from mmdet.registry import DATASETS
+    from mmdet.structures.mask import mask_target
+    from mmengine.config import Config, ConfigDict
+    from mmengine.registry import DefaultScope
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    root = Path(ann_file).parent
+    config = Config.fromfile(ROOT / 'configs/_base_/datasets/lvis_v1_instance.py')
+    timed, found = stopwatch()
+    digest = hashlib.sha256()
+    for split in ('train', 'val'):
+        settings = config[f'{split}_dataloader'].dataset
+        settings.update(ann_file=ann_file, data_root='', data_prefix=dict(img=str(root)))
+        for step in settings.pipeline:
+            if step.type == 'LoadCompactAnnotations' and contender == 'stock':
+                step.type = 'LoadAnnotations'
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            dataset = DATASETS.build(settings)
+        np.random.seed(0)
+        samples = timed(
+            f'{split}_', lambda data=dataset: [transferred(data[i]) for i in range(PIPELINE)]
+        )
+        for sample in samples:
+            masks = sample['data_samples'].gt_instances.masks
+            # of a copy: the sample does not keep what is drawn
+            digest.update(masks[np.arange(len(masks))].masks.tobytes())
+        del samples
+    sample = dataset[0]['data_samples']
+    masks = sample.gt_instances.masks.rescale((1333, 800))
+    rng = np.random.default_rng(0)
+    assigned = torch.from_numpy(rng.integers(0, len(masks), 128))
+    boxes = masks.get_bboxes('hbox').tensor[assigned] + torch.from_numpy(rng.normal(0, 3, (128, 4)))
+    masks = sample.gt_instances.masks.rescale((1333, 800))  # not drawn yet, as in training
+    size = ConfigDict(mask_size=28)
+    targets = timed('targets_', lambda: mask_target([boxes.float()], [assigned], [masks], size))
+    digest.update(targets.numpy().tobytes())
+    return {**found, 'result': digest.hexdigest()}
+
+
+def transferred(sample: dict) -> dict:
+    return pickle.loads(ForkingPickler.dumps(sample))
+
+
+def write_images(ann_file: Path, number: int) -> None:
+    import cv2
+
+    (ann_file.parent / 'train2017').mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(1, number + 1):
+        pixels = rng.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        path = ann_file.parent / 'train2017' / f'{i:012d}.jpg'
+        cv2.imwrite(str(path), cv2.GaussianBlur(pixels, (0, 0), 3))
+
+
+def measure(contender: str, ann_file: Path, pipeline: bool = False) -> dict:
+    name = f'{contender}-pipeline' if pipeline else contender
+    command = [sys.executable, __file__, '--worker', name, str(ann_file)]
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -200,20 +278,32 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
                 shutil.rmtree(f'{ann_file}.columns', ignore_errors=True)
             found[name].append(measure('stock' if name == 'stock' else 'ours', ann_file))
     cache = sum(file.stat().st_size for file in Path(f'{ann_file}.columns').glob('*')) / 1e6
+    small = folder / 'images' / 'small.json'
+    small.parent.mkdir()
+    num_images = write_annotations(small, PIPELINE * 14)
+    write_images(small, num_images)
+    images: dict[str, list[dict]] = {'stock': [], 'ours': []}
+    for turn in range(args.repeats):
+        for name, results in images.items():
+            print(f'{time.strftime("%H:%M:%S")} {name} pipeline, {turn + 1}', flush=True)
+            results.append(measure(name, small, pipeline=True))
     stages = {
         'start, the first time': ('first', ''),
         'start, afterwards': ('later', ''),
         'repeat factor sampling': ('later', 'rfs_'),
         'reading all items once': ('later', 'items_'),
     }
-    rows = []
-    for stage, (name, prefix) in stages.items():
-        values = {'stage': stage}
-        for side, several in (('stock', found['stock']), ('ours', found[name])):
-            for key in ('s', 'cpu_s', 'mb'):
-                values[f'{side}_{key}'] = round(median(several, prefix + key), 3)
-        values['speedup'] = round(values['stock_s'] / values['ours_s'], 1)
-        rows.append(values)
+    rows = [
+        row(stage, found['stock'], found[name], prefix) for stage, (name, prefix) in stages.items()
+    ]
+    pipelines = {
+        f'training pipeline, {PIPELINE} images': 'train_',
+        f'test pipeline, {PIPELINE} images': 'val_',
+        'mask targets of 128 positives': 'targets_',
+    }
+    rows += [
+        row(stage, images['stock'], images['ours'], prefix) for stage, prefix in pipelines.items()
+    ]
     memory = []
     for label, key in MEMORY.items():
         values = {'what': label, 'stock_mb': median(found['stock'], key)}
@@ -225,9 +315,21 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
         'memory': memory,
         'json_mb': round(ann_file.stat().st_size / 1e6, 1),
         'columns_mb': round(cache, 1),
-        'same_items_and_indices': len({o['result'] for some in found.values() for o in some}) == 1,
+        'same_results': all(
+            len({one['result'] for some in group.values() for one in some}) == 1
+            for group in (found, images)
+        ),
         'repeats': args.repeats,
     }
+
+
+def row(stage: str, stock: list[dict], ours: list[dict], prefix: str) -> dict:
+    values = {'stage': stage}
+    for side, several in (('stock', stock), ('ours', ours)):
+        for key in ('s', 'cpu_s', 'mb'):
+            values[f'{side}_{key}'] = round(median(several, prefix + key), 3)
+    values['speedup'] = round(values['stock_s'] / max(values['ours_s'], 1e-3), 1)
+    return values
 
 
 def median(results: list[dict], key: str) -> float:
@@ -244,23 +346,23 @@ def report(content: dict) -> str:
         '',
         f'Medians of {content["repeats"]}. The json has {content["json_mb"]:,} MB, its columns '
         f'{content["columns_mb"]:,} MB. Memory is what a process has more than after its imports. '
-        'Where other work shares the machine, CPU seconds are the steadier number. Items and '
-        'repeated indices of stock and ours are '
-        f'{"the same" if content["same_items_and_indices"] else "NOT the same"}.',
+        'Where other work shares the machine, CPU seconds are the steadier number. Items, '
+        'repeated indices, masks and mask targets of stock and ours are '
+        f'{"the same" if content["same_results"] else "NOT the same"}.',
         '',
         '| stage | stock s | ours s | speedup | stock CPU s | ours CPU s | stock peak MB '
         '| ours peak MB |',
         '|---|---|---|---|---|---|---|---|',
     ]
     keys = ('stock_s', 'ours_s', 'speedup', 'stock_cpu_s', 'ours_cpu_s', 'stock_mb', 'ours_mb')
-    for row in content['rows']:
-        cells = [f'{row[key]:,.{0 if key.endswith("mb") else 2}f}' for key in keys]
-        lines.append(f'| {row["stage"]} | ' + ' | '.join(cells) + ' |')
+    for values in content['rows']:
+        cells = [f'{values[key]:,.{0 if key.endswith("mb") else 2}f}' for key in keys]
+        lines.append(f'| {values["stage"]} | ' + ' | '.join(cells) + ' |')
     lines += ['', '| memory of a rank, MB | stock | ours, first time | ours, afterwards |']
     lines += ['|---|---|---|---|']
-    for row in content['memory']:
-        cells = [f'{row[key]:,.0f}' for key in ('stock_mb', 'first_mb', 'later_mb')]
-        lines.append(f'| {row["what"]} | ' + ' | '.join(cells) + ' |')
+    for values in content['memory']:
+        cells = [f'{values[key]:,.0f}' for key in ('stock_mb', 'first_mb', 'later_mb')]
+        lines.append(f'| {values["what"]} | ' + ' | '.join(cells) + ' |')
     lines += [
         '',
         'What is mapped but not own are pages of the columns; all ranks and workers share',
@@ -285,7 +387,9 @@ def machine() -> str:
 def main() -> None:
     args = parse_args()
     if args.worker:
-        print(json.dumps(work(*args.worker)))
+        name, ann_file = args.worker
+        kind = work_pipeline if name.endswith('-pipeline') else work
+        print(json.dumps(kind(name.removesuffix('-pipeline'), ann_file)))
         return
     where = machine()
     commit = subprocess.run(
