@@ -120,6 +120,17 @@ def test_equals_mmcv_where_its_offsets_are_exact():
         assert torch.equal(found[2], labels)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('max_num', [1, 300, 5000])
+def test_gpu_equals_cpu(max_num):
+    boxes, scores = (part.double() for part in random_input(100, 1203, 1))
+    device = torch.accelerator.current_accelerator()
+    found = run(boxes.to(device), scores.to(device), 0.5, max_num)
+    assert all(part.device.type == device.type for part in found)
+    torch.testing.assert_close([part.cpu() for part in found], [*run(boxes, scores, 0.5, max_num)])
+
+
 def test_long_chains_of_suppression():
     """Each box overlaps the next: 0 removes 1, so 2 stays and removes 3, and so on."""
     x = torch.arange(400.0)

@@ -117,10 +117,9 @@ class _ClassIndexed:
         if rescale:
             bboxes /= bboxes.new_tensor(img_meta['scale_factor']).repeat(1, 2)
         else:
-            w_scale, h_scale = img_meta['scale_factor'][:2]
-            # float32, as the stock head computes it
-            height = int(np.round(height * np.float32(h_scale)))
-            width = int(np.round(width * np.float32(w_scale)))
+            # rounded as the stock head does it, through the type of the boxes
+            scale = torch.tensor(img_meta['scale_factor'][:2], dtype=bboxes.dtype)
+            width, height = np.round([width, height] * scale.double().numpy()).astype(int)
         masks = LazyMasks(
             probabilities, bboxes.clone(), (height, width), rcnn_test_cfg['mask_thr_binary']
         )
