@@ -1,9 +1,11 @@
 from .ballad import BALLAD, ClipDataPreprocessor
+from .camc_head import CAMCClsHead
 from .long_tail_cls_head import LongTailClsHead
 from .multi_view_preprocessor import MultiViewDataPreprocessor
 from .smcl import SMCLClassifier
 
 __all__ = [
+    'CAMCClsHead',
     'LongTailClsHead',
     'MultiViewDataPreprocessor',
     'SMCLClassifier',
