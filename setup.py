@@ -75,12 +75,14 @@ setup(
         'test': [
             'hypothesis>=6.100',
             'lvis>=0.5.3',  # the oracle of the evaluation tests, never imported by lt_det
+            'open_clip_torch>=3.0',  # 45 MB with what it brings
             'pytest>=8',
             'pytest-xdist>=3.5',
             'pytorch-metric-learning>=2.5',  # the oracle of the contrastive loss
             'ruff==0.17.5',  # another ruff formats differently
             'setuptools>=70.1',  # the packaging test builds a wheel off-line
         ],
+        'clip': ['open_clip_torch>=3.0'],  # BALLAD
         'report': ['pyarrow>=15'],  # per-class tables as Parquet
     },
     classifiers=[
