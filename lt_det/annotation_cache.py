@@ -8,6 +8,7 @@ the json have changed. All processes of a machine share one copy in memory, that
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -181,7 +182,8 @@ def _beside(path: Path) -> Path:
 
 def _remove_leftovers(path: Path) -> None:
     """Folders of processes that were killed while they wrote."""
-    for folder in path.parent.glob(f'{cache_folder(path).name}.' + '[0-9a-f]' * 32):
+    name = glob.escape(cache_folder(path).name)
+    for folder in path.parent.glob(f'{name}.' + '[0-9a-f]' * 32):
         shutil.rmtree(folder, ignore_errors=True)
 
 
