@@ -2,6 +2,7 @@
 
 import argparse
 from copy import deepcopy
+from pathlib import Path
 
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
 
@@ -20,26 +21,46 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', help='write the predictions to this pickle file')
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
-    parser.add_argument('--show-dir', help='write painted images to WORK_DIR/TIMESTAMP/SHOW_DIR')
+    parser.add_argument('--show-dir', help='write painted images to this folder in the work dir')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a shown image stays')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     add_common_arguments(parser)
     return parser.parse_args()
 
 
+def classifies(cfg: Config) -> bool:
+    return cfg.get('default_scope') == 'mmpretrain'
+
+
+def show_predictions(cfg: Config, args: argparse.Namespace) -> Config:
+    """Switch the config's visualization hook on."""
+    if not classifies(cfg):
+        return trigger_visualization_hook(cfg, args)
+    hook = cfg.default_hooks.setdefault('visualization', dict(type='VisualizationHook'))
+    hook.update(enable=True, interval=1, show=args.show, wait_time=args.wait_time)
+    if args.show_dir:
+        hook.out_dir = str(Path(cfg.work_dir, args.show_dir))
+    return cfg
+
+
 def use_tta(cfg: Config) -> None:
     """Test with the config's own test-time augmentation, or else with the mirrored image too."""
-    model = cfg.get('tta_model') or dict(
-        type='DetTTAModel',
-        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=300),
-    )
+    model = cfg.get('tta_model')
+    if model is None and classifies(cfg):
+        model = dict(type='AverageClsScoreTTA')
+    elif model is None:
+        model = dict(
+            type='DetTTAModel',
+            tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=300),
+        )
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset
     pipeline = cfg.get('tta_pipeline')
     if pipeline is None:
         pack = deepcopy(dataset.pipeline[-1])
-        pack.meta_keys = (*pack.meta_keys, 'flip', 'flip_direction')
+        if 'meta_keys' in pack:
+            pack.meta_keys = (*pack.meta_keys, 'flip', 'flip_direction')
         flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
         pipeline = [
             *dataset.pipeline[:-1],
@@ -56,7 +77,7 @@ def main() -> None:
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
-        cfg = trigger_visualization_hook(cfg, args)
+        cfg = show_predictions(cfg, args)
     if args.tta:
         use_tta(cfg)
     runner = build_runner(cfg, args)

@@ -39,7 +39,7 @@ def test_comparison_size_has_100_classes_imbalance_100_and_all_groups():
     assert frequency.num_classes == 100
     assert frequency.image_count.max() == 100 * frequency.image_count.min()
     groups, sizes = np.unique(frequency.groups('shot'), return_counts=True)
-    assert list(groups) == ['few', 'many', 'medium'] and sizes.min() >= 20
+    assert list(groups) == ['few', 'many', 'medium'] and sizes.min() >= 15
 
 
 def test_complete_folder_is_reused_and_another_refused(tmp_path):

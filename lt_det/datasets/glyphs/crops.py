@@ -32,7 +32,7 @@ CROP_GLYPHS = (
     'БДЖЗИЦЧШЪЫЭЮЯ&€£¥§@#%?★♥✈☂♞♠☎⚓✿'
 )
 # names say what is to be seen: the letter, and the mark above or below it
-MARKED_LETTERS = 'áâäȧạąéêëėẹȩóôöȯọǫúûüůụųýŷÿẏỵśŝšṡṣşźẑžżẓńñňṅṇņćĉčċçǵĝǧġģẃŵẅẇẉ'
+MARKED_LETTERS = 'áâäȧạéêëėẹóôöȯọúûüůụýŷÿẏỵńñňṅṇśŝšṡṣźẑžżẓ'
 
 
 def _crop_recipe(
@@ -56,12 +56,12 @@ def _crop_recipe(
 
 CROP_SIZES: dict[str, GlyphRecipe] = {
     'crops_tiny': _crop_recipe('crops_tiny', TINY_GLYPHS, 120, 2, val=4, side=32),
-    'crops': _crop_recipe('crops', CROP_GLYPHS, 300, 3, val=20, side=32),
+    'crops': _crop_recipe('crops', CROP_GLYPHS, 200, 2, val=20, side=32),
     'crops_words_tiny': _crop_recipe(
         'crops_words_tiny', 'áâäéêëóôö', 30, 2, val=4, side=32, kind=DescribedRecipe
     ),
     'crops_words': _crop_recipe(
-        'crops_words', MARKED_LETTERS, 200, 2, val=20, side=32, kind=DescribedRecipe
+        'crops_words', MARKED_LETTERS, 200, 2, val=20, side=40, kind=DescribedRecipe
     ),
 }
 

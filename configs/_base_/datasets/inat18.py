@@ -1,0 +1,47 @@
+# lists of Kang et al. (arXiv 1910.09217) beside train_val2018/; val is what the papers test on
+data_root = 'data/inat18/'
+data_preprocessor = dict(
+    num_classes=8142, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='RandomResizedCrop', scale=224),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+    dict(type='PackInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=256, edge='short'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
+evaluated = dict(
+    type='ListFileDataset',
+    data_root=data_root,
+    num_classes=8142,
+    pipeline=test_pipeline,
+    test_mode=True,
+)
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    dataset=dict(
+        type='ListFileDataset',
+        data_root=data_root,
+        ann_file='iNaturalist18_train.txt',
+        num_classes=8142,
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    worker_init_fn=dict(type='seed_worker'),
+)
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    dataset=dict(ann_file='iNaturalist18_val.txt', **evaluated),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+test_dataloader = val_dataloader

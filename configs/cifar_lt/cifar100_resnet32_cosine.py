@@ -1,0 +1,3 @@
+_base_ = ['./cifar100_resnet32_softmax.py']
+
+model = dict(head=dict(cls_predictor_cfg=dict(type='CosineLinear', scale=16.0)))

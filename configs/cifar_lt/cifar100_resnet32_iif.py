@@ -1,0 +1,3 @@
+_base_ = ['./cifar100_resnet32_softmax.py']
+
+model = dict(head=dict(adjustment=dict(type='IIF', link='smooth')))

@@ -1,0 +1,3 @@
+_base_ = ['./cifar10_resnet32_softmax.py']
+
+model = dict(head=dict(adjustment=dict(type='PriorShift', tau=1.0, stage='train')))

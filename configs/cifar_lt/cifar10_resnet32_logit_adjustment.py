@@ -1,0 +1,4 @@
+_base_ = ['./cifar10_resnet32_softmax.py']
+
+# no training: python tools/test.py THIS_CONFIG work_dirs/cifar10_resnet32_softmax/epoch_200.pth
+model = dict(head=dict(adjustment=dict(type='PriorShift', tau=1.0, stage='test')))

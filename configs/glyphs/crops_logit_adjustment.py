@@ -1,0 +1,4 @@
+_base_ = ['./crops_softmax.py']
+
+# no training: python tools/test.py THIS_CONFIG work_dirs/crops_softmax/epoch_12.pth
+model = dict(head=dict(adjustment=dict(type='PriorShift', tau=1.0, stage='test')))

@@ -1,0 +1,6 @@
+_base_ = ['./resnet10_softmax.py']
+
+model = dict(
+    neck=None,
+    head=dict(type='CAMCClsHead', cls_predictor_cfg=dict(type='CosineLinear', scale=16.0)),
+)

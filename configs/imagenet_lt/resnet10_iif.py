@@ -1,0 +1,3 @@
+_base_ = ['./resnet10_softmax.py']
+
+model = dict(head=dict(adjustment=dict(type='IIF', link='smooth')))

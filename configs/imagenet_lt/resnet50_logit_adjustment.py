@@ -1,0 +1,4 @@
+_base_ = ['./resnet50_softmax.py']
+
+# no training: python tools/test.py THIS_CONFIG work_dirs/resnet50_softmax/epoch_90.pth
+model = dict(head=dict(adjustment=dict(type='PriorShift', tau=1.0, stage='test')))
