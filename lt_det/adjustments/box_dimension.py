@@ -51,17 +51,30 @@ def box_dimension_of(dataset: Any, grids: int = 64) -> np.ndarray:
     while hasattr(dataset, 'dataset'):  # RepeatDataset, ClassBalancedDataset, ...
         dataset = dataset.dataset
     parts = getattr(dataset, 'datasets', [dataset])  # ConcatDataset
+    found = [_from_columns(part) if hasattr(part, 'columns') else _by_item(part) for part in parts]
+    centres, labels = (np.concatenate(arrays) for arrays in zip(*found))
+    return box_counting_dimension(centres, labels, len(parts[0].metainfo['classes']), grids)
+
+
+def _by_item(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (A, 2) and labels (A,) of the instances of any MMDetection data set."""
     centres, labels = [np.zeros((0, 2))], [np.zeros(0, np.int64)]
-    for part in parts:
-        for index in range(len(part)):
-            item = part.get_data_info(index)
-            boxes = np.array([instance['bbox'] for instance in item['instances']])
-            boxes = boxes.reshape(-1, 2, 2)  # corners
-            centres.append(boxes.mean(1) / [item['width'], item['height']])
-            labels.append(
-                np.array([instance['bbox_label'] for instance in item['instances']], np.int64)
-            )
-    num_classes = len(parts[0].metainfo['classes'])
-    return box_counting_dimension(
-        np.concatenate(centres), np.concatenate(labels), num_classes, grids
-    )
+    for index in range(len(dataset)):
+        item = dataset.get_data_info(index)
+        boxes = np.array([instance['bbox'] for instance in item['instances']])
+        centres.append(boxes.reshape(-1, 2, 2).mean(1) / [item['width'], item['height']])
+        of_item = [instance['bbox_label'] for instance in item['instances']]
+        labels.append(np.array(of_item, np.int64))
+    return np.concatenate(centres), np.concatenate(labels)
+
+
+def _from_columns(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The same of LongTailLVISDataset, without making its items."""
+    columns = dataset.columns
+    arrays = columns.arrays
+    label_of = np.array([dataset.cat2label.get(c['id'], -1) for c in columns.categories])
+    labels = label_of[arrays['category']]
+    used = arrays['usable'] & (labels >= 0)
+    size = np.repeat(arrays['image_size'], np.diff(arrays['annotation_start']), axis=0)
+    corner, extent = arrays['bbox'][used, :2], arrays['bbox'][used, 2:]
+    return (corner + extent / 2) / size[used, ::-1], labels[used]

@@ -123,3 +123,22 @@ def test_dimensions_of_a_data_set(tiny_glyphs):
 def test_bad_arguments(arguments, message):
     with pytest.raises(BadInputError, match=message):
         build_adjustment(dict(type='FRACAL', **arguments), num_classes=3)
+
+
+def test_dimensions_of_a_data_set_without_columns(tiny_glyphs):
+    dataset = LongTailLVISDataset(
+        ann_file=str(tiny_glyphs / 'annotations' / 'glyphs_train.json'),
+        data_prefix=dict(img=str(tiny_glyphs)),
+        pipeline=[],
+    )
+
+    class Other:
+        """What any data set of MMDetection has."""
+
+        metainfo = dataset.metainfo
+        get_data_info = dataset.get_data_info
+
+        def __len__(self) -> int:
+            return len(dataset)
+
+    np.testing.assert_allclose(box_dimension_of(Other()), box_dimension_of(dataset))
