@@ -4,6 +4,7 @@ from .federated_labels_hook import FederatedLabelsHook
 from .first_stage_hook import FirstStageHook
 from .module_epoch_hook import ModuleEpochHook
 from .report_hook import ReportHook
+from .words_hook import WordsHook
 
 __all__ = [
     'ClassFrequencyHook',
@@ -12,5 +13,6 @@ __all__ = [
     'FirstStageHook',
     'ModuleEpochHook',
     'ReportHook',
+    'WordsHook',
     'seed_worker',
 ]

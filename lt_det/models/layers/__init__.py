@@ -4,6 +4,7 @@ from .class_indexed_conv import ClassIndexedConv2d, ClassIndexedNormedConv2d, In
 from .cosine_linear import CosineLinear
 from .fasa import FASA
 from .normed_predictors import NormedConv2d, NormedLinear
+from .word_vectors import WordTable
 
 __all__ = [
     'FASA',
@@ -15,4 +16,5 @@ __all__ = [
     'IndexableByClass',
     'NormedConv2d',
     'NormedLinear',
+    'WordTable',
 ]
