@@ -1,6 +1,6 @@
-_base_ = ['./resnext50_cosine_200e.py']
+_base_ = ['./seresnext50_cosine_200e.py']
 
-# second stage on resnext50_cosine_200e.py, all frozen but the classifier (arXiv 2209.04861)
+# second stage on seresnext50_cosine_200e.py, all frozen but the classifier (arXiv 2209.04861)
 model = dict(
     backbone=dict(frozen_stages=4),
     head=dict(adjustment=dict(type='IIF', link='smooth')),
@@ -15,7 +15,7 @@ custom_hooks = [
     dict(type='ReportHook'),
     dict(
         type='FirstStageHook',
-        work_dir='work_dirs/resnext50_cosine_200e',
-        config='configs/imagenet_lt/resnext50_cosine_200e.py',
+        work_dir='work_dirs/seresnext50_cosine_200e',
+        config='configs/imagenet_lt/seresnext50_cosine_200e.py',
     ),
 ]

@@ -1,3 +1,0 @@
-_base_ = ['./seresnet50_cosine_200e.py']
-
-model = dict(backbone=dict(_delete_=True, type='ResNeXt', depth=50, groups=32, width_per_group=4))
