@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
 
@@ -14,6 +15,13 @@ from lt_det.datasets.glyphs import make_crops, make_glyphs
 from lt_det.frequency import ClassFrequency
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def own_default_scope():
+    """A Runner sets the scope of the process; the next test starts without one."""
+    yield
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')

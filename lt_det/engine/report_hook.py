@@ -66,8 +66,7 @@ class ReportHook(Hook):
                 continue
             visible = sample.pred_instances.scores >= self.score_thr
             # 300 full-size masks an image would fill the memory.
-            drawn = sample.new(data=dict(sample.items()))
-            drawn.set_metainfo(dict(img_path=sample.img_path))
+            drawn = sample.new()
             drawn.pred_instances = sample.pred_instances[visible]
             self._samples.append(drawn.cpu())
 

@@ -73,3 +73,15 @@ def test_metrics_of_a_test_reach_the_file_and_the_visualizer(tmp_path):
     assert written == {'bbox_AP': 0.5, 'note': 'text'}
     logged = json.loads((tmp_path / 'vis_data' / 'scalars.json').read_text())
     assert logged['test/lvis/bbox_AP'] == 0.5 and 'test/note' not in logged
+
+
+def test_what_is_drawn_keeps_the_ground_truth():
+    sample = DetDataSample(metainfo=dict(img_path='image.png'))
+    sample.gt_instances = InstanceData(bboxes=torch.zeros(3, 4), labels=torch.arange(3))
+    sample.pred_instances = InstanceData(scores=torch.tensor([0.9, 0.1]))
+    hook = ReportHook(num_images=1, score_thr=0.3)
+    runner = SimpleNamespace(val_dataloader=[0])
+    hook.after_val_iter(runner, 0, outputs=[sample])
+    (kept,) = hook._samples
+    assert kept.img_path == 'image.png' and kept.gt_instances.labels.tolist() == [0, 1, 2]
+    assert len(kept.pred_instances) == 1 and len(sample.pred_instances) == 2
