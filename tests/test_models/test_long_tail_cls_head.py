@@ -135,7 +135,8 @@ def test_cosine_predictor():
     head = LongTailClsHead(C, D, cls_predictor_cfg=cfg)
     head.init_weights()
     feats = torch.randn(5, D)
-    expected = [[16 * (x @ w) / (x.norm() * w.norm()) for w in head.fc.weight] for x in feats]
+    weights = head.fc.weight.detach()
+    expected = [[16 * (x @ w) / (x.norm() * w.norm()) for w in weights] for x in feats]
     torch.testing.assert_close(head((feats,)), torch.tensor(expected))
     for bad, message in (
         (dict(type='Cosine'), "cls_predictor_cfg.type is 'Cosine', expected 'Linear'"),
@@ -190,7 +191,7 @@ def test_losses_and_gradients_reach_the_backbone_through_a_classifier():
 
 
 def test_adjusting_costs_little():
-    """A head of 1000 classes on 2048 features: at most a tenth more than the stock one."""
+    """A head of 1000 classes on 2048 features: at most a quarter more than the stock one."""
     heads = [LinearClsHead(1000, 2048), LongTailClsHead(1000, 2048, adjustment=dict(type='IIF'))]
     heads[1].set_class_frequency(ClassFrequency([10] * 1000))
     feats = (torch.randn(256, 2048),)
@@ -198,7 +199,7 @@ def test_adjusting_costs_little():
     times = [[], []]
     for _ in range(9):
         for head, seconds in zip(heads, times):
-            start = time.perf_counter()
+            start = time.process_time()
             head.loss(feats, data)['loss'].backward()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
     assert min(times[1]) < 1.25 * min(times[0])

@@ -73,7 +73,8 @@ class ClassBalancedLoss(nn.Module):
                 "ClassBalancedLoss has no class statistics yet: add dict(type='ClassFrequencyHook')"
                 ' to custom_hooks or call set_class_frequency'
             )
-        class_weight = self.class_weight.to(logits)
+        self.class_weight = self.class_weight.to(logits.device)  # moves once, then it is there
+        class_weight = self.class_weight.to(logits.dtype)
         if target.ndim == 1:
             factor = class_weight[target]
         else:

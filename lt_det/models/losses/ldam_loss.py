@@ -47,4 +47,6 @@ class LDAMLoss(nn.Module):
                 'custom_hooks or call set_class_frequency'
             )
         share = F.one_hot(target, logits.shape[1]) if target.ndim == 1 else target
-        return self.loss(logits - self.scale * self.margin.to(logits) * share, target, **kwargs)
+        self.margin = self.margin.to(logits.device)  # moves once, then it is there
+        lowered = self.scale * self.margin.to(logits.dtype) * share
+        return self.loss(logits - lowered, target, **kwargs)
