@@ -89,7 +89,9 @@ def add_masks(
         masks[row] = mask
     detections.segmentations = masks
     detections.area = np.zeros(len(detections))
-    detections.area[rows] = mask_utils.area(encoded)
+    # under numpy 2, pycocotools fails on more masks at once
+    areas = [mask_utils.area(encoded[i : i + 255]) for i in range(0, len(encoded), 255)]
+    detections.area[rows] = np.concatenate([np.zeros(0), *areas])
 
 
 def encode_masks(masks: torch.Tensor | np.ndarray | Sequence[dict], rows: np.ndarray) -> list[dict]:
