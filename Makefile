@@ -23,7 +23,7 @@ CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.10 python3)
 INSTALL := $(PY) -m pip install -qq --no-compile -c requirements/constraints.txt
 WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, hypothesis, pytest
 
-.PHONY: help venv demo test test-all compare-classification lint clean
+.PHONY: help venv demo test test-all compare compare-classification lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ test: $(READY) ## the tests, but for those marked slow
 
 test-all: $(READY) ## all tests, the slow ones too
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m '' $(ARGS) </dev/null
+
+compare: $(READY) ## long-tailed detection methods on glyphs, three seeds
+	OMP_NUM_THREADS=1 $(PY) benchmarks/methods_detection.py </dev/null
 
 compare-classification: $(READY) ## long-tailed classification methods on glyph crops, three seeds
 	OMP_NUM_THREADS=1 $(PY) benchmarks/methods_classification.py </dev/null

@@ -13,6 +13,8 @@ SPLITS = ('train', 'val')
 TINY_GLYPHS = '&€Ω★♥✈☂♞'
 DEMO_GLYPHS = TINY_GLYPHS + '4?@RΨЖλ♠☎⚓✿♪'
 
+BENCH_GLYPHS = DEMO_GLYPHS + '2357AEGHKMQWÆßÞΔΘΞΣΦБДЮЯ¶§#%☀☃☠☮☯♣♦♫✂✏⚖❄'
+
 
 @dataclass(frozen=True)
 class GlyphRecipe:
@@ -119,6 +121,20 @@ SIZES: dict[str, GlyphRecipe] = {
         objects=(2, 6),
         object_size=(24, 112),
         cue_classes=4,
+    ),
+    # 14 rare, 26 common and 20 frequent categories, in the sense of LVIS
+    'bench': GlyphRecipe(
+        size='bench',
+        glyphs=BENCH_GLYPHS,
+        train_counts=exponential_counts(60, 600, 3),
+        train_images=1600,
+        val_images=500,
+        val_count=30,
+        negatives=(160, 100),
+        side=224,
+        objects=(2, 6),
+        object_size=(24, 112),
+        cue_classes=5,
     ),
 }
 

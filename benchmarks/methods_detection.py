@@ -1,0 +1,399 @@
+"""The long-tailed methods against softmax: one small Mask R-CNN, glyphs `bench`, equal budget.
+
+Every method trains the same detector from scratch for the same iterations, each seed on its own;
+rules at test alone evaluate the softmax checkpoint of their seed. Runs that are there already are
+not repeated, so an interrupted comparison goes on where it stopped.
+
+- segm_AP, bbox_AP and their r, c, f: as lvis-api; fixed_AP: Dave et al. 2021, of masks.
+- FP: false positives an image (masks, IoU 0.5) at the score threshold at which a method finds as
+  many objects as softmax does at score 0.5; none if it never does.
+- relative_cost: time of a training iteration relative to softmax, medians of interleaved iterations
+  on the same batch.
+
+    python benchmarks/methods_detection.py --seeds 3
+    python benchmarks/methods_detection.py --size tiny --epochs 1 --seeds 1   # to try the script
+
+Writes benchmarks/results/methods_detection.json, .md and .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
+
+# isort: split
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import DATASETS, METRICS, MODELS
+from mmengine.runner import Runner
+
+from lt_det.adjustments.box_dimension import box_dimension_of
+from lt_det.datasets.glyphs import SIZES, make_glyphs
+from lt_det.evaluation.lvis_metric import LongTailLVISMetric
+from lt_det.evaluation.matching import Matches
+from lt_det.frequency import ClassFrequency
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / 'configs' / 'glyphs'
+HEAD = 'model.roi_head.bbox_head.'
+SHOWN = ('segm_AP', 'segm_APr', 'segm_APc', 'segm_APf', 'bbox_AP', 'fixed_AP', 'false_positives')
+
+
+def iif(link: str, count: str = 'image', stage: str = 'both') -> dict:
+    return {HEAD + 'adjustment': dict(type='IIF', link=link, count=count, stage=stage)}
+
+
+def adjusted(**rule) -> dict:
+    return {HEAD + 'adjustment': rule}
+
+
+def cosine(scale: float) -> dict:
+    return {HEAD + 'cls_predictor_cfg': dict(type='CosineLinear', scale=scale)}
+
+
+def loss(**kwargs) -> dict:
+    return {HEAD + 'loss_cls': dict(_delete_=True, **kwargs)}
+
+
+# the features of the small detector have 64 channels
+CAMC = {
+    'model.roi_head.type': 'CAMCalibratedRoIHead',
+    'model.roi_head.calibration': dict(embed_channels=64),
+}
+TRAINED: dict[str, dict] = {
+    'softmax': {},
+    'rfs': {},  # wraps the data set, see config()
+    'cosine': cosine(20.0),
+    'iif_raw': iif('raw'),
+    'iif_smooth': iif('smooth'),
+    'iif_base10_obj': iif('base10', 'instance'),
+    'iif_cosine': {**iif('raw'), **cosine(8.0)},
+    'camc': {**CAMC, **cosine(20.0)},
+    'iif_camc': {**CAMC, **iif('raw')},
+    'seesaw': loss(type='LongTailSeesawLoss'),
+    'eqlv2': loss(type='LongTailEQLV2Loss'),
+    'federated': loss(type='FederatedLoss'),
+    'balanced_softmax': adjusted(type='PriorShift', stage='train'),
+}
+# strengths are those of the papers, gamma and tau the middle of the ranges that they try
+AT_TEST: dict[str, dict] = {
+    'norcal': adjusted(type='NorCal', gamma=0.5),
+    'fracal': adjusted(type='FRACAL', lam=2.0),
+    'iif_post': iif('smooth', stage='test'),
+    'logit_adjustment': adjusted(type='PriorShift', stage='test'),
+    'tau_norm': adjusted(type='TauNorm', tau=0.5),
+}
+METHODS = (*TRAINED, *AT_TEST)
+# 1e-3 of LVIS repeats classes of at most 100 images; so does this of the 1600 images of bench
+RFS_THRESHOLD = 100 / 1600
+
+
+@METRICS.register_module()
+class ComparisonMetric(LongTailLVISMetric):
+    """LongTailLVISMetric that keeps every detection's score and whether it is right.
+
+    Attributes:
+        curve: Scores (N,) and, for masks at IoU 0.5, true positives (N,) and false ones (N,).
+    """
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        matches = Matches.concatenate([result['segm']['matches'] for result in results])
+        bit = np.uint64(1)  # all areas, lowest threshold
+        self.curve = matches.score, (matches.true & bit) > 0, (matches.false & bit) > 0
+        return super().compute_metrics(results)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--size', choices=sorted(SIZES), default='bench', help='of the data set')
+    parser.add_argument('--epochs', type=int, default=12)
+    parser.add_argument('--seeds', type=int, default=3, help='number of seeds')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS))
+    parser.add_argument('--data', help='default: data/glyphs/SIZE')
+    parser.add_argument('--work-dir', help='default: work_dirs/methods_detection/SIZE_EPOCHSe')
+    parser.add_argument('--num-workers', type=int, default=2, help='of the data loader')
+    parser.add_argument('--cost-rounds', type=int, default=15, help='iterations timed a method')
+    parser.add_argument('--out', default=str(ROOT / 'benchmarks' / 'results'))
+    parser.add_argument('--worker', nargs='+', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.data = args.data or f'data/glyphs/{args.size}'
+    name = f'{args.size}_{args.epochs}e'
+    args.work_dir = Path(args.work_dir or f'work_dirs/methods_detection/{name}')
+    return args
+
+
+# ---------------------------------------------------------------------------------------- one run
+
+
+def config(args: argparse.Namespace, method: str, seed: int = 0) -> Config:
+    """The config of a method: the bench config, the data set's size, the budget, the method."""
+    register_all_modules(init_default_scope=True)
+    cfg = Config.fromfile(CONFIGS / 'mask_rcnn_r18_softmax_bench.py')
+    num_classes = SIZES[args.size].num_classes
+    root = f'{args.data}/'
+    cfg.merge_from_dict(
+        {
+            'data_root': root,
+            HEAD + 'num_classes': num_classes,
+            'model.roi_head.mask_head.num_classes': num_classes,
+            'train_dataloader.num_workers': args.num_workers,
+            'train_dataloader.dataset.data_root': root,
+            'randomness.seed': seed,
+            'work_dir': str(args.work_dir / method / str(seed)),
+            'experiment_name': f'{method}_{seed}',
+            **(TRAINED | AT_TEST)[method],
+        }
+    )
+    set_epochs(cfg, args.epochs)
+    for split in ('val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = root
+        cfg[f'{split}_evaluator'].update(
+            type='ComparisonMetric', ann_file=f'{root}annotations/glyphs_val.json', fixed_ap=True
+        )
+    loss_cls = cfg.model.roi_head.bbox_head.loss_cls
+    if loss_cls.type != 'CrossEntropyLoss':
+        loss_cls.num_classes = num_classes
+    if method == 'rfs':
+        plain = cfg.train_dataloader.dataset
+        cfg.train_dataloader.dataset = dict(
+            type='RepeatFactorDataset', oversample_thr=RFS_THRESHOLD, dataset=plain
+        )
+        # equal budget: repeated images make longer epochs, not more iterations
+        lengths = [len(DATASETS.build(d)) for d in (plain, cfg.train_dataloader.dataset)]
+        set_epochs(cfg, max(1, round(args.epochs * lengths[0] / lengths[1])))
+    if method == 'federated':
+        pack = cfg.train_dataloader.dataset.pipeline[-1]
+        pack.meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+        pack.meta_keys += ('neg_category_ids', 'not_exhaustive_category_ids')
+        cfg.custom_hooks.append(dict(type='FederatedLabelsHook'))
+    return cfg
+
+
+def set_epochs(cfg: Config, epochs: int) -> None:
+    cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
+    cfg.default_hooks.checkpoint.interval = epochs
+    cfg.param_scheduler[1].update(end=epochs, T_max=epochs)
+
+
+def run(args: argparse.Namespace, method: str, seed: int) -> None:
+    """Train or evaluate one method with one seed; writes result.json and curve.npz."""
+    cfg = config(args, method, seed)
+    if method in AT_TEST:
+        (checkpoint,) = (args.work_dir / 'softmax' / str(seed)).glob('epoch_*.pth')
+        cfg.load_from = str(checkpoint)
+        runner = Runner.from_cfg(cfg)
+        metrics = runner.test()
+        metric = runner.test_evaluator.metrics[0]
+    else:
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        metric = runner.val_evaluator.metrics[0]
+        metrics = json.loads((Path(cfg.work_dir) / 'metrics.json').read_text())
+    plain = {key.split('/')[-1]: float(value) for key, value in metrics.items()}
+    plain['fixed_AP'] = plain['segm_fixed_AP']
+    folder = Path(cfg.work_dir)
+    np.savez(folder / 'curve.npz', *metric.curve)
+    content = dict(metrics=plain, per_class=metric.per_class)
+    (folder / 'result.json').write_text(json.dumps(content))
+
+
+def measure_cost(args: argparse.Namespace, methods: list[str]) -> None:
+    """Median time of a training iteration of each method, relative to softmax: cost.json."""
+    device = get_device()
+    dataset = DATASETS.build(config(args, 'softmax').train_dataloader.dataset)
+    batch = pseudo_collate([dataset[index] for index in range(4)])
+    dimension, frequency = box_dimension_of(dataset), ClassFrequency.from_dataset(dataset)
+    steps = {}
+    for method in methods:
+        cfg = config(args, method)
+        torch.manual_seed(0)
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        for module in model.modules():
+            if hasattr(module, 'set_class_frequency'):
+                module.set_class_frequency(frequency)
+            if hasattr(module, 'set_box_dimension'):
+                module.set_box_dimension(dimension)
+        model.to(device).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+        steps[method] = (model, optimizer, [])
+    for index in range(args.cost_rounds + 3):
+        for model, optimizer, seconds in steps.values():
+            torch.manual_seed(index)
+            start = now(device)
+            data = model.data_preprocessor(batch, True)
+            total, _ = model.parse_losses(model.loss(data['inputs'], data['data_samples']))
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+            if index >= 3:  # the first ones are slower
+                seconds.append(now(device) - start)
+    base = statistics.median(steps['softmax'][2])
+    cost = {method: statistics.median(step[2]) / base for method, step in steps.items()}
+    args.work_dir.mkdir(parents=True, exist_ok=True)
+    (args.work_dir / 'cost.json').write_text(json.dumps(cost))
+
+
+def now(device: str) -> float:
+    if device != 'cpu':
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+# ----------------------------------------------------------------------------------------- report
+
+
+def false_positives(args: argparse.Namespace, method: str, seed: int) -> float | None:
+    """An image's false positives where the method finds what softmax finds at score 0.5."""
+    score, true, _ = curve(args, 'softmax', seed)
+    wanted = true[score >= 0.5].sum()
+    score, true, false = curve(args, method, seed)
+    order = np.argsort(-score, kind='stable')
+    found = np.cumsum(true[order])
+    if not len(found) or found[-1] < wanted:
+        return None
+    last = int(np.searchsorted(found, wanted))
+    return float(false[order][: last + 1].sum()) / SIZES[args.size].val_images
+
+
+def curve(args: argparse.Namespace, method: str, seed: int) -> list[np.ndarray]:
+    content = np.load(args.work_dir / method / str(seed) / 'curve.npz')
+    return [content[name] for name in ('arr_0', 'arr_1', 'arr_2')]
+
+
+def collect(args: argparse.Namespace) -> list[dict]:
+    cost = json.loads((args.work_dir / 'cost.json').read_text())
+    rows = []
+    for method in args.methods:
+        for seed in range(args.seeds):
+            result = json.loads((args.work_dir / method / str(seed) / 'result.json').read_text())
+            metrics = result['metrics'] | {'false_positives': false_positives(args, method, seed)}
+            row = dict(method=method, seed=seed, metrics=metrics)
+            rows.append(row | dict(relative_cost=cost.get(method, 1.0)))
+    return rows
+
+
+def report(content: dict) -> str:
+    """The table: mean and standard deviation over the seeds."""
+    lines = [
+        '# Detection methods',
+        '',
+        f'{content["date"]}, {content["machine"]}, commit {content["commit"]}: '
+        f'`{content["command"]}`.',
+        'Mean and standard deviation over the seeds; AP in 0..1. FP: false positives an image',
+        'where as many objects are found as by softmax at score 0.5. Cost: time of a training',
+        'iteration relative to softmax.',
+        '',
+        '| method | AP | APr | APc | APf | box AP | fixed AP | FP | cost |',
+        '|---|---|---|---|---|---|---|---|---|',
+    ]
+    for method in dict.fromkeys(row['method'] for row in content['rows']):
+        rows = [row for row in content['rows'] if row['method'] == method]
+        cells = [spread([row['metrics'][key] for row in rows]) for key in SHOWN]
+        lines.append(f'| {method} | {" | ".join(cells)} | {rows[0]["relative_cost"]:.2f} |')
+    return '\n'.join([*lines, '', '![AP by training frequency](methods_detection.png)', ''])
+
+
+def spread(values: list[float | None]) -> str:
+    if any(value is None for value in values):
+        return '-'
+    deviation = f' ± {statistics.stdev(values):.3f}' if len(values) > 1 else ''
+    return f'{statistics.mean(values):.3f}{deviation}'
+
+
+def plot(args: argparse.Namespace, path: Path) -> None:
+    """Mean mask AP of the classes in each of seven ranges of training images, a line a method."""
+    figure = Figure(figsize=(9, 6), layout='constrained')
+    axes = figure.subplots()
+    for number, method in enumerate(args.methods):
+        tables = []
+        for seed in range(args.seeds):
+            result = json.loads((args.work_dir / method / str(seed) / 'result.json').read_text())
+            tables.append(result['per_class'])
+        count = np.array([row['image_count'] for row in tables[0]])
+        precision = np.mean([[row['segm_AP'] for row in table] for table in tables], axis=0)
+        edges = np.geomspace(count.min(), count.max() + 1, 8)
+        place = np.digitize(count, edges)
+        used = np.unique(place)
+        axes.plot(
+            [np.exp(np.log(count[place == index]).mean()) for index in used],
+            [precision[place == index].mean() for index in used],
+            ('-', '--', ':')[number // 10 % 3],
+            label=method,
+            linewidth=2.5 if method == 'softmax' else 1.2,
+        )
+    axes.set(xscale='log', xlabel='training images of the class', ylabel='mask AP')
+    axes.legend(fontsize=7, ncols=2)
+    figure.savefig(path, dpi=130)
+
+
+def machine() -> str:
+    if torch.cuda.is_available():
+        return f'{torch.cuda.get_device_name()}, torch {torch.__version__}'
+    names = [
+        line.split(':')[1].strip()
+        for line in Path('/proc/cpuinfo').read_text().splitlines()
+        if 'model name' in line
+    ]
+    name = names[0] if names else platform.processor()
+    return f'{name}, {os.cpu_count()} cores, torch {torch.__version__}'
+
+
+def main() -> None:
+    args = parse_args()
+    if args.worker:
+        kind, *arguments = args.worker
+        if kind == 'cost':
+            measure_cost(args, arguments)
+        else:
+            run(args, arguments[0], int(arguments[1]))
+        return
+    if 'softmax' not in args.methods:
+        args.methods = ['softmax', *args.methods]  # all others are compared to it
+    make_glyphs(args.data, args.size)
+    command = [sys.executable, __file__, *sys.argv[1:], '--worker']
+    for seed in range(args.seeds):
+        for method in sorted(args.methods, key=METHODS.index):  # softmax first
+            if not (args.work_dir / method / str(seed) / 'result.json').exists():
+                print(f'{method}, seed {seed}', flush=True)
+                subprocess.run([*command, 'run', method, str(seed)], check=True)
+    if not (args.work_dir / 'cost.json').exists():
+        trained = [method for method in args.methods if method in TRAINED]
+        subprocess.run([*command, 'cost', *trained], check=True)
+    commit = subprocess.run(
+        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+    content = {
+        'date': date.today().isoformat(),
+        'command': ' '.join(['python benchmarks/methods_detection.py', *sys.argv[1:]]),
+        'machine': machine(),
+        'commit': commit,
+        'rows': collect(args),
+    }
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'methods_detection.json').write_text(json.dumps(content, indent=2) + '\n')
+    (out / 'methods_detection.md').write_text(report(content))
+    plot(args, out / 'methods_detection.png')
+    print(report(content))
+
+
+if __name__ == '__main__':
+    main()
