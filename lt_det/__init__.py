@@ -15,6 +15,6 @@ if find_spec('mmdet') is not None:
     mmcv_ops.install()  # before anything imports mmcv.ops
 
     from . import datasets, engine, models
-    from .evaluation import long_tail_accuracy, lvis_metric, word_retrieval
+    from .evaluation import long_tail_accuracy, lvis_metric, open_vocabulary, word_retrieval
 
 __all__ = ['__version__']

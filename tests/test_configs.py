@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
     str(path.relative_to(ROOT / 'configs'))
     for path in (ROOT / 'configs').rglob('*.py')
-    if '_base_' not in path.parts
+    # BALLAD's need weights that are not there: tests/test_models/test_ballad_configs.py
+    if '_base_' not in path.parts and 'ballad' not in path.name
 )
 # one of each kind of head, loss, rule and detector
 REPRESENTATIVE = [

@@ -1,4 +1,5 @@
 from .cifar_lt import CIFAR10LT, CIFAR100LT
+from .class_subset import ClassSubsetDataset
 from .compact_masks import CompactMasks, LoadCompactAnnotations
 from .cross_modal import CrossModalDataset
 from .list_file_dataset import ListFileDataset

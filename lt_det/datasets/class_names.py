@@ -13,14 +13,15 @@ NAMES = Path(__file__).parent / 'names'
 
 
 def load_class_names(
-    names: str | Path | Sequence[str], num_classes: int | None = None
+    names: str | Path | Sequence[str] | dict, num_classes: int | None = None
 ) -> list[str]:
     """Class names in the order of the labels.
 
     Args:
         names: A list; a text file with a name a line; a json file with ``categories`` (or the list
             of them alone, as iNaturalist 2018 publishes it) whose ``id`` is the label; or one of
-            ``'imagenet'``, ``'cifar10'``, ``'cifar100'``, ``'places365'``.
+            ``'imagenet'``, ``'cifar10'``, ``'cifar100'``, ``'places365'``. A dict with ``names``
+            and ``left_out``: without the names of these labels.
         num_classes: C.
 
     Returns:
@@ -31,6 +32,9 @@ def load_class_names(
         BadInputError: Not C names, an empty one, or one twice; names them.
     """
     where = 'class_names'
+    if isinstance(names, dict):
+        every = load_class_names(names['names'])
+        names = [every[label] for label in kept_labels(names['left_out'], len(every))]
     if isinstance(names, str | Path):
         where, names = str(names), _read(str(names))
     names = [str(name).strip() for name in names]
@@ -50,6 +54,21 @@ def load_class_names(
             )
         seen[name] = label
     return names
+
+
+def kept_labels(left_out: Sequence[int], num_classes: int) -> list[int]:
+    """Labels 0..C-1 without ``left_out``.
+
+    Raises:
+        BadInputError: A label that is not in 0..C-1, or none is left.
+    """
+    outside = [label for label in left_out if not 0 <= label < num_classes]
+    if outside:
+        raise BadInputError(f'left_out has label {outside[0]}, expected 0..{num_classes - 1}')
+    kept = sorted(set(range(num_classes)) - set(left_out))
+    if not kept:
+        raise BadInputError(f'left_out has all {num_classes} classes, expected some to be left')
+    return kept
 
 
 def _read(source: str) -> list[str]:

@@ -11,7 +11,7 @@ from mmengine.registry import DATA_SAMPLERS
 from ..errors import BadInputError
 
 # q in p_c ~ n_c ** q; progressive sampling goes from 1 to 0
-POWERS = dict(instance=1.0, square_root=0.5, class_balanced=0.0, progressive=1.0)
+POWERS = dict(instance=1.0, square_root=0.5, class_balanced=0.0, progressive=1.0, mixed=1.0)
 
 
 def class_probabilities(
@@ -20,8 +20,8 @@ def class_probabilities(
     """Probability that a draw shows class c (Kang et al., arXiv 1910.09217, equations 1 and 2).
 
     ``p_c = n_c^q / sum_i n_i^q`` with q = 1 (instance), 1/2 (square_root), 0 (class_balanced);
-    progressive: ``(1 - t/T) p(q=1) + t/T p(q=0)`` in epoch t of 0..T. Classes without an image
-    have probability 0.
+    progressive: ``(1 - t/T) p(q=1) + t/T p(q=0)`` in epoch t of 0..T; mixed: the mean of p(q=1) and
+    p(q=0) in every epoch. Classes without an image have probability 0.
 
     Args:
         counts: Images n_c of each class, (C,).
@@ -38,9 +38,9 @@ def class_probabilities(
         weight = np.where(present, np.maximum(counts, 1.0) ** q, 0.0)
         return weight / weight.sum()
 
-    if mode != 'progressive':
+    if mode not in ('progressive', 'mixed'):
         return power(POWERS[mode])
-    done = min(epoch / max_epochs, 1.0)
+    done = 0.5 if mode == 'mixed' else min(epoch / max_epochs, 1.0)
     return (1 - done) * power(1.0) + done * power(0.0)
 
 
@@ -54,7 +54,8 @@ class LongTailSampler(DefaultSampler):
 
     Args:
         dataset: A classification data set, one label an image.
-        mode: ``'instance'``, ``'class_balanced'``, ``'square_root'`` or ``'progressive'``.
+        mode: ``'instance'``, ``'class_balanced'``, ``'square_root'``, ``'progressive'`` or
+            ``'mixed'``.
         max_epochs: T of progressive sampling.
         begin: First epoch (from 0) of ``mode``; earlier ones are instance-balanced (deferred
             re-sampling; for progressive sampling, t counts from there).

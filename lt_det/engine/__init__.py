@@ -1,5 +1,7 @@
 from .class_frequency_hook import ClassFrequencyHook
 from .epoch_seed import EpochSeedHook, seed_worker
+from .export_clip_hook import ExportClipHook
+from .feature_cache_hook import FeatureCacheHook
 from .federated_labels_hook import FederatedLabelsHook
 from .first_stage_hook import FirstStageHook
 from .module_epoch_hook import ModuleEpochHook

@@ -13,6 +13,7 @@ def test_lists_and_files(tmp_path):
     names = ['snow flake', '☂ umbrella', 'skull']
     assert load_class_names(str(path), 3) == load_class_names(path) == names
     assert load_class_names(names, 3) == names
+    assert load_class_names(dict(names=str(path), left_out=[1]), 2) == ['snow flake', 'skull']
     rows = [dict(id=1, name='Ajuga reptans', supercategory='Plantae'), dict(id=0, name='Larus')]
     for content in (rows, dict(categories=rows, images=[])):
         (tmp_path / 'categories.json').write_text(json.dumps(content))

@@ -33,6 +33,7 @@ def dataset():
         ('progressive', 0, [400 / 525, 0, 100 / 525, 25 / 525]),
         ('progressive', 5, [(400 / 525 + 1 / 3) / 2, 0, (100 / 525 + 1 / 3) / 2, 8 / 21 / 2]),
         ('progressive', 10, [1 / 3, 0, 1 / 3, 1 / 3]),
+        ('mixed', 7, [(400 / 525 + 1 / 3) / 2, 0, (100 / 525 + 1 / 3) / 2, 8 / 21 / 2]),
     ],
 )
 def test_probabilities_and_draws(dataset, mode, epoch, expected):

@@ -11,16 +11,15 @@ from mmpretrain.models.classifiers import BaseClassifier
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from ...datasets.class_names import load_class_names
 from ...errors import BadInputError
+from ..class_texts import encode_classes, tokenize_classes
 from ..layers.residual_adapter import ResidualAdapter
 from ..losses.class_contrastive_loss import class_contrastive_loss
-from ..open_clip import build_clip, build_tokenizer, import_open_clip, prompt_templates
+from ..open_clip import build_clip, import_open_clip, prompt_templates
 from .text_cls_head import TextClsHead
 
 # the towers that each phase trains
@@ -43,7 +42,8 @@ class ClipDataPreprocessor(ClsDataPreprocessor):
         """``inputs`` (B, 3, h, w) normalised, or (B, D)."""
         inputs = data['inputs']
         if inputs[0].ndim == 1:
-            return self.features(dict(data, inputs=torch.stack(list(inputs))), training)
+            stacked = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
+            return self.features(dict(data, inputs=stacked), training)
         return super().forward(data, training)
 
 
@@ -160,7 +160,6 @@ class BALLAD(BaseClassifier):
         self.register_load_state_dict_post_hook(BALLAD._forget_texts)
 
     def _set_texts(self, clip, class_names, eval_class_names, templates) -> None:
-        self.num_eval_classes = self.head.num_classes
         if self.phase not in TEXT_PHASES:
             return
         if class_names is None:
@@ -169,11 +168,10 @@ class BALLAD(BaseClassifier):
                 f'{self.head.num_classes} classes'
             )
         names = load_class_names(class_names, self.head.num_classes)
-        tokenizer = build_tokenizer(clip['name'], self.clip.context_length)
         self.templates = prompt_templates(templates)
+        tokens = tokenize_classes(self.clip, clip['name'], names, self.templates)
         # not in checkpoints: both follow from the config and the weights
-        self.register_buffer('tokens', self._tokens(tokenizer, names), persistent=False)
-        evaluated = self.tokens
+        self.register_buffer('tokens', tokens, persistent=False)
         if eval_class_names is not None:
             if self.head.adjustment is not None:
                 raise BadInputError(
@@ -181,37 +179,11 @@ class BALLAD(BaseClassifier):
                     'that were not in training have no frequency'
                 )
             names = load_class_names(eval_class_names)
-            evaluated = self._tokens(tokenizer, names)
-            self.num_eval_classes = len(names)
-        self.register_buffer('eval_tokens', evaluated, persistent=False)
-        constant = torch.zeros(self.num_eval_classes, _embed_dim(self.clip))
+            tokens = tokenize_classes(self.clip, clip['name'], names, self.templates)
+        self.register_buffer('eval_tokens', tokens, persistent=False)
+        constant = torch.zeros(tokens.shape[1], _embed_dim(self.clip))
         self.register_buffer('text_features', constant, persistent=False)
         self._texts_known = False
-
-    def _tokens(self, tokenizer, names: list[str]) -> Tensor:
-        """Tokens (T, C, L) of every template and name."""
-        tokens = torch.stack([tokenizer([t.format(n) for n in names]) for t in self.templates])
-        first, seen = tokens[0], {}
-        for label, row in enumerate(first.tolist()):
-            other = seen.setdefault(tuple(row), label)
-            if other != label:
-                raise BadInputError(
-                    f"class names '{names[other]}' and '{names[label]}' give the same "
-                    f'{first.shape[1]} tokens'
-                )
-        if self._causal_names() is None:
-            return tokens
-        return tokens[..., : int(tokens.argmax(-1).max()) + 1]
-
-    def _causal_names(self) -> tuple[str, str] | None:
-        """Parameter and mask that are as long as a text, where nothing looks ahead; else None."""
-        prefix = 'text.' if hasattr(self.clip, 'text') else ''
-        text = self.clip.text if prefix else self.clip
-        pool = getattr(text, 'pool_type', getattr(text, 'text_pool_type', None))
-        # the token with the largest id ends a text, and a causal mask hides what follows it
-        if getattr(text, 'attn_mask', None) is None or pool != 'argmax':
-            return None
-        return f'{prefix}positional_embedding', f'{prefix}attn_mask'
 
     def _freeze(self) -> None:
         self.clip.requires_grad_(False)
@@ -301,33 +273,8 @@ class BALLAD(BaseClassifier):
 
     def encode_texts(self, tokens: Tensor) -> Tensor:
         """Unit features (K, D) of K classes from the tokens (T, K, L) of their prompts."""
-        flat = tokens.flatten(0, 1)
-        parts = []
-        with self._running(self.adapter.weight, frozen=self.phase != 'A'):
-            for part in flat.split(self.text_chunk or len(flat)):
-                if self.text_chunk and torch.is_grad_enabled():
-                    # nothing in the tower is random
-                    parts.append(
-                        checkpoint(
-                            self._encode, part, use_reentrant=False, preserve_rng_state=False
-                        )
-                    )
-                else:
-                    parts.append(self._encode(part))
-        features = torch.cat(parts).to(self.adapter.weight.dtype).unflatten(0, tokens.shape[:2])
-        return F.normalize(F.normalize(features, dim=-1).mean(0), dim=-1)
-
-    def _encode(self, tokens: Tensor) -> Tensor:
-        names = self._causal_names()
-        if names is None or tokens.shape[1] == self.clip.context_length:
-            return self.clip.encode_text(tokens)
-        used = tokens.shape[1]
-        position, mask = names
-        shortened = {
-            position: self.clip.get_parameter(position)[:used],
-            mask: self.clip.get_buffer(mask)[:used, :used],
-        }
-        return functional_call(_TextTower(self.clip), _below('clip.', shortened), (tokens,))
+        with self._running(tokens, frozen=self.phase != 'A'):
+            return encode_classes(self.clip, tokens, self.text_chunk)
 
     def _contrastive_loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
         images = F.normalize(self.image_features(inputs), dim=-1)
@@ -348,21 +295,6 @@ class BALLAD(BaseClassifier):
 
     def _forget_texts(self, incompatible_keys) -> None:
         self._texts_known = False
-
-
-class _TextTower(nn.Module):
-    """``encode_text`` as the forward of a module, for :func:`torch.func.functional_call`."""
-
-    def __init__(self, clip: nn.Module) -> None:
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.clip.encode_text(tokens)
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
 def _embed_dim(clip: nn.Module) -> int:

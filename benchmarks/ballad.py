@@ -1,0 +1,402 @@
+"""BALLAD on glyph crops, with a small CLIP trained from scratch on glyphs and their Unicode names.
+
+CLIP is trained once, on 243 glyphs rendered for it (``crops_captions``). Every seed then has its
+own long-tailed data (100 classes, 200 to 2 training images, which class is rare, every image) and
+its own training, all of it by the phases of ``configs/glyphs/ballad_r14.py``. The validation set is
+balanced (20 images a class), so ``top1`` is the balanced accuracy; numbers in 0..1. The cost of a
+method is the processor time of all training it needs, CLIP's left out, relative to cross-entropy
+(``ce``: CLIP's image tower fine-tuned with a linear classifier). The first phase B of a seed
+computes the features that the others read.
+
+    python benchmarks/ballad.py
+
+Writes benchmarks/results/ballad.json and .md. What is finished lies in WORK_DIR and is not done
+again when the command is repeated. ``--tiny --seeds 0`` tries it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import weakref
+from datetime import date
+from pathlib import Path
+
+import lt_det  # before mmdet: it stands in for mmcv ops that are not compiled
+
+# isort: split
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmpretrain.registry import MODELS
+from mmpretrain.utils import register_all_modules
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from lt_det.datasets.glyphs import make_crops
+from lt_det.engine.phase_runner import PhaseRunner
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / 'configs' / 'glyphs'
+METRICS = ('top1', 'macro', 'many', 'medium', 'few', 'ece')
+SAMPLER = 'train_dataloader.sampler'
+RATIO = 'model.ratio'
+
+# method: (phase of the config, overrides of it, methods whose training it needs)
+METHODS: dict[str, tuple[str, dict, tuple[str, ...]]] = {
+    'zero_shot': ('zero_shot', {}, ()),
+    'linear_probe': ('linear_probe', {}, ()),
+    'ce': ('phase_a', {'model.phase': 'fine_tune', 'model.head.type': 'LongTailClsHead'}, ()),
+    'phase_a': ('phase_a', {}, ()),
+    'phase_a_contrastive': ('phase_a', {'model.contrastive': True}, ()),
+    **{
+        f'phase_a_{name}': (
+            'zero_shot',
+            {'after': 'phase_a', 'model.head.adjustment': dict(type=kind, stage='test', **rule)},
+            ('phase_a',),
+        )
+        for name, kind, rule in (
+            ('logit_adjustment', 'PriorShift', dict(tau=1.0)),
+            ('iif_post', 'IIF', dict(link='smooth')),
+        )
+    },
+    **{
+        f'phase_b_{mode}': ('phase_b', {f'{SAMPLER}.mode': mode}, ('phase_a',))
+        for mode in ('instance', 'square_root', 'mixed', 'class_balanced')
+    },
+    **{
+        f'phase_b_ratio_{ratio}': ('phase_b', {RATIO: ratio}, ('phase_a',))
+        for ratio in (0.1, 0.5, 0.8, 1.0)
+    },
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--methods', nargs='+', help='only these, and what they start from')
+    parser.add_argument('--tiny', action='store_true', help='one epoch each, to try it out')
+    parser.add_argument('--work-dir', default='work_dirs/ballad')
+    parser.add_argument('--data', default='data/glyphs')
+    parser.add_argument('--out', default=str(ROOT / 'benchmarks' / 'results'))
+    parser.add_argument('--threads', type=int, default=1)
+    return parser.parse_args()
+
+
+def load(name: str, data: Path, work_dir: Path, seed: int, tiny: bool) -> Config:
+    """A config of ``configs/glyphs`` on the given data."""
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    for split in ('train', 'val'):
+        loader = cfg[f'{split}_dataloader']
+        loader.num_workers = 0
+        loader.dataset.update(data_root=f'{data}/', classes=str(data / 'classes.txt'))
+    cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
+    cfg.model.class_names = str(data / 'classes.txt')
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'ReportHook']
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', interval=100, save_last=True, save_optimizer=False
+    )
+    cfg.merge_from_dict(dict(work_dir=str(work_dir), launcher='none', randomness=dict(seed=seed)))
+    cfg.log_level = 'WARNING'
+    for part in (cfg, *cfg.get('phases', {}).values()):
+        if 'train_cfg' in part:
+            part.train_cfg.val_interval = 10**6  # validation is not training time
+            if tiny:
+                part.train_cfg.max_epochs = 1
+    return cfg
+
+
+class MetricsRunner(PhaseRunner):
+    """PhaseRunner that measures the processor seconds of training, and returns the metrics."""
+
+    def run(self, name: str) -> tuple[dict[str, float], float]:
+        """Metrics of the validation behind phase ``name``, and seconds of training."""
+        runner = self.build(name)
+        MMLogger.get_current_instance().setLevel(logging.WARNING)
+        if not self.cfg.phases[name].get('train', True):
+            return runner.val(), 0.0
+        start = time.process_time()
+        runner.train()
+        seconds = time.process_time() - start
+        return runner.val_loop.run(), seconds
+
+
+def train_clip(args: argparse.Namespace, work_dir: Path) -> tuple[Path, float]:
+    """Weights of the small CLIP, and the accuracy among the captions of its own validation."""
+    folder, data = work_dir / 'clip', Path(args.data, 'crops_captions')
+    done = folder / 'result.json'
+    if not done.is_file():
+        make_crops(data, 'crops_captions', progress=False)
+        cfg = load('ballad_clip_r14', data, folder, 0, args.tiny)
+        cfg.phases = dict(clip=dict())
+        metrics, _ = MetricsRunner(cfg).run('clip')
+        shutil.copy(folder / 'clip' / 'clip.pt', folder / 'clip.pt')
+        done.write_text(json.dumps(metrics))
+    return folder / 'clip.pt', json.loads(done.read_text())['accuracy/top1']
+
+
+def run_seed(args: argparse.Namespace, seed: int, clip: Path, methods: list[str]) -> list[dict]:
+    """A row a method."""
+    data = make_crops(Path(args.data, f'crops_{seed}'), 'crops', seed, progress=False)
+    root = Path(args.work_dir, f'seed_{seed}')
+    rows = []
+    for method in methods:
+        phase, change, _ = METHODS[method]
+        done = root / method / 'row.json'
+        if not done.is_file():
+            print(f'seed {seed}: {method}', file=sys.stderr, flush=True)
+            cfg = load('ballad_r14', data, root, seed, args.tiny)
+            cfg.model.clip.pretrained = str(clip)
+            # the features of phase A's tower serve every phase B
+            for name, hook in (('phase_b', 'phase_a'), ('linear_probe', 'clip')):
+                cfg.phases[name].extra_hooks[0].folder = str(root / 'features' / hook)
+            cfg.phases[method] = cfg.phases[phase]
+            cfg.merge_from_dict({f'phases.{method}.{key}': value for key, value in change.items()})
+            metrics, seconds = MetricsRunner(cfg).run(method)
+            values = {key: metrics[f'accuracy/{key}'] for key in METRICS}
+            row = dict(method=method, seed=seed, metrics=values, train_cpu_s=round(seconds, 2))
+            done.parent.mkdir(parents=True, exist_ok=True)
+            done.write_text(json.dumps(row))
+        rows.append(json.loads(done.read_text()))
+    seconds = {row['method']: row['train_cpu_s'] for row in rows}
+    for row in rows:
+        total = sum(seconds[name] for name in (row['method'], *METHODS[row['method']][2]))
+        row['relative_cost'] = round(total / seconds['ce'], 3) if 'ce' in seconds else None
+    return rows
+
+
+def measure_speed(args: argparse.Namespace, clip: Path) -> list[dict]:
+    """Seconds of an epoch of phase B: images through the tower, and features from the cache."""
+    data = make_crops(Path(args.data, f'crops_{args.seeds[0]}'), 'crops', args.seeds[0])
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for repeat in range(3):
+        for cached in times:
+            cfg = load('ballad_r14', data, Path(args.work_dir, 'speed'), repeat, True)
+            cfg.model.clip.pretrained = str(clip)
+            cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+            cfg.phases.phase_b.after = None
+            cfg.phases.phase_b.extra_hooks[0].update(cached=cached, views=2)
+            runner = PhaseRunner(cfg).build('phase_b')
+            MMLogger.get_current_instance().setLevel(logging.WARNING)
+            clock = _EpochClock()
+            runner.register_hook(clock)
+            runner.train()
+            times[cached].append(clock.seconds)
+    stock, ours = (statistics.median(times[cached]) for cached in (False, True))
+    small = dict(stage='epoch of phase B, small tower at 64 pixels', stock_s=stock, ours_s=ours)
+    return [small, _large_tower(ours / clock.images)]
+
+
+def _large_tower(cached_s: float) -> dict:
+    """The same for ResNet-50 at its native size: one batch of 16, without reading images."""
+    register_all_modules(init_default_scope=True)
+    model = MODELS.build(
+        dict(
+            type='BALLAD',
+            clip=dict(name='RN50-quickgelu'),
+            head=dict(type='LongTailClsHead', num_classes=1000),
+            phase='linear_probe',
+        )
+    ).eval()
+    images = torch.randn(16, 3, 224, 224)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        with torch.no_grad():
+            model.image_features(images)
+        seconds.append((time.perf_counter() - start) / len(images))
+    return dict(
+        stage='image of phase B, RN50 at 224 pixels, its tower alone against the whole cached step',
+        stock_s=statistics.median(seconds),
+        ours_s=cached_s,
+    )
+
+
+class _EpochClock(lt_det.engine.ModuleEpochHook):
+    """Wall-clock seconds between the start and the end of an epoch."""
+
+    priority = 'VERY_LOW'
+
+    def before_train_epoch(self, runner) -> None:
+        self.images = len(runner.train_loop.dataloader.sampler)
+        self.start = time.perf_counter()
+
+    def after_train_epoch(self, runner) -> None:
+        self.seconds = time.perf_counter() - self.start
+
+
+def measure_memory(num_texts: int = 1000) -> list[dict]:
+    """Peak of what a step of RN50's text tower holds beyond the weights, by chunk and text length.
+
+    On PyTorch's meta device, which computes shapes alone, so that the number depends on no machine.
+    """
+    register_all_modules(init_default_scope=True)
+    model = MODELS.build(
+        dict(
+            type='BALLAD',
+            clip=dict(name='RN50-quickgelu'),
+            head=dict(type='TextClsHead', num_classes=num_texts),
+            class_names='imagenet',
+        )
+    )
+    used = model.tokens.shape[-1]
+    model = model.to(torch.device('meta')).train()
+    rows = []
+    for length, chunk in ((77, None), (used, None), (used, 500), (used, 250), (used, 100)):
+        model.text_chunk = chunk
+        tokens = torch.zeros(1, num_texts, length, dtype=torch.int64, device='meta')
+        with PeakBytes() as counter:
+            model.encode_texts(tokens).sum().backward()
+        model.zero_grad()
+        rows.append(dict(tokens=length, chunk=chunk or num_texts, gib=counter.peak / 2**30))
+    return rows
+
+
+class PeakBytes(TorchDispatchMode):
+    """Bytes of the tensors that are made inside, while they live, and their peak."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live: set[int] = set()
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        given = {
+            tensor.untyped_storage()._cdata
+            for tensor in tree_leaves((args, kwargs))
+            if isinstance(tensor, torch.Tensor)
+        }
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self._add(tensor.untyped_storage(), given)
+        return result
+
+    def _add(self, storage: torch.UntypedStorage, given: set[int]) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self.live or key in given:  # a view
+            return
+        self.live.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._free, key, size)
+
+    def _free(self, key: int, size: int) -> None:
+        self.live.discard(key)
+        self.now -= size
+
+
+def report(content: dict) -> str:
+    """The table of the json."""
+    rows = content['rows']
+    lines = [
+        '# BALLAD on glyph crops',
+        '',
+        f'{content["date"]}, {content["machine"]}, commit {content["commit"]}',
+        '',
+        f'`{content["command"]}`',
+        '',
+        'Mean and standard deviation over seeds, in percent (ece: expected calibration error). '
+        f'CLIP itself: {100 * content["clip_top1"]:.1f} top-1 among the captions of its training.',
+        '',
+        '| method | top1 | many | medium | few | ece | cost | seeds |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    for method in dict.fromkeys(row['method'] for row in rows):
+        mine = [row for row in rows if row['method'] == method]
+        cells = []
+        for key in ('top1', 'many', 'medium', 'few', 'ece'):
+            values = [100 * row['metrics'][key] for row in mine]
+            cells.append(f'{np.mean(values):.1f} ± {np.std(values, ddof=len(values) > 1):.1f}')
+        cost = [row['relative_cost'] for row in mine if row['relative_cost'] is not None]
+        cells.append(f'{np.mean(cost):.2f}' if cost else '-')
+        lines.append(f'| {method} | ' + ' | '.join(cells) + f' | {len(mine)} |')
+    lines += ['', 'Change from phase A, by seed, in points:', '']
+    lines += ['| method | few | top1 |', '|---|---|---|']
+    base = {row['seed']: row['metrics'] for row in rows if row['method'] == 'phase_a'}
+    for method in [name for name in METHODS if name.startswith('phase_b')]:
+        mine = [row for row in rows if row['method'] == method and row['seed'] in base]
+        cells = [
+            ', '.join(
+                f'{100 * (row["metrics"][key] - base[row["seed"]][key]):+.1f}' for row in mine
+            )
+            for key in ('few', 'top1')
+        ]
+        if mine:
+            lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
+    lines += ['', '| stage | tower s | cached s | speedup |', '|---|---|---|---|']
+    for row in content['speed']:
+        lines.append(
+            f'| {row["stage"]} | {row["stock_s"]:.4f} | {row["ours_s"]:.4f} | '
+            f'{row["speedup"]:.0f} |'
+        )
+    lines += [
+        '',
+        'Peak memory of the text tower of RN50 for 1000 texts in a step of phase A, beyond the '
+        'weights, gradients included (float32):',
+        '',
+        '| tokens a text | texts at a time | GiB |',
+        '|---|---|---|',
+    ]
+    for row in content['memory']:
+        lines.append(f'| {row["tokens"]} | {row["chunk"]} | {row["gib"]:.2f} |')
+    return '\n'.join(lines) + '\n'
+
+
+def machine(threads: int) -> str:
+    cpuinfo = Path('/proc/cpuinfo')
+    names = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = [line.split(':')[1].strip() for line in names if 'model name' in line]
+    return (
+        f'{model[0] if model else platform.machine()}, {threads} thread, '
+        f'Python {platform.python_version()}, torch {torch.__version__}'
+    )
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    methods = list(METHODS)
+    if args.methods:
+        needed = {name for method in args.methods for name in (method, *METHODS[method][2])}
+        methods = [name for name in METHODS if name in needed]
+    commit = subprocess.run(
+        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+    work_dir = Path(args.work_dir).resolve()
+    args.work_dir = str(work_dir)
+    clip, clip_top1 = train_clip(args, work_dir)
+    rows = [row for seed in args.seeds for row in run_seed(args, seed, clip, methods)]
+    speed = measure_speed(args, clip)
+    for row in speed:
+        row['speedup'] = round(row['stock_s'] / row['ours_s'], 1)
+    content = dict(
+        date=date.today().isoformat(),
+        command=shlex.join(['python', 'benchmarks/ballad.py', *sys.argv[1:]]),
+        machine=machine(args.threads),
+        commit=commit,
+        clip_top1=clip_top1,
+        rows=rows,
+        speed=speed,
+        memory=measure_memory(),
+    )
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'ballad.json').write_text(json.dumps(content, indent=2) + '\n')
+    (out / 'ballad.md').write_text(report(content))
+    print(report(content))
+
+
+if __name__ == '__main__':
+    main()

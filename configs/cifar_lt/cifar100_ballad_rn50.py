@@ -1,0 +1,18 @@
+# ours: the paper has no CIFAR; its numbers for ImageNet-LT, images enlarged to 224 pixels
+_base_ = ['../_base_/datasets/cifar100_lt.py', '../_base_/ballad.py']
+
+model = dict(head=dict(num_classes=100), class_names='cifar100', text_chunk=None)
+data_preprocessor = dict(_delete_=True, type='ClipDataPreprocessor', to_rgb=False)
+
+train_pipeline = [
+    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.5, 1.0), interpolation='bicubic'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='PackInputs'),
+]
+test_pipeline = [
+    dict(type='Resize', scale=224, interpolation='bicubic'),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(batch_size=512, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,0 +1,3 @@
+_base_ = ['./ballad_rn50.py']
+
+model = dict(clip=dict(name='ViT-B-16-quickgelu'))

@@ -1,0 +1,253 @@
+"""Features of a frozen image tower, computed once and read from a memory-mapped file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, get_rank, get_world_size
+from mmpretrain.datasets import BaseDataset
+from mmpretrain.structures import DataSample
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import BadInputError
+
+FEATURES, MARK = 'features.npy', 'cache.json'
+
+
+class FeatureCacheDataset(Dataset):
+    """A data set in V fixed augmentations of each image, whose features a cache may hold.
+
+    An item is one of the V views, drawn anew each time. View v of image i is what the pipeline
+    gives when it is seeded with (seed, v, i), so images and cached features show the same. Items
+    are the images until :meth:`open` has been called.
+
+    Args:
+        dataset: A classification data set of MMPretrain, N images.
+        folder: Where the cache is or will be.
+        views: V; 1 for evaluation.
+        seed: Of the augmentations.
+        replace: Compute a cache of other weights or data anew instead of refusing it.
+        dtype: ``'float32'`` or ``'float16'``, of the file.
+
+    Raises:
+        BadInputError: ``views`` below 1, another ``dtype``, or a data set of another kind.
+    """
+
+    def __init__(
+        self,
+        dataset: BaseDataset,
+        folder: str | Path,
+        views: int = 1,
+        seed: int = 0,
+        replace: bool = False,
+        dtype: str = 'float32',
+    ) -> None:
+        if views < 1:
+            raise BadInputError(f'views is {views}, expected at least 1')
+        if dtype not in ('float32', 'float16'):
+            raise BadInputError(f"dtype is '{dtype}', expected 'float32' or 'float16'")
+        if not isinstance(dataset, BaseDataset):
+            raise BadInputError(
+                f'features of {type(dataset).__name__} cannot be cached, only those of a data set '
+                'of MMPretrain without a wrapper'
+            )
+        dataset.full_init()
+        self.dataset = dataset
+        self.folder = Path(folder)
+        self.views = views
+        self.seed = seed
+        self.replace = replace
+        self.dtype = dtype
+        self.features: np.ndarray | None = None
+        self.labels = np.asarray(dataset.get_gt_labels(), np.int64)
+
+    @property
+    def metainfo(self) -> dict:
+        return self.dataset.metainfo
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict:
+        (item,) = self.__getitems__([index])
+        return item
+
+    def __getitems__(self, indices: list[int]) -> list[dict]:
+        """B items, each with ``inputs``: image (3, h, w), or features (D,) of an open cache."""
+        views = np.random.randint(self.views, size=len(indices))
+        if self.features is None:
+            return [self.image(*pair) for pair in zip(indices, views, strict=True)]
+        features = torch.from_numpy(self.features[views, indices]).float()
+        return [
+            dict(inputs=row, data_samples=DataSample().set_gt_label(label))
+            for row, label in zip(features, torch.from_numpy(self.labels[indices]), strict=True)
+        ]
+
+    def image(self, index: int, view: int) -> dict:
+        """What the pipeline gives for an image; global random states are as before."""
+        with _seeded(self.seed, int(view), int(index)):
+            return self.dataset[index]
+
+    def data_key(self) -> str:
+        """Digest of the items, the pipeline and the seed. File contents are not looked at."""
+        what = (self.dataset.pipeline, self.dataset.img_prefix, self.views, self.seed, self.dtype)
+        digest = hashlib.sha256(repr(what).encode())
+        data = getattr(self.dataset, 'data_bytes', ())
+        digest.update(data if len(data) else pickle.dumps(self.dataset.data_list))
+        return digest.hexdigest()
+
+    def open(self, weights_key: str, compute: Callable[[dict], torch.Tensor], **loading) -> bool:
+        """Read the features from now on; compute them first where the cache has none.
+
+        All processes take part in computing: the folder must be visible to all.
+
+        Args:
+            weights_key: Digest of the weights that the features depend on.
+            compute: Features (B, D) of a batch as the data loader gives it.
+            **loading: ``batch_size`` and ``num_workers`` of that loader.
+
+        Returns:
+            Whether they had to be computed.
+
+        Raises:
+            BadInputError: The cache belongs to other weights or other data, or is damaged.
+        """
+        wanted = dict(weights=weights_key, data=self.data_key())
+        found = self._read_mark()
+        fresh = found is not None and all(found.get(key) == wanted[key] for key in wanted)
+        if found is not None and not fresh and not self.replace:
+            what = 'weights' if found.get('weights') != weights_key else 'data'
+            raise BadInputError(
+                f'{self.folder} holds features of other {what} ({str(found.get(what))[:12]}, now '
+                f'{wanted[what][:12]}): delete it, name another folder, or set '
+                'replace=True of FeatureCacheHook'
+            )
+        barrier()  # nobody writes before everybody has looked
+        if not fresh:
+            self._compute(wanted, compute, loading)
+        self.features = self._map(self.folder)
+        return not fresh
+
+    def _read_mark(self) -> dict | None:
+        path = self.folder / MARK
+        if path.is_file():
+            try:
+                return json.loads(path.read_text(encoding='utf-8'))
+            except ValueError:
+                return dict()
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            raise BadInputError(f'{self.folder} is no feature cache ({MARK} is missing)')
+        return None
+
+    def _map(self, folder: Path) -> np.ndarray:
+        try:
+            features = np.load(folder / FEATURES, mmap_mode='r+')
+        except (OSError, ValueError) as error:
+            raise BadInputError(f'{folder / FEATURES} cannot be read: {error}') from error
+        if features.shape[:2] != (self.views, len(self)):
+            raise BadInputError(
+                f'{folder / FEATURES} has shape {features.shape}, expected {self.views} views of '
+                f'{len(self)} images'
+            )
+        return features
+
+    def _compute(self, wanted: dict, compute: Callable, loading: dict) -> None:
+        part = self.folder.with_name(self.folder.name + '.part')
+        rank, world = get_rank(), get_world_size()
+        order = [(v, i) for v in range(self.views) for i in range(len(self))][rank::world]
+        loader = DataLoader(_Views(self, order), collate_fn=list, **loading)
+        features, done = None, 0
+        if rank == 0:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+        for items in loader:
+            batch = dict(
+                inputs=[item['inputs'] for item in items],
+                data_samples=[item['data_samples'] for item in items],
+            )
+            values = compute(batch).float().cpu().numpy()
+            if features is None:
+                features = self._allocate(part, values.shape[1], rank)
+            views, indices = np.array(order[done : done + len(values)]).T
+            features[views, indices] = values
+            done += len(values)
+        features.flush()
+        del features
+        barrier()
+        if rank == 0:
+            text = json.dumps(dict(wanted, views=self.views, images=len(self)), indent=1)
+            (part / MARK).write_text(text + '\n', encoding='utf-8')
+            shutil.rmtree(self.folder, ignore_errors=True)
+            part.rename(self.folder)
+        barrier()
+
+    def _allocate(self, part: Path, channels: int, rank: int) -> np.ndarray:
+        path = part / FEATURES
+        if rank == 0:
+            shape = (self.views, len(self), channels)
+            np.lib.format.open_memmap(path, 'w+', self.dtype, shape).flush()
+        barrier()
+        return np.load(path, mmap_mode='r+')
+
+    def __getstate__(self) -> dict:
+        # a memory map would be copied into every spawned worker
+        return {**self.__dict__, 'features': None if self.features is None else 'closed'}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        if self.features is not None:
+            self.features = self._map(self.folder)
+
+
+class _Views(Dataset):
+    """Chosen (view, image) pairs of a FeatureCacheDataset, as images."""
+
+    def __init__(self, dataset: FeatureCacheDataset, order: list[tuple[int, int]]) -> None:
+        self.dataset = dataset
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, position: int) -> dict:
+        view, index = self.order[position]
+        return self.dataset.image(index, view)
+
+
+@contextmanager
+def _seeded(*entropy: int) -> Iterator[None]:
+    """Python, NumPy and torch (CPU) seeded inside, and as before behind it."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    words = np.random.SeedSequence(entropy).generate_state(3)
+    random.seed(int(words[0]))
+    np.random.seed(words[1])
+    torch.default_generator.manual_seed(int(words[2]))
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+
+
+def state_key(*states: object) -> str:
+    """Digest of state dicts and of anything with a stable ``repr``."""
+    digest = hashlib.sha256()
+    for state in states:
+        if not isinstance(state, dict):
+            digest.update(repr(state).encode())
+            continue
+        for name in sorted(state):
+            value = state[name].detach().cpu().contiguous()
+            digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+            digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
