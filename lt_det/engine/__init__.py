@@ -5,6 +5,7 @@ from .feature_cache_hook import FeatureCacheHook
 from .federated_labels_hook import FederatedLabelsHook
 from .first_stage_hook import FirstStageHook
 from .module_epoch_hook import ModuleEpochHook
+from .phase_runner import PhaseRunner
 from .report_hook import ReportHook
 from .words_hook import WordsHook
 
