@@ -37,6 +37,8 @@ REPRESENTATIVE = [
     'lvis/mask_rcnn_r50_eqlv2.py',
     'lvis/mask_rcnn_r50_federated.py',
     'lvis/mask_rcnn_r50_fracal_rfs_cosine_normed_mask_2x.py',
+    'glyphs/crops_smcl.py',
+    'glyphs/crops_smcl_cam.py',
 ]
 
 
@@ -139,7 +141,13 @@ def classify(cfg: Config) -> None:
         inputs=[torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8) for _ in range(2)],
         data_samples=[DataSample().set_gt_label(label) for label in range(2)],
     )
-    data = model.data_preprocessor(packed, True)
+    views = sum(
+        sum(transform.num_views)
+        for transform in cfg.train_dataloader.dataset.get('pipeline', ())
+        if transform.type == 'MaskedMultiView'
+    )
+    batch = {**packed, 'inputs': [packed['inputs']] * views} if views else packed
+    data = model.data_preprocessor(batch, True)
     take_step(model, model.loss(data['inputs'], data['data_samples']))
     model.eval()
     with torch.no_grad():

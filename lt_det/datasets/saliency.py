@@ -51,12 +51,12 @@ class SpectralResidual:
             return np.zeros_like(small)
         # OpenCV transforms complex numbers 20 times as fast as it completes those of real ones
         spectrum = cv2.dft(cv2.merge([small, np.zeros_like(small)]))
-        amplitude = cv2.magnitude(*cv2.split(spectrum))
+        power = np.einsum('yxi,yxi->yx', spectrum, spectrum)
         # a frequency that is absent (rounding error) has no phase: it must not be raised
-        log = cv2.log(np.maximum(amplitude, ABSENT * amplitude.max()))
+        log = cv2.log(np.maximum(power, ABSENT**2 * power.max()))
         around = cv2.blur(cv2.copyMakeBorder(log, 1, 1, 1, 1, cv2.BORDER_WRAP), (3, 3))[1:-1, 1:-1]
-        # exp(R) over |F| is exp(-mean of L)
-        spectrum *= cv2.exp(-around)[..., None]
+        # exp(R) over |F| is exp(-mean of L), and L half the logarithm of the power
+        spectrum *= cv2.exp(-0.5 * around)[..., None]
         response = cv2.idft(spectrum, flags=cv2.DFT_SCALE)
         power = np.einsum('yxi,yxi->yx', response, response)
         return cv2.GaussianBlur(power, (0, 0), self.sigma)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmpretrain.registry import TRANSFORMS
@@ -209,6 +210,19 @@ def test_images_without_pixels(shape):
         SaliencyMask(prob=1.0)(dict(img=np.zeros(shape, np.uint8)))
 
 
+def test_masks_of_views_are_those_of_copies():
+    image = picture()
+    image[..., 1] //= 2
+    views = [image, image[..., ::-1], image[:, ::-1], image[::2, ::3], image.astype(np.float32)]
+    for view in views:
+        before = view.copy()
+        found, expected = (SaliencyMask().mask(v, 0.4) for v in (view, before))
+        assert (found[0] == expected[0]).all()
+        assert found[0].flags.c_contiguous
+        assert found[1:] == expected[1:]
+        assert (view == before).all()
+
+
 def test_fill_of_another_number_of_channels():
     with pytest.raises(BadInputError, match=r'fill has 3 numbers for an image of shape \(5, 5\)'):
         SaliencyMask(prob=1.0)(dict(img=picture(5, 5, channels=0)))
@@ -221,12 +235,12 @@ def test_views_in_a_pipeline():
     )(dict(img=image, gt_label=3))
     first, *others = packed['img']
     assert (first == image).all()
-    assert packed['visible_share'].dtype == np.float32
+    assert packed['visible_share'].dtype == torch.float32
     assert packed['visible_share'][0] == 1
-    for view, share in zip(others, packed['visible_share'][1:]):
+    for view, share in zip(others, packed['visible_share'][1:].tolist()):
         assert ((view == 0).all(2)).mean() >= 1 - share - 1e-6
     sample = TRANSFORMS.build(dict(type='PackInputs', algorithm_keys=('visible_share',)))(packed)
     assert [tuple(view.shape) for view in sample['inputs']] == [(3, 48, 64)] * 3
-    assert tuple(sample['data_samples'].visible_share.shape) == (3,)
+    assert torch.equal(sample['data_samples'].visible_share, packed['visible_share'])
     with pytest.raises(BadInputError, match='1 pipelines in transforms and 2 numbers'):
         MaskedMultiView([[]], [1, 2])

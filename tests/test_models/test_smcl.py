@@ -8,7 +8,7 @@ import torch
 from mmengine.dataset import default_collate, pseudo_collate
 from mmpretrain.models.losses import CrossEntropyLoss
 from mmpretrain.models.utils import ClsDataPreprocessor
-from mmpretrain.registry import MODELS
+from mmpretrain.registry import MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
 from torch.nn import functional as F
@@ -338,3 +338,24 @@ def test_bad_arguments():
     for inputs in (views[0], views[:1]):
         with pytest.raises(BadInputError, match='got one view an image.*MaskedMultiView'):
             build().loss(inputs, samples)
+
+
+def test_a_step_from_the_pipeline_to_the_gradients():
+    steps = [dict(type='SaliencyMask', prob=1.0, fill=127.5)]
+    transforms = [
+        dict(type='MaskedMultiView', transforms=[[], steps], num_views=[1, 2]),
+        dict(type='PackInputs', algorithm_keys=['visible_share']),
+    ]
+    pipeline = [TRANSFORMS.build(step) for step in transforms]
+    items = []
+    for label in LABELS:
+        item = dict(img=np.random.randint(0, 255, (16, 16, 3)).astype(np.uint8), gt_label=label)
+        for step in pipeline:
+            item = step(item)
+        items.append(item)
+    model = build(contrast=CONTRAST, data_preprocessor=dict(mean=[127.5] * 3, std=[64.0] * 3))
+    data = model.data_preprocessor(default_collate(items), training=True)
+    losses = model(**data, mode='loss')
+    sum(losses.values()).backward()
+    assert set(losses) == {'loss', 'loss_masked', 'loss_contrast'}
+    assert model.backbone.conv1.weight.grad.abs().sum() > 0

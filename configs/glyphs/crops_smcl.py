@@ -1,0 +1,21 @@
+_base_ = ['./crops_softmax.py']
+
+model = dict(
+    type='SMCLClassifier',
+    contrast=dict(
+        out_channels=64,
+        loss=dict(type='BalancedContrastiveLoss', temperature=0.1, loss_weight=0.6),
+    ),
+)
+
+clean = [dict(type='RandomCrop', crop_size=32, padding=4, padding_mode='reflect')]
+# filled with the mean of data_preprocessor; no larger map than the image
+mask = dict(
+    type='SaliencyMask', saliency=dict(type='SpectralResidual', side=32, sigma=2.0), fill=127.5
+)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='MaskedMultiView', transforms=[clean, [*clean, mask]], num_views=[1, 2]),
+    dict(type='PackInputs', algorithm_keys=['visible_share']),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
