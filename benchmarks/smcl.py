@@ -1,0 +1,384 @@
+"""SMCL against its parts, where backgrounds lie about the class; and the cost of its masks.
+
+Comparison: glyph crops of 30 classes, 200 to 4 training images each. The six most frequent classes
+own a background pattern, which nine in ten of their training images show; all other training
+images, and all validation images, have any of the six patterns. A classifier that has learned the
+patterns takes a validation image for the class that owns its background. Reported are accuracies,
+and of the errors the share that names the owner of the image's background (``cue_share``), beside
+the share that names another owner, on average (``other_share``: what frequency alone explains).
+Every seed has its own data (which class is rare, every image); all methods train the same network
+for as many epochs.
+
+Cost: the training pipeline of ImageNet-LT at 224 pixels (JPEG, random crop, flip, colour jitter),
+with and without masks, in turn; one process, one thread.
+
+    python benchmarks/smcl.py
+
+writes benchmarks/results/smcl.json and .md. --smoke runs everything in a few seconds, badly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops that are not compiled)
+
+# isort: split
+from mmcv.transforms import Compose
+from mmengine.dataset import default_collate
+from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.utils import register_all_modules
+from torch.utils.data import DataLoader
+
+from lt_det.datasets.glyphs import GlyphRecipe, make_crops
+from lt_det.datasets.glyphs.crops import CROP_GLYPHS, plan_crops
+from lt_det.datasets.glyphs.plan import BACKGROUNDS
+from lt_det.datasets.glyphs.recipe import exponential_counts
+from lt_det.frequency import ClassFrequency
+
+RESULTS = Path(__file__).parent / 'results'
+CLASSES = 30
+CUE_CLASSES = 6
+COUNTS = exponential_counts(CLASSES, 200, 4)
+RECIPE = GlyphRecipe(
+    size='smcl',
+    glyphs=CROP_GLYPHS[:CLASSES],
+    train_counts=COUNTS,
+    train_images=sum(COUNTS),
+    val_images=40 * CLASSES,
+    val_count=40,
+    negatives=(0, 0),
+    side=32,
+    objects=(1, 1),
+    object_size=(18, 24),
+    cue_classes=CUE_CLASSES,
+    cue_strength=0.9,
+)
+BATCH = 32
+SPECTRAL = dict(type='SpectralResidual', side=32, sigma=2.0)  # not more pixels than the image has
+RANDOM = dict(type='RandomPoint')
+# saliency, probability of a mask, views beside the clean one, weight of the masked loss, target,
+# and whether there is a contrastive loss
+METHODS = {
+    'softmax': None,
+    'softmax_two_views': (RANDOM, 0.0, 1, 1.0, 'mixed', False),
+    'balanced_contrastive': (RANDOM, 0.0, 2, 0.0, 'mixed', True),
+    'random_mixed': (RANDOM, 0.5, 1, 1.0, 'mixed', False),
+    'saliency_hard': (SPECTRAL, 0.5, 1, 1.0, 'hard', False),
+    'saliency_mixed': (SPECTRAL, 0.5, 1, 1.0, 'mixed', False),
+    'random_mixed_contrast': (RANDOM, 0.5, 2, 1.0, 'mixed', True),
+    'saliency_hard_contrast': (SPECTRAL, 0.5, 2, 1.0, 'hard', True),
+    'saliency_mixed_contrast': (SPECTRAL, 0.5, 2, 1.0, 'mixed', True),
+}
+METRICS = ('top1', 'many', 'medium', 'few', 'cue_share', 'other_share')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--seeds', type=int, default=3)
+    parser.add_argument('--epochs', type=int, default=20)
+    parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
+    parser.add_argument('--repeats', type=int, default=30, help='of the measurement of the cost')
+    parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
+    parser.add_argument('--smoke', action='store_true')
+    return parser.parse_args()
+
+
+# ------------------------------------------------------------------------------------ comparison
+
+
+def pipeline(method: tuple | None) -> list[dict]:
+    augment = [dict(type='RandomCrop', crop_size=32, padding=4, padding_mode='reflect')]
+    if method is None:
+        return [dict(type='LoadImageFromFile'), *augment, dict(type='PackInputs')]
+    saliency, prob, views, *_ = method
+    mask = dict(type='SaliencyMask', saliency=saliency, prob=prob, fill=127.5)
+    return [
+        dict(type='LoadImageFromFile'),
+        dict(type='MaskedMultiView', transforms=[augment, [*augment, mask]], num_views=[1, views]),
+        dict(type='PackInputs', algorithm_keys=('visible_share',)),
+    ]
+
+
+def build_model(method: tuple | None) -> torch.nn.Module:
+    cfg = dict(
+        type='ImageClassifier',
+        data_preprocessor=dict(mean=[127.5] * 3, std=[64.0] * 3, to_rgb=True),
+        # as in configs/glyphs/crops_softmax.py, of half the width
+        backbone=dict(
+            type='LongTailResNet',
+            depth=10,
+            stem_channels=16,
+            base_channels=16,
+            num_stages=3,
+            strides=(1, 2, 1),
+            dilations=(1, 1, 1),
+            out_indices=(2,),
+        ),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LongTailClsHead', num_classes=CLASSES, in_channels=64),
+    )
+    if method is not None:
+        *_, masked_weight, target, contrast = method
+        cfg.update(type='SMCLClassifier', masked_weight=masked_weight, target=target)
+        if contrast:
+            loss = dict(type='BalancedContrastiveLoss', temperature=0.1, loss_weight=0.6)
+            cfg.update(contrast=dict(out_channels=32, loss=loss))
+    return MODELS.build(cfg)
+
+
+def dataset(root: Path, split: str, steps: list[dict]):
+    return DATASETS.build(
+        dict(
+            type='ListFileDataset',
+            data_root=str(root),
+            ann_file=f'{split}.txt',
+            classes=str(root / 'classes.txt'),
+            pipeline=steps,
+            test_mode=split == 'val',
+        )
+    )
+
+
+def train(method: tuple | None, root: Path, seed: int, epochs: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    model = build_model(method)
+    model.init_weights()
+    data = dataset(root, 'train', pipeline(method))
+    for child in model.children():
+        if hasattr(child, 'set_class_frequency'):
+            child.set_class_frequency(data.class_frequency)
+    loader = DataLoader(data, BATCH, shuffle=True, drop_last=True, collate_fn=default_collate)
+    optimizer = torch.optim.SGD(
+        model.parameters(), 0.05, momentum=0.9, weight_decay=5e-4, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.05, epochs * len(loader), pct_start=0.1, cycle_momentum=False
+    )
+    model.train()
+    for _ in range(epochs):
+        for batch in loader:
+            prepared = model.data_preprocessor(batch, True)
+            loss = sum(model(**prepared, mode='loss').values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return model.eval()
+
+
+@torch.no_grad()
+def predict(model: torch.nn.Module, root: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and true labels (N,) of the validation images, in their order."""
+    data = dataset(root, 'val', [dict(type='LoadImageFromFile'), dict(type='PackInputs')])
+    loader = DataLoader(data, 256, collate_fn=default_collate)
+    found = [
+        sample.pred_label
+        for batch in loader
+        for sample in model(**model.data_preprocessor(batch), mode='predict')
+    ]
+    return torch.cat(found).numpy(), data.get_gt_labels()
+
+
+def owners(plan) -> tuple[np.ndarray, np.ndarray]:
+    """The class that owns the background of each validation image (N,), and all owners (6,)."""
+    heads = np.argsort(-np.array(plan.train_counts), kind='stable')[:CUE_CLASSES]
+    images = [image for image in plan.images if image.split == 'val']
+    return heads[[BACKGROUNDS.index(image.background) for image in images]], heads
+
+
+def score(predicted: np.ndarray, labels: np.ndarray, plan) -> dict[str, float]:
+    right = predicted == labels
+    per_class = np.array([right[labels == c].mean() for c in range(CLASSES)])
+    groups = ClassFrequency(plan.train_counts).groups('shot')
+    own, heads = owners(plan)
+    wrong = ~right
+    errors = max(int(wrong.sum()), 1)
+    cue = (wrong & (predicted == own)).sum() / errors
+    owned = (wrong & np.isin(predicted, heads)).sum() / errors
+    return {
+        'top1': float(right.mean()),
+        **{name: float(per_class[groups == name].mean()) for name in ('many', 'medium', 'few')},
+        'cue_share': float(cue),
+        'other_share': float((owned - cue) / (CUE_CLASSES - 1)),
+        'errors': int(wrong.sum()),
+    }
+
+
+def compare(args: argparse.Namespace, folder: Path) -> list[dict]:
+    rows = []
+    for seed in range(args.seeds):
+        recipe = replace(RECIPE, seed=seed)
+        root = make_crops(folder / f'crops_{seed}', recipe, progress=False)
+        plan = plan_crops(recipe)
+        for name in args.methods:
+            start = time.process_time()
+            model = train(METHODS[name], root, seed, args.epochs)
+            seconds = time.process_time() - start
+            metrics = score(*predict(model, root), plan)
+            rows.append({'method': name, 'seed': seed, 'metrics': metrics, 'train_cpu_s': seconds})
+            shown = ' '.join(f'{key} {metrics[key]:.3f}' for key in METRICS)
+            print(f'{seed} {name:24} {shown} {seconds:.0f} s', flush=True)
+    base = {row['seed']: row['train_cpu_s'] for row in rows if row['method'] == 'softmax'}
+    for row in rows:
+        cost = row['train_cpu_s'] / base.get(row['seed'], float('nan'))
+        row.update(train_cpu_s=round(row['train_cpu_s'], 1), relative_cost=round(cost, 2))
+    return rows
+
+
+# ------------------------------------------------------------------------------------------ cost
+
+
+def cost(repeats: int, folder: Path) -> list[dict]:
+    """Median seconds of a training item of one and of three views, without and with masks."""
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(0, 255, (24, 32, 3)).astype(np.uint8)
+    image = cv2.resize(coarse, (500, 375), interpolation=cv2.INTER_CUBIC)
+    image = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+    path = folder / 'image.jpg'
+    cv2.imwrite(str(path), image)
+    augment = [
+        dict(type='RandomResizedCrop', scale=224),
+        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+        dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+    ]
+    load, pack = dict(type='LoadImageFromFile'), dict(type='PackInputs')
+    stages = {}
+    for prob in (0.5, 1.0):
+        masked = [*augment, dict(type='SaliencyMask', prob=prob)]
+        stages[f'one view, {prob:.0%} masked'] = [load, *augment, pack], [load, *masked, pack]
+        views = [
+            dict(type='MaskedMultiView', transforms=[augment, steps], num_views=[1, 2])
+            for steps in (augment, masked)
+        ]
+        stages[f'a clean and two views, {prob:.0%} of these masked'] = [
+            [load, view, pack] for view in views
+        ]
+    rows = []
+    for stage, pair in stages.items():
+        contenders = [Compose(list(steps)) for steps in pair]
+        times = [[], []]
+        for _ in range(repeats):
+            for contender, seconds in zip(contenders, times):
+                start = time.process_time()
+                for _ in range(20):
+                    contender(dict(img_path=str(path), gt_label=0))
+                seconds.append((time.process_time() - start) / 20)
+        stock, ours = map(statistics.median, times)
+        rows.append(
+            {
+                'stage': stage,
+                'stock_s': round(stock, 6),
+                'ours_s': round(ours, 6),
+                'speedup': round(stock / ours, 3),
+                'added': round(ours / stock - 1, 4),
+            }
+        )
+        print(f'{stage}: {stock * 1e3:.2f} ms, {ours * 1e3:.2f} ms with masks', flush=True)
+    return rows
+
+
+# ----------------------------------------------------------------------------------------- report
+
+
+def summary(rows: list[dict]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Mean and standard deviation over the seeds of each metric of each method."""
+    found = {}
+    for name in dict.fromkeys(row['method'] for row in rows):
+        mine = [row for row in rows if row['method'] == name]
+        values = {key: [row['metrics'][key] for row in mine] for key in METRICS}
+        values['relative_cost'] = [row['relative_cost'] for row in mine]
+        found[name] = {
+            key: (statistics.mean(v), statistics.stdev(v) if len(v) > 1 else 0.0)
+            for key, v in values.items()
+        }
+    return found
+
+
+def table(result: dict) -> str:
+    lines = [
+        '# SMCL on backgrounds that lie about the class',
+        '',
+        f'{result["date"]}, `{result["command"]}`, {result["machine"]}, commit {result["commit"]}.',
+        'Mean and standard deviation over seeds; `benchmarks/smcl.py` says what is measured.',
+        '',
+        '| method | ' + ' | '.join(METRICS) + ' | cost |',
+        '|---|' + '---|' * (len(METRICS) + 1),
+    ]
+    for name, values in summary(result['rows']).items():
+        cells = ['{:.3f} ± {:.3f}'.format(*values[key]) for key in METRICS]
+        cells.append(f'{values["relative_cost"][0]:.2f}')
+        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    lines += [
+        '',
+        'Seconds of CPU time for an item of the training pipeline at 224 pixels.',
+        '',
+        '| stage | without masks | with masks | added |',
+        '|---|---|---|---|',
+    ]
+    for row in result['cost']:
+        numbers = f'{row["stock_s"]:.5f} | {row["ours_s"]:.5f} | {row["added"]:.1%}'
+        lines.append(f'| {row["stage"]} | {numbers} |')
+    return '\n'.join(lines) + '\n'
+
+
+def machine() -> str:
+    info = Path('/proc/cpuinfo')
+    names = (
+        [line for line in info.read_text().splitlines() if 'model name' in line]
+        if (info.is_file())
+        else []
+    )
+    name = names[0].split(': ')[1] if names else platform.processor() or platform.machine()
+    return f'{name}, {os.cpu_count()} cores (one used), torch {torch.__version__} on the CPU'
+
+
+def main() -> None:
+    args = parse_args()
+    if args.smoke:
+        args.seeds, args.epochs, args.repeats = 1, 1, 3
+    register_all_modules(init_default_scope=True)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    commit = subprocess.run(
+        ['git', 'rev-parse', '--short', 'HEAD'],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    result = {
+        'date': str(date.today()),
+        'command': ' '.join(['python', *sys.argv]),
+        'machine': machine(),
+        'commit': commit,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        result['cost'] = cost(args.repeats, Path(folder))
+        result['rows'] = compare(args, Path(folder))
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'smcl.json').write_text(json.dumps(result, indent=1) + '\n')
+    (out / 'smcl.md').write_text(table(result))
+    print(table(result))
+
+
+if __name__ == '__main__':
+    main()
