@@ -34,6 +34,12 @@ NUM_IMAGES = 19809
 NUM_CATEGORIES = 1203
 PER_IMAGE = 300
 HEIGHT, WIDTH = 480, 640
+GIVEN = {
+    'records': 'records in memory',
+    'shared records': 'records in memory, 2 processes',
+    'file': 'a result file',
+    'shared file': 'a result file, 2 processes',
+}
 RESULTS = Path(__file__).parent / 'results'
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -195,15 +201,16 @@ def work(contender: str, iou_type: str, ann: str, source: str, given: str) -> di
     base = status_mb('VmRSS')
     cpu, begin = cpu_seconds(), time.perf_counter()
     detections: object = source
+    num_workers = 2 if 'shared' in given else 1
     if given == 'columns':
         detections = dict(np.load(source))
-    elif given == 'records' or contender != 'ours':
+    elif 'records' in given or contender != 'ours':
         with open(source) as file:
             detections = json.load(file)
     loaded_cpu, loaded = cpu_seconds(), time.perf_counter()
     stages = {}
     if contender == 'ours':
-        evaluator = LVISEvaluator(ann, iou_type, num_workers=2 if given == 'shared' else 1)
+        evaluator = LVISEvaluator(ann, iou_type, num_workers=num_workers)
         times = [time.perf_counter()]
         columns = evaluator.read(detections)
         times.append(time.perf_counter())
@@ -229,7 +236,7 @@ def work(contender: str, iou_type: str, ann: str, source: str, given: str) -> di
     end = time.perf_counter()
     # Of a child, what it has beyond the memory that it inherited, at least.
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    memory = status_mb('VmHWM') - base + (2 * max(child - base, 0) if given == 'shared' else 0)
+    memory = status_mb('VmHWM') - base + (2 * max(child - base, 0) if num_workers > 1 else 0)
     return {
         'file_s': end - begin,
         'records_s': end - loaded,
@@ -256,7 +263,7 @@ def median(results: list[dict], key: str) -> float:
 
 def row(stage: str, stock: list[dict], ours: list[dict], given: str) -> dict:
     """A row of the table; the files that are read count in both or in neither."""
-    time_key = 'records_s' if given == 'records' else 'file_s'
+    time_key = 'records_s' if 'records' in given else 'file_s'
     cpu_key = time_key.replace('_s', '_cpu_s')
     values = {
         'stage': stage,
@@ -294,20 +301,19 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
         ann, results = folder / f'{iou_type}_ann.json', folder / f'{iou_type}.json'
         write_annotations(ann, annotations, number, masks=iou_type == 'segm')
         write_detections(results, columns, number, masks=iou_type == 'segm')
-        found: dict[str, list] = {name: [] for name in (*stock, 'records', 'file')}
+        found: dict[str, list] = {name: [] for name in (*stock, *GIVEN)}
         for turn in range(args.repeats):
             for name, interpreter in stock.items():
                 say(f'{iou_type}, {number} images, {name}, {turn + 1} of {args.repeats}')
                 if iou_type == 'bbox' or name == 'lvis-api':
                     task = (name, iou_type, str(ann), str(results), 'file')
                     found[name].append(measure(interpreter, *task))
-            for given in ('records', 'file'):
+            for given in GIVEN:
                 task = ('ours', iou_type, str(ann), str(results), given)
                 found[given].append(measure(python, *task))
         for name in stock:
-            for given in ('records', 'file'):
+            for given, label in GIVEN.items():
                 if found[name]:
-                    label = 'records in memory' if given == 'records' else 'a result file'
                     stage = f'{iou_type}, {number:,} images, from {label}, against {name}'
                     rows.append(row(stage, found[name], found[given], given))
     say(f'bbox, {args.all_images} images')
@@ -316,7 +322,8 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
     write_detections(results, columns, args.all_images)
     np.savez(arrays, **columns)
     profile = {}
-    inputs = {'file': 'a result file', 'shared': 'a result file, 2 processes', 'columns': 'columns'}
+    inputs = {**GIVEN, 'columns': 'columns'}
+    inputs = {given: label for given, label in inputs.items() if 'records' not in given}
     for given, label in inputs.items():
         source = arrays if given == 'columns' else results
         task = ('ours', 'bbox', str(ann), str(source), given)

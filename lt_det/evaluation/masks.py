@@ -46,6 +46,33 @@ def segmentation_problem(segmentation: Any, height: int, width: int) -> str | No
     return None
 
 
+def compressed_masks(records: Sequence[Any], sizes: np.ndarray) -> list[dict] | None:
+    """The masks of records, if all are compressed run lengths of the right form.
+
+    Args:
+        records: N records.
+        sizes: (N, 2) height and width of their images in pixels.
+
+    Returns:
+        Their segmentations, for which ``segmentation_problem`` has no complaint; None otherwise.
+    """
+    try:
+        masks = [record['segmentation'] for record in records]
+        counts = [mask['counts'] for mask in masks]
+        found = [side for mask in masks for side in mask['size']]
+    except (KeyError, TypeError, IndexError):
+        return None
+    if {type(mask) for mask in masks} != {dict} or not all(counts):
+        return None
+    if {type(each) for each in counts} != {bytes} and not (
+        {type(each) for each in counts} == {str} and all(map(str.isascii, counts))
+    ):
+        return None
+    if {type(side) for side in found} != {int} or {len(mask['size']) for mask in masks} != {2}:
+        return None
+    return masks if (np.reshape(found, (-1, 2)) == sizes).all() else None
+
+
 def _polygon_problem(polygons: list) -> str | None:
     if not polygons:
         return 'segmentation has no polygon'

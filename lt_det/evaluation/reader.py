@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from pycocotools import mask as mask_utils
 from ..errors import BadInputError
 from .detections import Detections
 from .ground_truth import LVISGroundTruth
-from .masks import box_polygon, rle_areas, segmentation_problem, to_rle
+from .masks import box_polygon, compressed_masks, rle_areas, segmentation_problem, to_rle
 from .parallel import fork_map
 from .record_columns import Columns, from_columns, from_records, is_finite, position
 from .result_files import parse_piece, record_blocks, text_pieces
@@ -49,6 +52,7 @@ class DetectionReader:
         self.source = 'detections'
         self._use_box: bool | None = None
         self._all_masks = False
+        self._num_threads = 1
 
     def read(
         self,
@@ -65,7 +69,8 @@ class DetectionReader:
                 path of a json file with a list of records, which is read in pieces.
             progress: Called with what is done and what there is: bytes of a file, else records.
             all_masks: Whether to hold the masks of detections that cannot be scored too.
-            num_workers: Number of processes that share the parsing of a file.
+            num_workers: Number of processes that share the parsing of a file, or of threads that
+                share the check of masks in memory.
 
         Raises:
             MissingFileError: The file does not exist.
@@ -75,6 +80,7 @@ class DetectionReader:
         self.skipped.clear()
         self._use_box = None
         self._all_masks = all_masks
+        self._num_threads = num_workers
         if isinstance(detections, (str, os.PathLike)):
             self.source = os.fspath(detections)
             if num_workers > 1:
@@ -85,12 +91,13 @@ class DetectionReader:
                     self.skipped.clear()
         parts = []
         count = 0
-        for block, done, total in self._blocks(detections):
-            if len(block):
-                parts.append(self._read_block(block, count))
-                count += len(block)
-            if progress is not None:
-                progress(done, total)
+        with _no_collection():
+            for block, done, total in self._blocks(detections):
+                if len(block):
+                    parts.append(self._read_block(block, count))
+                    count += len(block)
+                if progress is not None:
+                    progress(done, total)
         return self._joined(parts)
 
     def _joined(self, parts: list[Detections]) -> Detections:
@@ -117,7 +124,9 @@ class DetectionReader:
 
         def read_piece(piece: bytes) -> tuple[Detections, Counter]:
             self.skipped = Counter()
-            return self._read_block(parse_piece(piece), 0), self.skipped
+            self._num_threads = 1
+            with _no_collection():
+                return self._read_block(parse_piece(piece), 0), self.skipped
 
         parts = []
         all_skipped: Counter = Counter()
@@ -239,6 +248,28 @@ class DetectionReader:
     ) -> tuple[list[dict | None], np.ndarray, dict[int, tuple[str, str]]]:
         """Compressed masks of records, their areas, and what is wrong with some of them."""
         sizes = self.truth.image_sizes[image]
+        masks = compressed_masks(records, sizes)
+        problems = {}
+        if masks is None:
+            masks, problems = self._formed_masks(records, sizes)
+        areas = np.zeros(len(records), dtype=np.int64)
+        formed = [i for i, mask in enumerate(masks) if mask is not None]
+        blocks = [formed[i : i + _MASK_BLOCK] for i in range(0, len(formed), _MASK_BLOCK)]
+
+        def measure(block: list[int]) -> None:
+            areas[block] = rle_areas([masks[i]['counts'] for i in block], sizes[block].prod(1))
+
+        # numpy lets other threads run; what they write does not overlap
+        with ThreadPoolExecutor(self._num_threads) as pool:
+            list(pool.map(measure, blocks))
+        for index in np.flatnonzero(areas < 0).tolist():
+            problems[index] = (_MASK, 'is not usable: malformed RLE')
+        return masks, areas, problems
+
+    def _formed_masks(
+        self, records: Sequence[dict], sizes: np.ndarray
+    ) -> tuple[list[dict | None], dict[int, tuple[str, str]]]:
+        """Compressed masks of records in any form, and those whose form is wrong."""
         masks: list[dict | None] = [None] * len(records)
         problems = {}
         for index, (record, (height, width)) in enumerate(zip(records, sizes.tolist())):
@@ -256,14 +287,7 @@ class DetectionReader:
                 problems[index] = (_MASK, f'is not usable: {problem}')
             else:
                 masks[index] = to_rle(segmentation, height, width)
-        areas = np.zeros(len(records), dtype=np.int64)
-        formed = [i for i, mask in enumerate(masks) if mask is not None]
-        for start in range(0, len(formed), _MASK_BLOCK):
-            chosen = formed[start : start + _MASK_BLOCK]
-            areas[chosen] = rle_areas([masks[i]['counts'] for i in chosen], sizes[chosen].prod(1))
-        for index in np.flatnonzero(areas < 0).tolist():
-            problems[index] = (_MASK, 'is not usable: malformed RLE')
-        return masks, areas, problems
+        return masks, problems
 
     def _report(
         self, problems: dict[int, tuple[str, str]], records: Sequence[Any], numbers: np.ndarray
@@ -279,3 +303,15 @@ class DetectionReader:
             named = [f'{key} {known[key]}' for key in _NAMING if key in known]
             where = f' ({", ".join(named)})' if named else ''
             raise BadInputError(f'{self.source}: record {numbers[index]}{where}: {field} {detail}')
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Garbage collection takes longer than reading where millions of records hold no cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -7,6 +7,8 @@ import os
 import re
 from collections.abc import Iterator
 
+import orjson
+
 from ..errors import BadInputError, MissingFileError
 
 _PIECE_BYTES = 1 << 24
@@ -87,7 +89,11 @@ def parse_piece(text: bytes) -> list:
         ValueError: It is not json.
     """
     text = text.strip()
-    return json.loads(b'[%b%b' % (text[1:], b'' if text.endswith(b']') else b']'))
+    text = b'[%b%b' % (text[1:], b'' if text.endswith(b']') else b']')
+    try:
+        return orjson.loads(text)
+    except ValueError:  # NaN and Infinity, which Python writes, are no json
+        return json.loads(text)
 
 
 def _last_boundary(text: bytes) -> int:
