@@ -9,6 +9,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
+from ..errors import BadInputError
 from .retrieval import average_precision
 
 
@@ -17,12 +18,15 @@ class WordRetrieval(BaseMetric):
     """Retrieval by words: mean average precision over the words that evaluated images have.
 
     Reads ``pred_words`` (V,), which ``CrossModalHead`` predicts, and ``words`` of the data set.
-    ``map`` is in 0..1; -1 where no image has words. Images without words are left out. N x V scores
-    are kept, as float32.
+    ``word_map`` is in 0..1; -1 where no image has words. Images without words are left out. N x V
+    scores are kept, as float32.
 
     Args:
         collect_device: 'cpu' or 'gpu', how results are gathered.
         prefix: Prefix of the names of the metrics instead of 'words'.
+
+    Raises:
+        BadInputError: The model predicts no words.
     """
 
     default_prefix = 'words'
@@ -32,6 +36,11 @@ class WordRetrieval(BaseMetric):
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Keep scores and words of the images that have any."""
+        if 'pred_words' not in data_samples[0]:
+            raise BadInputError(
+                'WordRetrieval: the model predicts no words; it needs a CrossModalHead with '
+                'inference=True'
+            )
         scores = torch.stack([sample['pred_words'] for sample in data_samples]).float().cpu()
         for sample, row in zip(data_samples, scores.numpy()):
             words = sample.get('words', ())
@@ -41,9 +50,9 @@ class WordRetrieval(BaseMetric):
     def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
         """Metrics of N pairs of scores (V,) and words (n,)."""
         if not results:
-            return dict(map=-1.0)
+            return dict(word_map=-1.0)
         scores = np.stack([row for row, _ in results])
         relevant = np.zeros(scores.shape, bool)
         for row, (_, words) in zip(relevant, results):
             row[words] = True
-        return dict(map=float(np.nanmean(average_precision(scores, relevant))))
+        return dict(word_map=float(np.nanmean(average_precision(scores, relevant))))

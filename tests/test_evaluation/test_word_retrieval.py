@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from lt_det.errors import BadInputError
 from lt_det.evaluation.retrieval import average_precision
 from lt_det.evaluation.word_retrieval import WordRetrieval
 
@@ -44,6 +46,8 @@ def test_metric_leaves_out_images_without_words():
         metric.process(None, [sample])
     relevant = np.array([[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]], bool)
     expected = np.nanmean(naive(scores[[0, 2, 4]], relevant))
-    assert metric.evaluate(5) == {'words/map': np.float64(expected).item()}
+    assert metric.evaluate(5) == {'words/word_map': np.float64(expected).item()}
     metric.process(None, [dict(pred_words=torch.from_numpy(scores[0]))])
-    assert metric.evaluate(1) == {'words/map': -1.0}
+    assert metric.evaluate(1) == {'words/word_map': -1.0}
+    with pytest.raises(BadInputError, match='predicts no words; .* inference=True'):
+        metric.process(None, [dict(pred_score=torch.ones(3))])
