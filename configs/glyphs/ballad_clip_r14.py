@@ -1,4 +1,4 @@
-# a small CLIP from random weights: the names of 243 glyphs are the captions
+# a small CLIP from random weights: the names of 100 glyphs are the captions
 # python tools/dataset/make_glyphs.py --size crops_captions --out data/glyphs/crops_captions
 _base_ = ['./ballad_r14.py']
 
@@ -6,7 +6,7 @@ runner_type = 'Runner'
 data_root = 'data/glyphs/crops_captions/'
 model = dict(
     clip=dict(pretrained=None),
-    head=dict(num_classes=243),
+    head=dict(num_classes=100),
     class_names=data_root + 'classes.txt',
     # CLIP's own loss; the scale is fixed at a value that random towers can learn from
     contrastive=True,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -31,13 +30,6 @@ CROP_GLYPHS = (
     'ABCDEFGHJKLMNPQRSTUVWXYZ23456789abdefghkmnqrt'
     'ΓΔΘΞΠΣΦΨΩαβγδεζηθλμξπφψω'
     'БДЖЗИЦЧШЪЫЭЮЯ&€£¥§@#%?★♥✈☂♞♠☎⚓✿'
-)
-# captions for a small CLIP: the glyphs above and others
-_BLOCKS = ((0x531, 0x557), (0x2600, 0x2670))  # Armenian capitals, symbols
-CAPTION_GLYPHS = CROP_GLYPHS + ''.join(
-    char
-    for char in (chr(code) for block in _BLOCKS for code in range(*block))
-    if char not in CROP_GLYPHS and unicodedata.category(char) in ('Lu', 'So')
 )
 # names say what is to be seen: the letter, and the mark above or below it
 MARKED_LETTERS = 'áâäȧạéêëėẹóôöȯọúûüůụýŷÿẏỵńñňṅṇśŝšṡṣźẑžżẓ'
@@ -65,7 +57,7 @@ def _crop_recipe(
 CROP_SIZES: dict[str, GlyphRecipe] = {
     'crops_tiny': _crop_recipe('crops_tiny', TINY_GLYPHS, 120, 2, val=4, side=32),
     'crops': _crop_recipe('crops', CROP_GLYPHS, 200, 2, val=20, side=32),
-    'crops_captions': _crop_recipe('crops_captions', CAPTION_GLYPHS, 24, 24, val=4, side=32),
+    'crops_captions': _crop_recipe('crops_captions', CROP_GLYPHS, 24, 24, val=4, side=32),
     'crops_words_tiny': _crop_recipe(
         'crops_words_tiny', 'áâäéêëóôö', 30, 2, val=4, side=32, kind=DescribedRecipe
     ),
