@@ -150,7 +150,7 @@ class FeatureCacheDataset(Dataset):
 
     def _map(self, folder: Path) -> np.ndarray:
         try:
-            features = np.load(folder / FEATURES, mmap_mode='r+')
+            features = np.load(folder / FEATURES, mmap_mode='r')
         except (OSError, ValueError) as error:
             raise BadInputError(f'{folder / FEATURES} cannot be read: {error}') from error
         if features.shape[:2] != (self.views, len(self)):
