@@ -34,6 +34,7 @@ NUM_IMAGES = 19809
 NUM_CATEGORIES = 1203
 PER_IMAGE = 300
 HEIGHT, WIDTH = 480, 640
+DEFAULTS = {'repeats': 3, 'bbox_images': 2000, 'segm_images': 1000, 'all_images': NUM_IMAGES}
 GIVEN = {
     'records': 'records in memory',
     'shared records': 'records in memory, 2 processes',
@@ -49,10 +50,11 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--faster-coco-eval', metavar='PYTHON')
-    parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument('--bbox-images', type=int, default=2000)
-    parser.add_argument('--segm-images', type=int, default=1000)
-    parser.add_argument('--all-images', type=int, default=NUM_IMAGES)
+    parser.add_argument('--repeats', type=int)
+    parser.add_argument('--bbox-images', type=int, help='0 leaves that part out')
+    parser.add_argument('--segm-images', type=int, help='likewise')
+    parser.add_argument('--all-images', type=int, help='likewise')
+    parser.set_defaults(**DEFAULTS)
     parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
     parser.add_argument('--worker', nargs='+', help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -261,6 +263,13 @@ def median(results: list[dict], key: str) -> float:
     return statistics.median(result[key] for result in results)
 
 
+def stages(results: list[dict]) -> dict[str, float]:
+    return {
+        name: round(statistics.median(result['stages'][name] for result in results), 2)
+        for name in results[0]['stages']
+    }
+
+
 def row(stage: str, stock: list[dict], ours: list[dict], given: str) -> dict:
     """A row of the table; the files that are read count in both or in neither."""
     time_key = 'records_s' if 'records' in given else 'file_s'
@@ -288,7 +297,7 @@ def row(stage: str, stock: list[dict], ours: list[dict], given: str) -> dict:
 
 def run(args: argparse.Namespace, folder: Path) -> dict:
     python = sys.executable
-    annotations, columns = make_data(args.all_images)
+    annotations, columns = make_data(max(args.bbox_images, args.segm_images, args.all_images))
     stock = {'lvis-api': python}
     if args.faster_coco_eval:
         stock['faster-coco-eval'] = args.faster_coco_eval
@@ -297,7 +306,10 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
         print(f'{time.strftime("%H:%M:%S")} {text}', flush=True)
 
     rows = []
+    profile = {}
     for iou_type, number in (('bbox', args.bbox_images), ('segm', args.segm_images)):
+        if not number:
+            continue
         ann, results = folder / f'{iou_type}_ann.json', folder / f'{iou_type}.json'
         write_annotations(ann, annotations, number, masks=iou_type == 'segm')
         write_detections(results, columns, number, masks=iou_type == 'segm')
@@ -316,12 +328,15 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
                 if found[name]:
                     stage = f'{iou_type}, {number:,} images, from {label}, against {name}'
                     rows.append(row(stage, found[name], found[given], given))
+        for given, label in GIVEN.items():
+            profile[f'{iou_type}, {number:,} images, from {label}'] = stages(found[given])
+    if not args.all_images:
+        return {'rows': rows, 'profile_s': profile, 'growth': []}
     say(f'bbox, {args.all_images} images')
     ann, results, arrays = (folder / name for name in ('ann.json', 'all.json', 'all.npz'))
     write_annotations(ann, annotations, args.all_images)
     write_detections(results, columns, args.all_images)
     np.savez(arrays, **columns)
-    profile = {}
     inputs = {**GIVEN, 'columns': 'columns'}
     inputs = {given: label for given, label in inputs.items() if 'records' not in given}
     for given, label in inputs.items():
@@ -330,10 +345,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
         found_all = [measure(python, *task) for _ in range(args.repeats)]
         stage = f'bbox, {args.all_images:,} images, from {label}'
         rows.append(row(stage, [], found_all, 'file'))
-        profile[stage] = {
-            name: round(statistics.median(f['stages'][name] for f in found_all), 2)
-            for name in found_all[0]['stages']
-        }
+        profile[stage] = stages(found_all)
     grown = growth(args, folder, annotations, columns)
     return {'rows': rows, 'profile_s': profile, 'growth': grown}
 
@@ -387,6 +399,8 @@ def report(content: dict) -> str:
     lines += ['', 'Where our time goes, in seconds:', '']
     for stage, parts in content['profile_s'].items():
         lines.append(f'- {stage}: ' + ', '.join(f'{k} {v}' for k, v in parts.items()))
+    if not content['growth']:
+        return '\n'.join(lines) + '\n'
     lines += ['', 'Growth:', '', '| detections | categories in the file | s | CPU s | MB |']
     lines += ['|---|---|---|---|---|']
     for values in content['growth']:
@@ -422,8 +436,9 @@ def main() -> None:
     command = 'python benchmarks/lvis_evaluation.py'
     if args.faster_coco_eval:
         command += ' --faster-coco-eval PYTHON'
-    if args.repeats != 3:
-        command += f' --repeats {args.repeats}'
+    for name, default in DEFAULTS.items():
+        if getattr(args, name) != default:
+            command += f' --{name.replace("_", "-")} {getattr(args, name)}'
     content = {
         'date': date.today().isoformat(),
         'command': command,

@@ -141,29 +141,27 @@ def rle_areas(counts: Sequence[bytes | str], pixels: np.ndarray) -> np.ndarray:
     digits[ends - 1] &= 31  # no number goes on in the next mask
 
     number_ends = np.flatnonzero(digits & 32 == 0)
-    number_starts = np.concatenate([[0], number_ends[:-1] + 1])
-    lengths = number_ends - number_starts + 1
+    lengths = np.diff(number_ends, prepend=-1)
     first = np.concatenate([[0], np.searchsorted(number_ends, ends[:-1])])
     too_long = np.flatnonzero(lengths > _MAX_CHARS)
     bad[np.searchsorted(first, too_long, side='right') - 1] = True
-    values = (digits[number_starts] & 31).astype(np.int64)
+    # from the last character, which has the sign, to the first
+    digits &= 31
+    values = (digits[number_ends] ^ np.uint8(16)).astype(np.int64) - 16
     for place in range(1, min(int(lengths.max()), _MAX_CHARS)):
         longer = np.flatnonzero(lengths > place)
-        part = digits[number_starts[longer] + place] & 31
-        values[longer] += part.astype(np.int64) << (5 * place)
-    negative = np.flatnonzero(digits[number_ends] & 16)
-    values[negative] -= 1 << (5 * np.minimum(lengths[negative], _MAX_CHARS))
+        values[longer] = (values[longer] << 5) + digits[number_ends[longer] - place]
 
     # Sums over every second number undo the differences; what came before a mask is taken off.
-    sums = np.concatenate([[0, 0], values])
-    sums[0::2] = np.cumsum(sums[0::2])
-    sums[1::2] = np.cumsum(sums[1::2])
-    sizes = np.diff(np.append(first, len(values)))
+    sums = np.zeros(len(values) + 2, dtype=np.int64)
+    np.cumsum(values[0::2], out=sums[2::2])
+    np.cumsum(values[1::2], out=sums[3::2])
+    sizes = np.diff(first, append=len(values))
     odd = (np.arange(len(values)) - np.repeat(first, sizes)) & 1 == 1
     runs = sums[2:] - np.where(odd, *(np.repeat(sums[first + i], sizes) for i in (1, 2)))
     runs[first] = values[first]
     bad |= np.minimum.reduceat(runs, first) < 0
     bad |= np.add.reduceat(runs, first) != pixels
-    areas = np.add.reduceat(np.where(odd, runs, 0), first)
+    areas = np.add.reduceat(runs * odd, first)
     areas[bad] = -1
     return areas

@@ -23,7 +23,7 @@ from .result_files import parse_piece, record_blocks, text_pieces
 
 _BLOCK = 65536  # records checked at a time
 _FIRST_BYTES = 1 << 16  # read to see the first record
-_MASK_BLOCK = 512  # masks decoded at a time
+_MASK_BLOCK = 256  # masks decoded at a time
 _MASK = 'segmentation'
 _NAMING = ('image_id', 'category_id')
 
