@@ -295,7 +295,9 @@ def test_bad_recipes(change, message):
 
 
 def test_unknown_size(tmp_path):
-    with pytest.raises(ValueError, match=r"size must be one of \['demo', 'tiny'.*got 'huge'"):
+    with pytest.raises(
+        ValueError, match=r"size must be one of \['bench', 'demo', 'tiny'\], got 'huge'"
+    ):
         make_glyphs(tmp_path / 'out', 'huge')
     assert not (tmp_path / 'out').exists()
 
