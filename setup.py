@@ -84,7 +84,7 @@ setup(
             'setuptools>=70.1',  # the packaging test builds a wheel off-line
         ],
         'clip': ['open_clip_torch>=3.0'],  # BALLAD
-        'report': ['pyarrow>=15'],  # per-class tables as Parquet
+        'report': ['pyarrow>=15', 'scikit-learn>=1.4'],  # tables as Parquet, t-SNE
     },
     classifiers=[
         'Intended Audience :: Science/Research',

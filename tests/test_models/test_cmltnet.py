@@ -138,9 +138,10 @@ def test_losses_of_the_full_model(dtype):
     divergences = []
     for i, text in texts.items():
         p, q = (
-            torch.stack([16 * unit(e) @ unit(row) for row in head.fc.weight]) / 2
+            torch.stack([16 * unit(e) @ unit(row) for row in head.fc.weight]) + PRIOR.log()
             for e in (text, paths[i]['z'])
         )
+        p, q = p / 2, q / 2
         p, q = p.softmax(0), q.softmax(0)
         divergences.append(sum(a * (a / b).log() for a, b in zip(p, q)))
     expected['loss_distill'] = 4 * sum(divergences) / len(divergences)
@@ -179,6 +180,17 @@ def test_gradients_of_the_losses_match_those_of_loops():
     p = logits.detach()[1].sigmoid()
     expected = torch.where(has_word[1] > 0, weight * (p - 1), p) / 2
     torch.testing.assert_close(logits.grad, torch.stack([torch.zeros(V), expected]))
+
+
+def test_mixed_precision():
+    head = build()
+    v = torch.randn(B, D)
+    full = head.loss((v,), samples())
+    with torch.autocast('cpu', torch.bfloat16):
+        mixed = head.loss((v,), samples())
+    for name, value in full.items():
+        torch.testing.assert_close(mixed[name].float(), value, rtol=0.05, atol=0.05)
+        assert mixed[name].dtype == torch.float32
 
 
 def test_contrast_counts_every_class_alike():

@@ -231,7 +231,9 @@ class CrossModalHead(LongTailClsHead):
                 'images (mixup, CutMix) from model.train_cfg'
             )
         labels = torch.cat([sample.gt_label for sample in data_samples])
-        has_word = stack_words(data_samples, self.num_words).to(path.fused, non_blocking=True)
+        # counts are exact in the precision of the parameters, not in that of autocast
+        has_word = stack_words(data_samples, self.num_words)
+        has_word = has_word.to(self.words.weight, non_blocking=True)
         described = has_word.any(1)
         if self.inference:
             losses['loss_image'] = self.auxiliary * self._classify(path.image, labels)
@@ -245,9 +247,10 @@ class CrossModalHead(LongTailClsHead):
             losses['loss_align'] = self.align_weight * label_aware_infonce(
                 path.image, text, labels, described, self.temperature
             )
-            # the scores of the classifier itself: the adjustment for training is no knowledge
+            # adjusted, as every score that is trained: without, frequent classes would gain by it
+            scores = (self.adjusted(self.fc(embedded)) for embedded in (text, path.image))
             losses['loss_distill'] = self.distill_weight * distillation(
-                self.fc(text), self.fc(path.image), described, self.distillation_temperature
+                *scores, described, self.distillation_temperature
             )
         return losses
 
