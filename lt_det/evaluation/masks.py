@@ -6,13 +6,16 @@ can make it read past its end. ``rle_areas`` decodes many strings at once in num
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
-_MAX_CHARS = 7  # 5 bits a character; more would not fit the 32 bits of a run
+_MAX_CHARS = 6  # 5 bits a character: runs of less than 2**29 pixels, more than an image has
 
 
 def segmentation_problem(segmentation: Any, height: int, width: int) -> str | None:
@@ -57,20 +60,22 @@ def compressed_masks(records: Sequence[Any], sizes: np.ndarray) -> list[dict] | 
         Their segmentations, for which ``segmentation_problem`` has no complaint; None otherwise.
     """
     try:
-        masks = [record['segmentation'] for record in records]
-        counts = [mask['counts'] for mask in masks]
-        found = [side for mask in masks for side in mask['size']]
+        masks = list(map(itemgetter('segmentation'), records))
+        counts = list(map(itemgetter('counts'), masks))
+        found = list(map(itemgetter('size'), masks))
     except (KeyError, TypeError, IndexError):
         return None
-    if {type(mask) for mask in masks} != {dict} or not all(counts):
+    if set(map(type, masks)) != {dict} or not all(counts):
         return None
-    if {type(each) for each in counts} != {bytes} and not (
-        {type(each) for each in counts} == {str} and all(map(str.isascii, counts))
-    ):
+    types = set(map(type, counts))
+    if types != {bytes} and not (types == {str} and ''.join(counts).isascii()):
         return None
-    if {type(side) for side in found} != {int} or {len(mask['size']) for mask in masks} != {2}:
+    if not set(map(type, found)) <= {list, tuple} or set(map(len, found)) != {2}:
         return None
-    return masks if (np.reshape(found, (-1, 2)) == sizes).all() else None
+    sides = list(chain.from_iterable(found))
+    if set(map(type, sides)) != {int}:
+        return None
+    return masks if (np.reshape(sides, (-1, 2)) == sizes).all() else None
 
 
 def _polygon_problem(polygons: list) -> str | None:
@@ -82,8 +87,9 @@ def _polygon_problem(polygons: list) -> str | None:
         if len(polygon) < 6 or len(polygon) % 2:
             return f'polygon has {len(polygon)} numbers; expected at least 3 points (6, even)'
         try:
-            finite = np.isfinite(np.asarray(polygon, dtype=np.float64)).all()
-        except (TypeError, ValueError):
+            # a sum is cheaper than a look at each, and infinite or nan if one of them is
+            finite = math.isfinite(math.fsum(polygon))
+        except (TypeError, ValueError, OverflowError):
             finite = False
         if not finite:
             return 'polygon has a coordinate that is not a finite number'
@@ -102,8 +108,9 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict:
         A dict with 'size' and 'counts' (bytes).
     """
     if isinstance(segmentation, list):
-        polygons = [list(polygon) for polygon in segmentation]
-        return mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
+        polygons = [p if type(p) is list else list(p) for p in segmentation]
+        parts = mask_utils.frPyObjects(polygons, height, width)
+        return parts[0] if len(parts) == 1 else mask_utils.merge(parts)
     if isinstance(segmentation['counts'], list):
         return mask_utils.frPyObjects(segmentation, height, width)
     return segmentation
@@ -130,38 +137,61 @@ def rle_areas(counts: Sequence[bytes | str], pixels: np.ndarray) -> np.ndarray:
         (N,) int64 areas in pixels; -1 where the string is incomplete, has a foreign character or
         does not cover its image.
     """
-    encoded = [c.encode('ascii') if isinstance(c, str) else c for c in counts]
-    if not encoded:
+    if not counts:
         return np.zeros(0, dtype=np.int64)
-    ends = np.cumsum([len(c) for c in encoded])
-    digits = np.frombuffer(b''.join(encoded), dtype=np.uint8) - np.uint8(48)
-    bad = np.zeros(len(encoded), dtype=bool)
-    bad[np.searchsorted(ends, np.flatnonzero(digits > 63), side='right')] = True
-    bad |= digits[ends - 1] & 32 != 0
+    ends = np.cumsum(list(map(len, counts)))
+    digits = np.frombuffer(_joined(counts), dtype=np.uint8) - np.uint8(48)
+    bad = digits[ends - 1] & 32 != 0
+    if digits.max() > 63:
+        bad[np.searchsorted(ends, np.flatnonzero(digits > 63), side='right')] = True
     digits[ends - 1] &= 31  # no number goes on in the next mask
 
-    number_ends = np.flatnonzero(digits & 32 == 0)
-    lengths = np.diff(number_ends, prepend=-1)
-    first = np.concatenate([[0], np.searchsorted(number_ends, ends[:-1])])
-    too_long = np.flatnonzero(lengths > _MAX_CHARS)
-    bad[np.searchsorted(first, too_long, side='right') - 1] = True
-    # from the last character, which has the sign, to the first
+    # Numbers are read from their last character, which has the sign, to the first.
+    goes_on = digits & 32 != 0
+    last = np.flatnonzero(~goes_on)
+    first = np.concatenate([[0], np.searchsorted(last, ends[:-1])])
     digits &= 31
-    values = (digits[number_ends] ^ np.uint8(16)).astype(np.int64) - 16
-    for place in range(1, min(int(lengths.max()), _MAX_CHARS)):
-        longer = np.flatnonzero(lengths > place)
-        values[longer] = (values[longer] << 5) + digits[number_ends[longer] - place]
+    values = (digits[last] ^ np.uint8(16)).astype(np.int32) - np.int32(16)
+    longer = np.flatnonzero(np.diff(last, prepend=-1) > 1)
+    last = last[longer]
+    for place in range(1, _MAX_CHARS + 1):
+        if place == _MAX_CHARS:
+            bad[np.searchsorted(first, longer, side='right') - 1] = True
+            break
+        values[longer] = (values[longer] << 5) + digits[last - place]
+        more = np.flatnonzero((last > place) & goes_on[last - place - 1])
+        longer, last = longer[more], last[more]
 
-    # Sums over every second number undo the differences; what came before a mask is taken off.
-    sums = np.zeros(len(values) + 2, dtype=np.int64)
-    np.cumsum(values[0::2], out=sums[2::2])
-    np.cumsum(values[1::2], out=sums[3::2])
-    sizes = np.diff(first, append=len(values))
-    odd = (np.arange(len(values)) - np.repeat(first, sizes)) & 1 == 1
-    runs = sums[2:] - np.where(odd, *(np.repeat(sums[first + i], sizes) for i in (1, 2)))
-    runs[first] = values[first]
-    bad |= np.minimum.reduceat(runs, first) < 0
-    bad |= np.add.reduceat(runs, first) != pixels
-    areas = np.add.reduceat(runs * odd, first)
-    areas[bad] = -1
+    # From the second on, a run is the sum of every second number up to its own.
+    background = values[first].astype(np.int64)
+    bad |= background < 0
+    values[first] = 0
+    areas = np.zeros(len(counts), dtype=np.int64)
+    for offset in (0, 1):
+        part = np.append(values[offset::2], np.int32(0))
+        begin = first + (1 - offset) >> 1
+        empty = np.diff(begin, append=len(part) - 1) == 0
+        # What a mask adds up to is taken off where the next one begins.
+        total = np.add.reduceat(part, begin)
+        total[empty] = 0
+        np.subtract.at(part, begin[1:], total[:-1])
+        np.cumsum(part, out=part)
+        part[-1] = 0
+        if part.min() < 0:
+            bad |= (np.minimum.reduceat(part, begin) < 0) & ~empty
+        total = np.add.reduceat(part, begin, dtype=np.int64)
+        total[empty] = 0
+        is_object = first & 1 != offset
+        areas += np.where(is_object, total, 0)
+        background += np.where(is_object, 0, total)
+    areas[bad | (areas + background != pixels)] = -1
     return areas
+
+
+def _joined(counts: Sequence[bytes | str]) -> bytes:
+    types = set(map(type, counts))
+    if types == {str}:
+        return ''.join(counts).encode('ascii')
+    if types == {bytes}:
+        return b''.join(counts)
+    return b''.join(c.encode('ascii') if isinstance(c, str) else c for c in counts)

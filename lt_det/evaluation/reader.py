@@ -6,7 +6,6 @@ import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +22,7 @@ from .result_files import parse_piece, record_blocks, text_pieces
 
 _BLOCK = 65536  # records checked at a time
 _FIRST_BYTES = 1 << 16  # read to see the first record
-_MASK_BLOCK = 256  # masks decoded at a time
+_MASK_BLOCK = 512  # masks decoded at a time
 _MASK = 'segmentation'
 _NAMING = ('image_id', 'category_id')
 
@@ -52,7 +51,6 @@ class DetectionReader:
         self.source = 'detections'
         self._use_box: bool | None = None
         self._all_masks = False
-        self._num_threads = 1
 
     def read(
         self,
@@ -69,8 +67,7 @@ class DetectionReader:
                 path of a json file with a list of records, which is read in pieces.
             progress: Called with what is done and what there is: bytes of a file, else records.
             all_masks: Whether to hold the masks of detections that cannot be scored too.
-            num_workers: Number of processes that share the parsing of a file, or of threads that
-                share the check of masks in memory.
+            num_workers: Number of processes that share the parsing of a file.
 
         Raises:
             MissingFileError: The file does not exist.
@@ -80,7 +77,6 @@ class DetectionReader:
         self.skipped.clear()
         self._use_box = None
         self._all_masks = all_masks
-        self._num_threads = num_workers
         if isinstance(detections, (str, os.PathLike)):
             self.source = os.fspath(detections)
             if num_workers > 1:
@@ -124,7 +120,6 @@ class DetectionReader:
 
         def read_piece(piece: bytes) -> tuple[Detections, Counter]:
             self.skipped = Counter()
-            self._num_threads = 1
             with _no_collection():
                 return self._read_block(parse_piece(piece), 0), self.skipped
 
@@ -175,20 +170,21 @@ class DetectionReader:
         masks = None
         if self.iou_type != 'bbox' or boxes is None:
             masks, areas, problems = self._masks(records, image)
-            self._report(problems, records, numbers)
-            good = [i for i in range(len(records)) if i not in problems]
-            masks = [masks[i] for i in good]
-            image, category, score, areas = (
-                column[good] for column in (image, category, score, areas)
-            )
-            boxes = None if boxes is None else boxes[good]
+            if problems:
+                self._report(problems, records, numbers)
+                good = [i for i in range(len(records)) if i not in problems]
+                masks = [masks[i] for i in good]
+                image, category, score, areas = (
+                    column[good] for column in (image, category, score, areas)
+                )
+                boxes = None if boxes is None else boxes[good]
         if boxes is not None:
             areas = boxes[:, 2] * boxes[:, 3]
         elif self.iou_type == 'bbox':
             boxes = np.array(mask_utils.toBbox(masks), dtype=np.float64).reshape(-1, 4)
         if self.iou_type != 'bbox' and not self._all_masks:
             scored = self.truth.find_pairs(image, category) >= 0
-            masks = [mask if kept else None for mask, kept in zip(masks, scored)]
+            masks = [mask if kept else None for mask, kept in zip(masks, scored.tolist())]
         return Detections(
             image.astype(np.int32),
             category.astype(np.int32),
@@ -254,14 +250,10 @@ class DetectionReader:
             masks, problems = self._formed_masks(records, sizes)
         areas = np.zeros(len(records), dtype=np.int64)
         formed = [i for i, mask in enumerate(masks) if mask is not None]
-        blocks = [formed[i : i + _MASK_BLOCK] for i in range(0, len(formed), _MASK_BLOCK)]
-
-        def measure(block: list[int]) -> None:
-            areas[block] = rle_areas([masks[i]['counts'] for i in block], sizes[block].prod(1))
-
-        # numpy lets other threads run; what they write does not overlap
-        with ThreadPoolExecutor(self._num_threads) as pool:
-            list(pool.map(measure, blocks))
+        pixels = sizes.prod(1)
+        for start in range(0, len(formed), _MASK_BLOCK):
+            block = formed[start : start + _MASK_BLOCK]
+            areas[block] = rle_areas([masks[i]['counts'] for i in block], pixels[block])
         for index in np.flatnonzero(areas < 0).tolist():
             problems[index] = (_MASK, 'is not usable: malformed RLE')
         return masks, areas, problems
