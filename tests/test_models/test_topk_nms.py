@@ -56,10 +56,13 @@ def check(found: tuple[Tensor, ...], pairs: list, boxes: Tensor, scores: Tensor)
     st.sampled_from([0.0, 0.3, 0.5, 0.6, 1.0]),
     st.integers(1, 30),
     st.integers(1, 9),
+    st.integers(1, 3),
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_equals_brute_force_in_float64(proposals, classes, iou, max_num, block, grid, random):
+def test_equals_brute_force_in_float64(
+    proposals, classes, iou, max_num, block, group, grid, random
+):
     """Values from small grids give many ties, and overlaps equal to the threshold."""
 
     def number(high: int) -> float:
@@ -71,10 +74,11 @@ def test_equals_brute_force_in_float64(proposals, classes, iou, max_num, block, 
         for c in range(classes):
             x, y = number(4), number(4)
             boxes[p, c] = torch.tensor([x, y, x + number(5), y + number(5)])
-            scores[p, c] = number(3) / 3
+            scores[p, c] = number(3) / 3 if random.random() < 0.9 else torch.nan
     pairs = brute_force(boxes, scores, iou, max_num)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(topk_nms, '_BLOCK', block)
+        patch.setattr(topk_nms, '_GROUP', group)
         found = run(boxes, scores, iou, max_num)
     check(found, pairs, boxes, scores)
 

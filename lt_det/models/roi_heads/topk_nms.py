@@ -15,6 +15,7 @@ from torch import Tensor
 # Candidates per block, so many that the first usually suffices and so few that the pairs of one
 # class, of which a block may consist, fit into 200 MB.
 _BLOCK = 2048
+_GROUP = 64  # scores of which the highest is looked at first
 
 
 def topk_multiclass_nms(
@@ -43,10 +44,10 @@ def topk_multiclass_nms(
         boxes (K, 4), scores (K,) and labels (K,), best first.
     """
     num_classes = scores.size(1)
-    flat = torch.where(scores > score_thr, scores, -torch.inf).flatten()
+    flat = scores.flatten()
     kept = flat.new_empty(0, dtype=torch.long)
     boxes = None
-    for block in _blocks(flat, max(_BLOCK, max_num)):
+    for block in _blocks(flat, score_thr, max(_BLOCK, max_num)):
         candidates = torch.cat([kept, block])
         new = boxes_of(block.div(num_classes, rounding_mode='floor'), block % num_classes)
         boxes = new if boxes is None else torch.cat([boxes, new])
@@ -58,21 +59,53 @@ def topk_multiclass_nms(
     return boxes[:max_num], flat[kept], kept % num_classes
 
 
-def _blocks(scores: Tensor, size: int) -> Iterator[Tensor]:
-    """Indices of the scores above -inf in blocks, best first; of equal ones the lowest first.
+def _blocks(scores: Tensor, score_thr: float, size: int) -> Iterator[Tensor]:
+    """Indices of the scores above the threshold in blocks, best first; of equal ones the lowest
+    first.
 
     At least one block comes, which may be empty.
     """
+    find = _Finder(scores, score_thr)
     done, reach = 0, size
     while True:
-        worst = scores.topk(min(reach, len(scores))).values[-1:]
+        index = find(reach)
+        values = scores[index]
+        worst = values.topk(min(reach, len(values))).values[-1:]
         # with all that equal the worst, which topk would choose among at will
-        chosen = ((scores >= worst) & (scores > -torch.inf)).nonzero().squeeze(1)
+        chosen = index[values >= worst]
         order = chosen[scores[chosen].sort(descending=True, stable=True).indices]
         yield from order[done:].split(size)
         if len(order) < reach:
             return
         done, reach = len(order), 4 * len(order)
+
+
+class _Finder:
+    """Indices of few scores above a threshold, among which the best of all are.
+
+    All scores are read once, for the highest of each group; then those of the best groups alone.
+    """
+
+    def __init__(self, scores: Tensor, score_thr: float) -> None:
+        self.scores = scores
+        self.score_thr = score_thr
+        whole = len(scores) // _GROUP * _GROUP
+        # an incomplete last group is always looked at, as those that have a NaN
+        self.highest = scores[:whole].view(-1, _GROUP).amax(1)
+        self.unknown = self.highest.isnan()
+        self.highest = self.highest.masked_fill(self.unknown, -torch.inf)
+        self.rest = torch.arange(whole, len(scores), device=scores.device)
+
+    def __call__(self, number: int) -> Tensor:
+        """Indices in ascending order; the best ``number`` are among them."""
+        if len(self.highest) < 4 * number:
+            return (self.scores > self.score_thr).nonzero().squeeze(1)
+        # so many groups have a score that is not lower
+        bound = self.highest.topk(number).values[-1]
+        group = ((self.highest >= bound) | self.unknown).nonzero()
+        index = group * _GROUP + torch.arange(_GROUP, device=group.device)
+        index = torch.cat([index.flatten(), self.rest])
+        return index[self.scores[index] > self.score_thr]
 
 
 def _survivors(boxes: Tensor, labels: Tensor, num_kept: int, iou_threshold: float) -> Tensor:
