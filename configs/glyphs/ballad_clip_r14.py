@@ -8,20 +8,19 @@ model = dict(
     clip=dict(pretrained=None),
     head=dict(num_classes=100),
     class_names=data_root + 'classes.txt',
-    # CLIP's own loss; the scale is fixed at a value that random towers can learn from
+    # CLIP's own loss
     contrastive=True,
-    scale=30.0,
     norm_eval=False,
 )
 files = dict(data_root=data_root, classes=data_root + 'classes.txt')
 train_dataloader = dict(dataset=files)
 val_dataloader = dict(dataset=files)
 test_dataloader = dict(dataset=files)
-train_cfg = dict(max_epochs=8, val_interval=8)
+train_cfg = dict(max_epochs=24, val_interval=8)
 optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=0.05))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, end=8),
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, end=24),
 ]
 custom_hooks = [
     dict(type='ClassFrequencyHook'),

@@ -12,7 +12,9 @@ model = dict(
     clip=clip,
     head=dict(num_classes=100),
     class_names='data/glyphs/crops/classes.txt',
-    templates='a picture of {}',
+    # as the small CLIP is trained: a fixed scale that random towers can learn from
+    templates='{}',
+    scale=30.0,
     precision='fp32',
     text_chunk=None,
 )
@@ -35,9 +37,9 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 # a tower that small needs larger steps than CLIP, and fewer of them
-train_cfg = dict(max_epochs=8, val_interval=8)
+train_cfg = dict(max_epochs=10, val_interval=10)
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=3e-4, weight_decay=0.01))
-param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=8)]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=10)]
 cached = [dict(type='FeatureCacheHook', views=4)]
 phases = dict(
     phase_b=dict(

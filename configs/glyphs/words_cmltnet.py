@@ -6,6 +6,7 @@ model = dict(
         type='CrossModalHead',
         num_words=37,
         embed_dims=128,
+        word_weight=0.2,
         word_vectors=dict(width=128),
         cls_predictor_cfg=dict(type='CosineLinear', scale=16.0),
         adjustment=dict(type='PriorShift', tau=1.0, stage='train'),

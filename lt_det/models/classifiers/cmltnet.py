@@ -277,14 +277,16 @@ def label_aware_infonce(
 ) -> Tensor:
     """Contrast of images and texts where all pairs of a class are positive.
 
-    With ``q_ij`` the softmax over described j of ``z_v,i . z_t,j / temperature``, the loss of an
-    image is ``-mean_{j: y_j = y_i} log q_ij``; likewise of a text over all images. Losses are
-    averaged within each class first, then over the classes, so that a rare class counts as much as
-    a frequent one, and over both directions. An image is left out where no text of its class is in
-    the batch; without any text the loss is 0.
+    With ``e_ij = exp(z_v,i . z_t,j / temperature)`` and
+    ``q_ij = e_ij / sum_c mean_{k: y_k = c} e_ik``, over the described texts of each class c of the
+    batch, the loss of an image is ``-mean_{j: y_j = y_i} log q_ij``; likewise of a text over all
+    images. Losses are averaged within each class first, then over the classes, so that a rare class
+    counts as much as a frequent one, and over both directions. An image is left out where no text
+    of its class is in the batch; without any text the loss is 0.
 
     InfoNCE (Oord et al., arXiv 1807.03748) with the positives of supervised contrastive learning
-    (Khosla et al., arXiv 2004.11362, equation 2).
+    (Khosla et al., arXiv 2004.11362, equation 2) and the class averages of balanced contrastive
+    learning (Zhu et al., arXiv 2207.09052): each class of the batch repels with equal weight.
 
     Args:
         image: z_v (B, E).
@@ -296,13 +298,19 @@ def label_aware_infonce(
     scores = _full(image) @ _full(text).T / temperature
     same = labels[:, None] == labels
     smallest = torch.finfo(scores.dtype).min
-    to_text = scores.masked_fill(~described, smallest).log_softmax(1)
-    to_image = scores.T.log_softmax(1)
+    to_text = _log_share(scores.masked_fill(~described, smallest), same & described)
+    to_image = _log_share(scores.T, same)
     every = torch.ones_like(described)
     return 0.5 * (
         _class_mean(to_text, same & described, same, every)
         + _class_mean(to_image, same, same, described)
     )
+
+
+def _log_share(scores: Tensor, same: Tensor) -> Tensor:
+    """log q (B, B) of scores (B, B); same (B, B) tells the columns of a class."""
+    log_number = same.sum(1).clamp(min=1).to(scores).log()
+    return scores - (scores - log_number).logsumexp(1, keepdim=True)
 
 
 def _class_mean(log_q: Tensor, positive: Tensor, same: Tensor, anchor: Tensor) -> Tensor:
