@@ -162,6 +162,11 @@ def config(args: argparse.Namespace, method: str, seed: int = 0) -> Config:
         }
     )
     set_epochs(cfg, args.epochs)
+    side = SIZES[args.size].side
+    for split in ('train', 'val', 'test'):
+        for step in cfg[f'{split}_dataloader'].dataset.pipeline:
+            if step.type == 'Resize':
+                step.scale = (side, side)
     for split in ('val', 'test'):
         cfg[f'{split}_dataloader'].dataset.data_root = root
         cfg[f'{split}_evaluator'].update(

@@ -10,7 +10,8 @@ import torch.multiprocessing as mp
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
 
 # isort: split
-from lt_det.models.layers import CAMCalibration
+from lt_det.frequency import ClassFrequency
+from lt_det.models.layers import FASA, CAMCalibration
 from lt_det.models.losses import LongTailEQLV2Loss, LongTailSeesawLoss
 
 C = 3
@@ -30,7 +31,15 @@ def statistics(logits, features, labels) -> list[torch.Tensor]:
     seesaw(logits, labels)
     eqlv2(logits[:, : C + 1], labels)
     calibration(features, labels=labels, update=True)
-    return [seesaw.cum_samples, eqlv2.pos_grad, eqlv2.neg_grad, calibration.prototypes]
+    fasa = FASA(C, 4)
+    fasa.set_class_frequency(ClassFrequency([9, 3, 1]))
+    for epoch in (1, 2):  # the second compares its losses with the first's
+        fasa.update(features.mean((2, 3)) / epoch, labels, logits[:, 0].exp() * epoch)
+        fasa.adapt()
+    return [
+        *(seesaw.cum_samples, eqlv2.pos_grad, eqlv2.neg_grad, calibration.prototypes),
+        *(fasa.mean, fasa.variance, fasa.seen, fasa.probability, fasa.last_loss),
+    ]
 
 
 def work(rank: int, port: int, expected: list[torch.Tensor]) -> None:

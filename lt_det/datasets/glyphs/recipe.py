@@ -122,6 +122,20 @@ SIZES: dict[str, GlyphRecipe] = {
         object_size=(24, 112),
         cue_classes=4,
     ),
+    # as bench, for a comparison on CPUs: 8 rare, 15 common and 7 frequent categories
+    'small': GlyphRecipe(
+        size='small',
+        glyphs=BENCH_GLYPHS[:30],
+        train_counts=exponential_counts(30, 300, 3),
+        train_images=600,
+        val_images=300,
+        val_count=25,
+        negatives=(60, 50),
+        side=128,
+        objects=(2, 5),
+        object_size=(20, 56),
+        cue_classes=3,
+    ),
     # 14 rare, 26 common and 20 frequent categories, in the sense of LVIS
     'bench': GlyphRecipe(
         size='bench',
