@@ -60,6 +60,7 @@ EMBED = 128
 COSINE = dict(type='CosineLinear', scale=16.0)
 BALANCED = dict(type='PriorShift', tau=1.0, stage='train')
 IIF = dict(type='IIF', link='smooth')
+IIF_POST = dict(type='IIF', link='smooth', stage='test')
 PARTS = dict(alignment=True, inference=True, fusion=True)
 NO_PARTS = dict.fromkeys(PARTS, False)
 
@@ -69,6 +70,8 @@ SHARED = dict(type='CrossModalHead', adjustment=BALANCED, word_weight=0.2)
 METHODS = {
     'softmax': (HEAD, 0, 1),
     'cosine': (dict(HEAD, cls_predictor_cfg=COSINE), 0, 1),
+    'iif': (dict(HEAD, adjustment=IIF), 0, 1),
+    'iif_post_cosine': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=IIF_POST), 0, 1),
     'iif_cosine': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=IIF), 0, 1),
     'balanced_softmax': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=BALANCED), 0, 1),
     'balanced_softmax_2x': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=BALANCED), 0, 2),
@@ -78,6 +81,7 @@ METHODS = {
     'no_fusion': (dict(SHARED, **{**PARTS, 'fusion': False}), 1, 1),
     'full': (dict(SHARED, **PARTS), 1, 1),
     'full_2x': (dict(SHARED, **PARTS), 1, 2),
+    'full_iif_post': (dict(SHARED, **{**PARTS, 'adjustment': IIF_POST}), 1, 1),
     'full_iif': (dict(SHARED, **{**PARTS, 'adjustment': IIF}), 1, 1),
     'full_words50': (dict(SHARED, **PARTS), 0.5, 1),
     'full_words10': (dict(SHARED, **PARTS), 0.1, 1),
@@ -85,6 +89,8 @@ METHODS = {
 MEANING = {
     'softmax': 'linear classifier, cross-entropy',
     'cosine': 'cosine classifier, scale 16',
+    'iif': 'linear classifier, IIF smooth in training and test',
+    'iif_post_cosine': 'cosine classifier, IIF smooth at test alone',
     'iif_cosine': 'cosine classifier, IIF smooth in training and test',
     'balanced_softmax': 'cosine classifier, balanced softmax',
     'balanced_softmax_2x': 'the same for twice the epochs',
@@ -94,7 +100,8 @@ MEANING = {
     'no_fusion': 'no_parts + alignment + inference, fused by their mean',
     'full': 'alignment, inference and fusion',
     'full_2x': 'full for twice the epochs',
-    'full_iif': 'full with IIF smooth in place of balanced softmax',
+    'full_iif_post': 'full with IIF smooth, at test alone, in place of balanced softmax',
+    'full_iif': 'full with IIF smooth, in training and test, in place of balanced softmax',
     'full_words50': 'full, 50% of the training images have words',
     'full_words10': 'full, 10% of the training images have words',
 }

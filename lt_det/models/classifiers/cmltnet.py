@@ -59,7 +59,7 @@ class CrossModalHead(LongTailClsHead):
     ``CE(h) + auxiliary [CE(z_v) + CE(s) + CE(z_t)]``, plus for alignment
     :func:`label_aware_infonce` and :func:`distillation`, plus for inference
     :func:`word_prediction_loss`. Images without words take part in all but the parts on z_t and the
-    word prediction.
+    word prediction, which are weighted by the share of the batch that has words.
 
     Args:
         num_classes: C.
@@ -235,21 +235,23 @@ class CrossModalHead(LongTailClsHead):
         has_word = stack_words(data_samples, self.num_words)
         has_word = has_word.to(self.words.weight, non_blocking=True)
         described = has_word.any(1)
+        # a described image weighs as much among few as among many
+        share = described.to(has_word).mean()
         if self.inference:
             losses['loss_image'] = self.auxiliary * self._classify(path.image, labels)
             losses['loss_semantic'] = self.auxiliary * self._classify(path.semantic, labels)
-            losses['loss_words'] = self.word_weight * word_prediction_loss(
+            losses['loss_words'] = self.word_weight * share * word_prediction_loss(
                 path.word_logits, has_word, self.positive_weight
             )
         if self.alignment:
             text = self.encode_words(has_word)
-            losses['loss_text'] = self.auxiliary * self._classify(text, labels, described)
-            losses['loss_align'] = self.align_weight * label_aware_infonce(
+            losses['loss_text'] = self.auxiliary * share * self._classify(text, labels, described)
+            losses['loss_align'] = self.align_weight * share * label_aware_infonce(
                 path.image, text, labels, described, self.temperature
             )
             # adjusted, as every score that is trained: without, frequent classes would gain by it
             scores = (self.adjusted(self.fc(embedded)) for embedded in (text, path.image))
-            losses['loss_distill'] = self.distill_weight * distillation(
+            losses['loss_distill'] = self.distill_weight * share * distillation(
                 *scores, described, self.distillation_temperature
             )
         return losses
