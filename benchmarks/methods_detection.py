@@ -10,8 +10,9 @@ not repeated, so an interrupted comparison goes on where it stopped.
 - relative_cost: time of a training iteration relative to softmax, medians of interleaved iterations
   on the same batch.
 
-    python benchmarks/methods_detection.py --seeds 3
-    python benchmarks/methods_detection.py --size tiny --epochs 1 --seeds 1   # to try the script
+    python benchmarks/methods_detection.py
+    python benchmarks/methods_detection.py --size small --epochs 5            # on CPUs
+    python benchmarks/methods_detection.py --size tiny --epochs 1 --seeds 0   # to try the script
 
 Writes benchmarks/results/methods_detection.json, .md and .png.
 """
@@ -124,7 +125,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--size', choices=sorted(SIZES), default='bench', help='of the data set')
     parser.add_argument('--epochs', type=int, default=12)
-    parser.add_argument('--seeds', type=int, default=3, help='number of seeds')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS))
     parser.add_argument('--data', help='default: data/glyphs/SIZE')
     parser.add_argument('--work-dir', help='default: work_dirs/methods_detection/SIZE_EPOCHSe')
@@ -145,7 +146,8 @@ def parse_args() -> argparse.Namespace:
 def config(args: argparse.Namespace, method: str, seed: int = 0) -> Config:
     """The config of a method: the bench config, the data set's size, the budget, the method."""
     register_all_modules(init_default_scope=True)
-    cfg = Config.fromfile(CONFIGS / 'mask_rcnn_r18_softmax_bench.py')
+    size = 'small' if args.size == 'small' else 'bench'
+    cfg = Config.fromfile(CONFIGS / f'mask_rcnn_r18_softmax_{size}.py')
     num_classes = SIZES[args.size].num_classes
     root = f'{args.data}/'
     cfg.merge_from_dict(
@@ -287,7 +289,7 @@ def collect(args: argparse.Namespace) -> list[dict]:
     cost = json.loads((args.work_dir / 'cost.json').read_text())
     rows = []
     for method in args.methods:
-        for seed in range(args.seeds):
+        for seed in args.seeds:
             result = json.loads((args.work_dir / method / str(seed) / 'result.json').read_text())
             metrics = result['metrics'] | {'false_positives': false_positives(args, method, seed)}
             row = dict(method=method, seed=seed, metrics=metrics)
@@ -329,7 +331,7 @@ def plot(args: argparse.Namespace, path: Path) -> None:
     axes = figure.subplots()
     for number, method in enumerate(args.methods):
         tables = []
-        for seed in range(args.seeds):
+        for seed in args.seeds:
             result = json.loads((args.work_dir / method / str(seed) / 'result.json').read_text())
             tables.append(result['per_class'])
         count = np.array([row['image_count'] for row in tables[0]])
@@ -374,7 +376,7 @@ def main() -> None:
         args.methods = ['softmax', *args.methods]  # all others are compared to it
     make_glyphs(args.data, args.size)
     command = [sys.executable, __file__, *sys.argv[1:], '--worker']
-    for seed in range(args.seeds):
+    for seed in args.seeds:
         for method in sorted(args.methods, key=METHODS.index):  # softmax first
             if not (args.work_dir / method / str(seed) / 'result.json').exists():
                 print(f'{method}, seed {seed}', flush=True)

@@ -240,19 +240,25 @@ class CrossModalHead(LongTailClsHead):
         if self.inference:
             losses['loss_image'] = self.auxiliary * self._classify(path.image, labels)
             losses['loss_semantic'] = self.auxiliary * self._classify(path.semantic, labels)
-            losses['loss_words'] = self.word_weight * share * word_prediction_loss(
-                path.word_logits, has_word, self.positive_weight
+            losses['loss_words'] = (
+                self.word_weight
+                * share
+                * word_prediction_loss(path.word_logits, has_word, self.positive_weight)
             )
         if self.alignment:
             text = self.encode_words(has_word)
             losses['loss_text'] = self.auxiliary * share * self._classify(text, labels, described)
-            losses['loss_align'] = self.align_weight * share * label_aware_infonce(
-                path.image, text, labels, described, self.temperature
+            losses['loss_align'] = (
+                self.align_weight
+                * share
+                * label_aware_infonce(path.image, text, labels, described, self.temperature)
             )
             # adjusted, as every score that is trained: without, frequent classes would gain by it
             scores = (self.adjusted(self.fc(embedded)) for embedded in (text, path.image))
-            losses['loss_distill'] = self.distill_weight * share * distillation(
-                *scores, described, self.distillation_temperature
+            losses['loss_distill'] = (
+                self.distill_weight
+                * share
+                * distillation(*scores, described, self.distillation_temperature)
             )
         return losses
 
