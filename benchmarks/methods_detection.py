@@ -268,13 +268,16 @@ def now(device: str) -> float:
 
 
 def false_positives(args: argparse.Namespace, method: str, seed: int) -> float | None:
-    """An image's false positives where the method finds what softmax finds at score 0.5."""
+    """An image's false positives where the method finds what softmax finds at score 0.5.
+
+    None where it never finds as many, or softmax finds nothing.
+    """
     score, true, _ = curve(args, 'softmax', seed)
     wanted = true[score >= 0.5].sum()
     score, true, false = curve(args, method, seed)
     order = np.argsort(-score, kind='stable')
     found = np.cumsum(true[order])
-    if not len(found) or found[-1] < wanted:
+    if not wanted or not len(found) or found[-1] < wanted:
         return None
     last = int(np.searchsorted(found, wanted))
     return float(false[order][: last + 1].sum()) / SIZES[args.size].val_images
