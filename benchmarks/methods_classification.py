@@ -22,6 +22,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -287,6 +288,32 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable:
     return step
 
 
+# in a process of its own: the peak of memory never falls
+READING = """
+import resource, sys, time
+from lt_det.datasets import ListFileDataset
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.process_time()
+ListFileDataset(sys.argv[1], num_classes=8142)
+print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def reading(lines: int = 437_513) -> dict[str, float]:
+    """Seconds and memory (MB, on Linux) of a data set from a list as long as iNaturalist 2018's."""
+    name = 'train_val2018/Plantae/{0}/3b60c9486db1d2ee875f11a669fb{1:08x}.jpg {0}\n'
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'list.txt')
+        path.write_text(''.join(name.format(i % 8142, i) for i in range(lines)))
+        command = [sys.executable, '-c', READING, str(path)]
+        runs = [
+            subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            for _ in range(3)
+        ]
+    seconds, kib = zip(*(map(float, run.split()[-2:]) for run in runs))
+    return dict(lines=lines, seconds=statistics.median(seconds), mb=max(kib) / 1024)
+
+
 def table(rows: list[dict]) -> list[str]:
     """Mean and standard deviation over the seeds, a line a method."""
     lines = [
@@ -322,7 +349,7 @@ def differences(rows: list[dict]) -> list[str]:
     return lines
 
 
-def write(out: Path, rows: list[dict], speed: dict[str, float]) -> None:
+def write(out: Path, rows: list[dict], speed: dict[str, float], read: dict[str, float]) -> None:
     commit = subprocess.run(
         ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
@@ -333,6 +360,7 @@ def write(out: Path, rows: list[dict], speed: dict[str, float]) -> None:
         commit=commit,
         rows=rows,
         throughput=speed,
+        reading=read,
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / 'methods_classification.json').write_text(json.dumps(content, indent=1) + '\n')
@@ -352,6 +380,8 @@ def write(out: Path, rows: list[dict], speed: dict[str, float]) -> None:
         *differences(rows),
         f'- training throughput with an adjustment and a cosine head: '
         f'{speed["relative_throughput"]:.3f} of the stock head',
+        f'- a data set from a list of {read["lines"]:,} lines: {read["seconds"]:.2f} s, '
+        f'{read["mb"]:.0f} MB',
         '',
     ]
     (out / 'methods_classification.md').write_text('\n'.join(text))
@@ -380,7 +410,7 @@ def main() -> None:
             seed.run(method)
     rows = [row for seed in seeds for row in seed.results()]
     rows.sort(key=lambda row: (known.index(row['method']), row['seed']))
-    write(Path(args.out), rows, throughput())
+    write(Path(args.out), rows, throughput(), reading())
 
 
 if __name__ == '__main__':

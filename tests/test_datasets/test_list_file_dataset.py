@@ -101,26 +101,23 @@ def test_missing_files(tmp_path, tiny_crops):
 
 
 MEASURE = """
-import resource, sys, time
+import resource, sys
 from lt_det.datasets import ListFileDataset
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.process_time()
 dataset = ListFileDataset(sys.argv[1], num_classes=8142)
-print(time.process_time() - start)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 print(len(dataset), dataset[437512]['gt_label'])
 """
 
 
 def test_list_of_the_size_of_inaturalist(tmp_path):
-    """437,513 lines: at most 2 s and 150 MB."""
+    """437,513 lines in at most 150 MB."""
     name = 'train_val2018/Plantae/{0}/3b60c9486db1d2ee875f11a669fb{1:08x}.jpg {0}\n'
     path = write(tmp_path, ''.join(name.format(i % 8142, i) for i in range(437_513)))
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path), 'OMP_NUM_THREADS': '1'}
     command = [sys.executable, '-c', MEASURE, path]
     result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-    seconds, grown, size = result.stdout.splitlines()[-3:]
-    assert float(seconds) < 2
+    grown, size = result.stdout.splitlines()[-2:]
     unit = 1 if sys.platform == 'darwin' else 1024
     assert int(grown) * unit < 150e6
     assert size == f'437513 {437_512 % 8142}'
