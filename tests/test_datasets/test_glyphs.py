@@ -296,7 +296,7 @@ def test_bad_recipes(change, message):
 
 def test_unknown_size(tmp_path):
     with pytest.raises(
-        ValueError, match=r"size must be one of \['bench', 'demo', 'tiny'\], got 'huge'"
+        ValueError, match=r"size must be one of \['bench', 'demo', 'small', 'tiny'\], got 'huge'"
     ):
         make_glyphs(tmp_path / 'out', 'huge')
     assert not (tmp_path / 'out').exists()
