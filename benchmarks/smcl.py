@@ -28,8 +28,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import date
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -53,6 +55,7 @@ from lt_det.frequency import ClassFrequency
 
 RESULTS = Path(__file__).parent / 'results'
 CLASSES = 30
+SIDE = 40
 CUE_CLASSES = 6
 COUNTS = exponential_counts(CLASSES, 200, 4)
 RECIPE = GlyphRecipe(
@@ -63,27 +66,30 @@ RECIPE = GlyphRecipe(
     val_images=40 * CLASSES,
     val_count=40,
     negatives=(0, 0),
-    side=32,
+    side=SIDE,
     objects=(1, 1),
-    object_size=(18, 24),
+    object_size=(20, 26),
     cue_classes=CUE_CLASSES,
     cue_strength=0.9,
 )
 BATCH = 32
-SPECTRAL = dict(type='SpectralResidual', side=32, sigma=2.0)  # not more pixels than the image has
+SPECTRAL = dict(type='SpectralResidual', side=SIDE, sigma=2.0)  # no more pixels than the image
 RANDOM = dict(type='RandomPoint')
-# saliency, probability of a mask, views beside the clean one, weight of the masked loss, target,
-# and whether there is a contrastive loss
+GREY = 127.5
+# saliency, probability of a mask, its fill, views beside the clean one, weight of the masked loss,
+# target, and whether there is a contrastive loss
 METHODS = {
     'softmax': None,
-    'softmax_two_views': (RANDOM, 0.0, 1, 1.0, 'mixed', False),
-    'balanced_contrastive': (RANDOM, 0.0, 2, 0.0, 'mixed', True),
-    'random_mixed': (RANDOM, 0.5, 1, 1.0, 'mixed', False),
-    'saliency_hard': (SPECTRAL, 0.5, 1, 1.0, 'hard', False),
-    'saliency_mixed': (SPECTRAL, 0.5, 1, 1.0, 'mixed', False),
-    'random_mixed_contrast': (RANDOM, 0.5, 2, 1.0, 'mixed', True),
-    'saliency_hard_contrast': (SPECTRAL, 0.5, 2, 1.0, 'hard', True),
-    'saliency_mixed_contrast': (SPECTRAL, 0.5, 2, 1.0, 'mixed', True),
+    'softmax_two_views': (RANDOM, 0.0, GREY, 1, 1.0, 'mixed', False),
+    'balanced_contrastive': (RANDOM, 0.0, GREY, 2, 0.0, 'mixed', True),
+    'random_mixed': (RANDOM, 0.5, 'background', 1, 1.0, 'mixed', False),
+    'random_hard': (RANDOM, 0.5, 'background', 1, 1.0, 'hard', False),
+    'saliency_mixed': (SPECTRAL, 0.5, 'background', 1, 1.0, 'mixed', False),
+    'saliency_hard': (SPECTRAL, 0.5, 'background', 1, 1.0, 'hard', False),
+    'saliency_hard_grey': (SPECTRAL, 0.5, GREY, 1, 1.0, 'hard', False),
+    'random_hard_contrast': (RANDOM, 0.5, 'background', 2, 1.0, 'hard', True),
+    'saliency_mixed_contrast': (SPECTRAL, 0.5, 'background', 2, 1.0, 'mixed', True),
+    'saliency_hard_contrast': (SPECTRAL, 0.5, 'background', 2, 1.0, 'hard', True),
 }
 METRICS = ('top1', 'many', 'medium', 'few', 'cue_share', 'other_share')
 
@@ -93,10 +99,11 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--seeds', type=int, default=3)
-    parser.add_argument('--epochs', type=int, default=20)
+    parser.add_argument('--epochs', type=int, default=30)
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
     parser.add_argument('--repeats', type=int, default=30, help='of the measurement of the cost')
     parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
+    parser.add_argument('--workers', type=int, default=1, help='trainings at a time')
     parser.add_argument('--smoke', action='store_true')
     return parser.parse_args()
 
@@ -105,11 +112,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def pipeline(method: tuple | None) -> list[dict]:
-    augment = [dict(type='RandomCrop', crop_size=32, padding=4, padding_mode='reflect')]
+    augment = [dict(type='RandomCrop', crop_size=SIDE, padding=4, padding_mode='reflect')]
     if method is None:
         return [dict(type='LoadImageFromFile'), *augment, dict(type='PackInputs')]
-    saliency, prob, views, *_ = method
-    mask = dict(type='SaliencyMask', saliency=saliency, prob=prob, fill=127.5)
+    saliency, prob, fill, views, *_ = method
+    mask = dict(type='SaliencyMask', saliency=saliency, prob=prob, fill=fill)
     return [
         dict(type='LoadImageFromFile'),
         dict(type='MaskedMultiView', transforms=[augment, [*augment, mask]], num_views=[1, views]),
@@ -121,14 +128,14 @@ def build_model(method: tuple | None) -> torch.nn.Module:
     cfg = dict(
         type='ImageClassifier',
         data_preprocessor=dict(mean=[127.5] * 3, std=[64.0] * 3, to_rgb=True),
-        # as in configs/glyphs/crops_softmax.py, of half the width
+        # as in configs/glyphs/crops_softmax.py, of half the width and a larger stride
         backbone=dict(
             type='LongTailResNet',
             depth=10,
             stem_channels=16,
             base_channels=16,
             num_stages=3,
-            strides=(1, 2, 1),
+            strides=(1, 2, 2),
             dilations=(1, 1, 1),
             out_indices=(2,),
         ),
@@ -223,25 +230,40 @@ def score(predicted: np.ndarray, labels: np.ndarray, plan) -> dict[str, float]:
     }
 
 
+def run(name: str, seed: int, epochs: int, folder: Path) -> dict:
+    """A method on the data of a seed."""
+    set_up()
+    root, plan = folder / f'crops_{seed}', plan_crops(replace(RECIPE, seed=seed))
+    start = time.process_time()
+    model = train(METHODS[name], root, seed, epochs)
+    seconds = time.process_time() - start
+    metrics = score(*predict(model, root), plan)
+    shown = ' '.join(f'{key} {metrics[key]:.3f}' for key in METRICS)
+    print(f'{seed} {name:24} {shown} {seconds:.0f} s', flush=True)
+    return {'method': name, 'seed': seed, 'metrics': metrics, 'train_cpu_s': seconds}
+
+
 def compare(args: argparse.Namespace, folder: Path) -> list[dict]:
-    rows = []
     for seed in range(args.seeds):
-        recipe = replace(RECIPE, seed=seed)
-        root = make_crops(folder / f'crops_{seed}', recipe, progress=False)
-        plan = plan_crops(recipe)
-        for name in args.methods:
-            start = time.process_time()
-            model = train(METHODS[name], root, seed, args.epochs)
-            seconds = time.process_time() - start
-            metrics = score(*predict(model, root), plan)
-            rows.append({'method': name, 'seed': seed, 'metrics': metrics, 'train_cpu_s': seconds})
-            shown = ' '.join(f'{key} {metrics[key]:.3f}' for key in METRICS)
-            print(f'{seed} {name:24} {shown} {seconds:.0f} s', flush=True)
+        make_crops(folder / f'crops_{seed}', replace(RECIPE, seed=seed), progress=False)
+    with ProcessPoolExecutor(args.workers, get_context('spawn')) as pool:
+        runs = [
+            pool.submit(run, name, seed, args.epochs, folder)
+            for seed in range(args.seeds)
+            for name in args.methods
+        ]
+        rows = [each.result() for each in runs]
     base = {row['seed']: row['train_cpu_s'] for row in rows if row['method'] == 'softmax'}
     for row in rows:
         cost = row['train_cpu_s'] / base.get(row['seed'], float('nan'))
         row.update(train_cpu_s=round(row['train_cpu_s'], 1), relative_cost=round(cost, 2))
     return rows
+
+
+def set_up() -> None:
+    register_all_modules(init_default_scope=True)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 # ------------------------------------------------------------------------------------------ cost
@@ -355,9 +377,7 @@ def main() -> None:
     args = parse_args()
     if args.smoke:
         args.seeds, args.epochs, args.repeats = 1, 1, 3
-    register_all_modules(init_default_scope=True)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    set_up()
     commit = subprocess.run(
         ['git', 'rev-parse', '--short', 'HEAD'],
         cwd=Path(__file__).parent,

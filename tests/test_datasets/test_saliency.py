@@ -223,6 +223,21 @@ def test_masks_of_views_are_those_of_copies():
         assert (view == before).all()
 
 
+@pytest.mark.parametrize('shape', [(9, 12, 3), (7, 5)])
+def test_box_filled_with_the_opposite_pixels(shape):
+    image = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    masked, (x1, y1, x2, y2), visible = SaliencyMask(fill='background').mask(image, 0.4)
+    height, width = shape[:2]
+    for y in range(height):
+        for x in range(width):
+            inside = y1 <= y < y2 and x1 <= x < x2
+            source = (y - height // 2) % height, (x - width // 2) % width
+            np.testing.assert_array_equal(masked[y, x], image[source if inside else (y, x)])
+    assert visible == 1 - (x2 - x1) * (y2 - y1) / (height * width)
+    with pytest.raises(BadInputError, match="fill is 'noise', expected numbers or 'background'"):
+        SaliencyMask(fill='noise')
+
+
 def test_fill_of_another_number_of_channels():
     with pytest.raises(BadInputError, match=r'fill has 3 numbers for an image of shape \(5, 5\)'):
         SaliencyMask(prob=1.0)(dict(img=picture(5, 5, channels=0)))
