@@ -88,8 +88,9 @@ METHODS: dict[str, tuple[str, dict, tuple[str, ...]]] = {
         for mode in ('instance', 'square_root', 'mixed', 'class_balanced')
     },
     **{
-        f'phase_b_ratio_{ratio}': ('phase_b', {RATIO: ratio}, ('phase_a',))
-        for ratio in (0.1, 0.5, 0.8, 1.0)
+        # percent: a config key has no place for the point
+        f'phase_b_ratio_{percent}': ('phase_b', {RATIO: percent / 100}, ('phase_a',))
+        for percent in (10, 50, 80, 100)
     },
 }
 

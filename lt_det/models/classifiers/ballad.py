@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -287,10 +287,10 @@ class BALLAD(BaseClassifier):
     @contextmanager
     def _running(self, like: Tensor, frozen: bool):
         """Gradients off where the towers are frozen; autocast where it is asked for."""
-        with (
-            torch.set_grad_enabled(torch.is_grad_enabled() and not frozen),
-            torch.autocast(like.device.type, torch.bfloat16, enabled=self.precision == 'bf16'),
-        ):
+        kind = like.device.type
+        known = torch.amp.is_autocast_available(kind)  # not on the meta device
+        half = torch.autocast(kind, torch.bfloat16, self.precision == 'bf16') if known else None
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen), half or nullcontext():
             yield
 
     def _forget_texts(self, incompatible_keys) -> None:
