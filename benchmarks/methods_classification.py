@@ -288,14 +288,16 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable:
     return step
 
 
-# in a process of its own: the peak of memory never falls
+# in a process of its own, as the peak of memory never falls; getrusage has that of the parent too
 READING = """
-import resource, sys, time
+import re, sys, time
+from pathlib import Path
 from lt_det.datasets import ListFileDataset
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.process_time()
+def peak():
+    return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])
+before, start = peak(), time.process_time()
 ListFileDataset(sys.argv[1], num_classes=8142)
-print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(time.process_time() - start, peak() - before)
 """
 
 
