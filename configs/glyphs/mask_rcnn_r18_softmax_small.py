@@ -17,22 +17,10 @@ model = dict(
     ),
     test_cfg=dict(rpn=dict(nms_pre=250, max_per_img=150), rcnn=dict(max_per_img=100)),
 )
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadCompactAnnotations', with_bbox=True, with_mask=True),
-    dict(type='Resize', scale=image_size, keep_ratio=True),
-    # no flip: a mirrored glyph is another glyph
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=image_size, keep_ratio=True),
-    dict(type='LoadCompactAnnotations', with_bbox=True, with_mask=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-    ),
-]
+train_pipeline = _base_.train_pipeline
+test_pipeline = _base_.test_pipeline
+train_pipeline[2].scale = image_size
+test_pipeline[1].scale = image_size
 train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader

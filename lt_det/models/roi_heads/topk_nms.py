@@ -65,10 +65,11 @@ def _blocks(scores: Tensor, score_thr: float, size: int) -> Iterator[Tensor]:
 
     At least one block comes, which may be empty.
     """
-    find = _Finder(scores, score_thr)
+    whole = len(scores) // _GROUP * _GROUP
+    highest = scores[:whole].view(-1, _GROUP).amax(1)
     done, reach = 0, size
     while True:
-        index = find(reach)
+        index = _candidates(scores, highest, score_thr, reach)
         values = scores[index]
         worst = values.topk(min(reach, len(values))).values[-1:]
         # with all that equal the worst, which topk would choose among at will
@@ -80,32 +81,26 @@ def _blocks(scores: Tensor, score_thr: float, size: int) -> Iterator[Tensor]:
         done, reach = len(order), 4 * len(order)
 
 
-class _Finder:
-    """Indices of few scores above a threshold, among which the best of all are.
+def _candidates(scores: Tensor, highest: Tensor, score_thr: float, number: int) -> Tensor:
+    """Indices of scores above the threshold, ascending; the best ``number`` are among them.
 
-    All scores are read once, for the highest of each group; then those of the best groups alone.
+    Args:
+        scores: (N,).
+        highest: The highest of each whole group of ``_GROUP`` scores. Groups that cannot have one
+            of the best are not read again.
+        score_thr: See :func:`topk_multiclass_nms`.
+        number: Positive.
     """
-
-    def __init__(self, scores: Tensor, score_thr: float) -> None:
-        self.scores = scores
-        self.score_thr = score_thr
-        whole = len(scores) // _GROUP * _GROUP
-        # an incomplete last group is always looked at, as those that have a NaN
-        self.highest = scores[:whole].view(-1, _GROUP).amax(1)
-        self.unknown = self.highest.isnan()
-        self.highest = self.highest.masked_fill(self.unknown, -torch.inf)
-        self.rest = torch.arange(whole, len(scores), device=scores.device)
-
-    def __call__(self, number: int) -> Tensor:
-        """Indices in ascending order; the best ``number`` are among them."""
-        if len(self.highest) < 4 * number:
-            return (self.scores > self.score_thr).nonzero().squeeze(1)
-        # so many groups have a score that is not lower
-        bound = self.highest.topk(number).values[-1]
-        group = ((self.highest >= bound) | self.unknown).nonzero()
-        index = group * _GROUP + torch.arange(_GROUP, device=group.device)
-        index = torch.cat([index.flatten(), self.rest])
-        return index[self.scores[index] > self.score_thr]
+    if len(highest) < 4 * number:
+        return (scores > score_thr).nonzero().squeeze(1)
+    unknown = highest.isnan()  # what else is in such a group cannot be told
+    # so many groups have a score that is not lower
+    bound = highest.masked_fill(unknown, -torch.inf).topk(number).values[-1]
+    group = ((highest >= bound) | unknown).nonzero()
+    index = group * _GROUP + torch.arange(_GROUP, device=group.device)
+    rest = torch.arange(len(highest) * _GROUP, len(scores), device=group.device)
+    index = torch.cat([index.flatten(), rest])
+    return index[scores[index] > score_thr]
 
 
 def _survivors(boxes: Tensor, labels: Tensor, num_kept: int, iou_threshold: float) -> Tensor:
