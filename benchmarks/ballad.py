@@ -19,11 +19,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import platform
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 import weakref
@@ -40,6 +38,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS
 from mmpretrain.utils import register_all_modules
+from origin import commit, machine
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -382,26 +381,14 @@ def report(content: dict) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def machine(threads: int) -> str:
-    cpuinfo = Path('/proc/cpuinfo')
-    names = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = [line.split(':')[1].strip() for line in names if 'model name' in line]
-    return (
-        f'{model[0] if model else platform.machine()}, {threads} thread, '
-        f'Python {platform.python_version()}, torch {torch.__version__}'
-    )
-
-
 def main() -> None:
     args = parse_args()
+    where = machine()
     torch.set_num_threads(args.threads)
     methods = list(METHODS)
     if args.methods:
         needed = {name for method in args.methods for name in (method, *METHODS[method][2])}
         methods = [name for name in METHODS if name in needed]
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
     work_dir = Path(args.work_dir).resolve()
     args.work_dir = str(work_dir)
     clip, clip_top1 = train_clip(args, work_dir)
@@ -412,8 +399,8 @@ def main() -> None:
     content = dict(
         date=date.today().isoformat(),
         command=shlex.join(['python', 'benchmarks/ballad.py', *sys.argv[1:]]),
-        machine=machine(args.threads),
-        commit=commit,
+        machine=f'{where}, {args.threads} thread, torch {torch.__version__}',
+        commit=commit(),
         clip_top1=clip_top1,
         rows=rows,
         speed=speed,

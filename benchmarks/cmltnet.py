@@ -17,7 +17,6 @@ import argparse
 import json
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,11 +31,12 @@ import torch
 import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops not compiled)
 
 # isort: split
-from lvis_evaluation import RESULTS, ROOT, machine
+from lvis_evaluation import RESULTS
 from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
+from origin import commit, machine
 from torch.nn import functional as F
 
 from lt_det.datasets import CrossModalDataset
@@ -383,14 +383,11 @@ def main() -> None:
     where = machine()
     register_all_modules(init_default_scope=True)
     MMLogger.get_instance('benchmark', log_level='WARNING')  # of the first weights
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
     content = {
         'date': str(date.today()),
         'command': 'OMP_NUM_THREADS=1 python ' + shlex.join(['benchmarks/cmltnet.py', *options]),
         'machine': f'{where}, torch {torch.__version__}, {torch.get_num_threads()} threads',
-        'commit': commit,
+        'commit': commit(),
         'data': args.size,
         'epochs': args.epochs,
         'rows': [],

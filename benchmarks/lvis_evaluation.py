@@ -18,7 +18,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -29,6 +28,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from origin import commit, machine
 
 NUM_IMAGES = 19809
 NUM_CATEGORIES = 1203
@@ -408,29 +408,12 @@ def report(content: dict) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path('/proc/cpuinfo')
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if 'model name' in line]
-        model = names[0].split(':')[1].strip() if names else model
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
-    load = os.getloadavg()[0]
-    return (
-        f'{model}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f} at the start, '
-        f'Python {platform.python_version()}, numpy {np.__version__}'
-    )
-
-
 def main() -> None:
     args = parse_args()
     if args.worker:
         print(json.dumps(work(*args.worker)))
         return
     where = machine()
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
         found = run(args, Path(folder))
     command = 'python benchmarks/lvis_evaluation.py'
@@ -443,7 +426,7 @@ def main() -> None:
         'date': date.today().isoformat(),
         'command': command,
         'machine': where,
-        'commit': commit,
+        'commit': commit(),
         **found,
     }
     out = Path(args.out)

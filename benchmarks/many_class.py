@@ -30,7 +30,8 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from lvis_evaluation import RESULTS, ROOT, cpu_seconds, machine, median, reset_peak, status_mb
+from lvis_evaluation import RESULTS, ROOT, cpu_seconds, median, reset_peak, status_mb
+from origin import commit, machine
 
 NUM_CLASSES = 1203
 HEIGHT, WIDTH = 768, 1024
@@ -439,15 +440,12 @@ def main() -> None:
         return
     import torch
 
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
     content = {
         'date': date.today().isoformat(),
         'command': ' '.join(['python benchmarks/many_class.py', *sys.argv[1:]]),
         'machine': f'{machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads',
         'device': args.device,
-        'commit': commit,
+        'commit': commit(),
         **run(args),
     }
     out = Path(args.out)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import platform
 import shlex
 import statistics
 import subprocess
@@ -41,6 +40,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
+from origin import commit, machine
 from torch import Tensor, nn
 
 from lt_det.adjustments import build_adjustment
@@ -352,14 +352,11 @@ def differences(rows: list[dict]) -> list[str]:
 
 
 def write(out: Path, rows: list[dict], speed: dict[str, float], read: dict[str, float]) -> None:
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
     content = dict(
         date=date.today().isoformat(),
         command=shlex.join(['python', *sys.argv]),
-        machine=f'{_processor()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}',
-        commit=commit,
+        machine=f'{machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}',
+        commit=commit(),
         rows=rows,
         throughput=speed,
         reading=read,
@@ -370,7 +367,8 @@ def write(out: Path, rows: list[dict], speed: dict[str, float], read: dict[str, 
     text = [
         '# Classification methods on glyph crops',
         '',
-        f'{content["date"]}, commit {commit}, {content["machine"]}; `{content["command"]}`.',
+        f'{content["date"]}, {content["machine"]}, commit {content["commit"]}; '
+        f'`{content["command"]}`.',
         '',
         '100 classes, 200 to 2 training images, 20 validation images a class. Per cent, mean ± '
         f'standard deviation over seeds {", ".join(map(str, seeds))} (data and training). Many: '
@@ -387,13 +385,6 @@ def write(out: Path, rows: list[dict], speed: dict[str, float], read: dict[str, 
         '',
     ]
     (out / 'methods_classification.md').write_text('\n'.join(text))
-
-
-def _processor() -> str:
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.is_file() else []
-    models = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def main() -> None:

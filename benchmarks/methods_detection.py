@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -42,6 +40,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import Runner
+from origin import commit, machine
 
 from lt_det.adjustments.box_dimension import box_dimension_of
 from lt_det.datasets.glyphs import SIZES, make_glyphs
@@ -354,18 +353,6 @@ def plot(args: argparse.Namespace, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def machine() -> str:
-    if torch.cuda.is_available():
-        return f'{torch.cuda.get_device_name()}, torch {torch.__version__}'
-    names = [
-        line.split(':')[1].strip()
-        for line in Path('/proc/cpuinfo').read_text().splitlines()
-        if 'model name' in line
-    ]
-    name = names[0] if names else platform.processor()
-    return f'{name}, {os.cpu_count()} cores, torch {torch.__version__}'
-
-
 def main() -> None:
     args = parse_args()
     if args.worker:
@@ -387,14 +374,12 @@ def main() -> None:
     if not (args.work_dir / 'cost.json').exists():
         trained = [method for method in args.methods if method in TRAINED]
         subprocess.run([*command, 'cost', *trained], check=True)
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'on the CPU'
     content = {
         'date': date.today().isoformat(),
         'command': ' '.join(['python benchmarks/methods_detection.py', *sys.argv[1:]]),
-        'machine': machine(),
-        'commit': commit,
+        'machine': f'{machine()}, {device}, torch {torch.__version__}',
+        'commit': commit(),
         'rows': collect(args),
     }
     out = Path(args.out)

@@ -21,10 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -45,6 +42,7 @@ from mmcv.transforms import Compose
 from mmengine.dataset import default_collate
 from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.utils import register_all_modules
+from origin import commit, machine
 from torch.utils.data import DataLoader
 
 from lt_det.datasets.glyphs import GlyphRecipe, make_crops
@@ -362,33 +360,16 @@ def table(result: dict) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def machine() -> str:
-    info = Path('/proc/cpuinfo')
-    names = (
-        [line for line in info.read_text().splitlines() if 'model name' in line]
-        if (info.is_file())
-        else []
-    )
-    name = names[0].split(': ')[1] if names else platform.processor() or platform.machine()
-    return f'{name}, {os.cpu_count()} cores (one used), torch {torch.__version__} on the CPU'
-
-
 def main() -> None:
     args = parse_args()
     if args.smoke:
         args.seeds, args.epochs, args.repeats = 1, 1, 3
     set_up()
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
     result = {
         'date': str(date.today()),
         'command': ' '.join(['python', *sys.argv]),
-        'machine': machine(),
-        'commit': commit,
+        'machine': f'{machine()}, one thread, torch {torch.__version__}',
+        'commit': commit(),
     }
     with tempfile.TemporaryDirectory() as folder:
         result['cost'] = cost(args.repeats, Path(folder))

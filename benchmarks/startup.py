@@ -23,7 +23,6 @@ import hashlib
 import json
 import os
 import pickle
-import platform
 import shutil
 import statistics
 import subprocess
@@ -36,6 +35,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
+from origin import commit, machine
 
 NUM_ANNOTATIONS = 1_270_141
 NUM_IMAGES = 100_170
@@ -371,19 +371,6 @@ def report(content: dict) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path('/proc/cpuinfo')
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if 'model name' in line]
-        model = names[0].split(':')[1].strip() if names else model
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
-    return (
-        f'{model}, {os.cpu_count()} cores, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} at the '
-        f'start, Python {platform.python_version()}, numpy {np.__version__}'
-    )
-
-
 def main() -> None:
     args = parse_args()
     if args.worker:
@@ -392,9 +379,6 @@ def main() -> None:
         print(json.dumps(kind(name.removesuffix('-pipeline'), ann_file)))
         return
     where = machine()
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
         found = run(args, Path(folder))
     command = 'python benchmarks/startup.py'
@@ -405,7 +389,7 @@ def main() -> None:
         'date': date.today().isoformat(),
         'command': command,
         'machine': where,
-        'commit': commit,
+        'commit': commit(),
         **found,
     }
     out = Path(args.out)
