@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import runpy
-from pathlib import Path
 
 import pytest
 import torch
+from ballad import PeakBytes
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -34,7 +33,6 @@ RESNET = dict(
     vision_cfg=dict(image_size=32, layers=[1, 1, 1, 1], width=8, patch_size=None),
     text_cfg=TEXT,
 )
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ['greek small letter alpha', 'airplane', 'skull', 'black star', 'snowflake']
 C = len(NAMES)
 
@@ -115,7 +113,6 @@ def test_chunks_and_checkpointing_change_neither_loss_nor_gradients(chunk, grad_
 
 
 def test_memory_of_a_training_step_is_bounded_by_the_chunk():
-    PeakBytes = runpy.run_path(str(ROOT / 'benchmarks' / 'ballad.py'))['PeakBytes']
     peaks = []
     for texts, chunk in ((100, None), (100, 10), (200, 10)):
         model = build('A', text_chunk=chunk).train()
