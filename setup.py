@@ -68,6 +68,7 @@ setup(
         'onedl-mmpretrain>=1.3.6',
         'pycocotools>=2.0.7',
         'numpy>=1.26',
+        'scipy>=1.11',
         'orjson>=3.9',
         'matplotlib>=3.8',
         'tqdm>=4.65',

@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from mmengine.registry import Registry
+from scipy import fft
 
 from ..errors import BadInputError
 
@@ -45,21 +46,39 @@ class SpectralResidual:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Map (side, side) of an image; all 0 where the image is constant."""
-        size = (self.side, self.side)
-        small = cv2.resize(grey(image), size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        side = self.side
+        small = reduce(grey(image), side).astype(np.float32)
         if small.max() == small.min():
             return np.zeros_like(small)
-        # OpenCV transforms complex numbers 20 times as fast as it completes those of real ones
-        spectrum = cv2.dft(cv2.merge([small, np.zeros_like(small)]))
-        power = np.einsum('yxi,yxi->yx', spectrum, spectrum)
+        spectrum = fft.rfft2(small)
+        power = spectrum.real**2 + spectrum.imag**2
         # a frequency that is absent (rounding error) has no phase: it must not be raised
         log = cv2.log(np.maximum(power, ABSENT**2 * power.max()))
-        around = cv2.blur(cv2.copyMakeBorder(log, 1, 1, 1, 1, cv2.BORDER_WRAP), (3, 3))[1:-1, 1:-1]
+        around = cv2.blur(wrap(log, side), (3, 3))[1:-1, 1:-1]
         # exp(R) over |F| is exp(-mean of L), and L half the logarithm of the power
-        spectrum *= cv2.exp(-0.5 * around)[..., None]
-        response = cv2.idft(spectrum, flags=cv2.DFT_SCALE)
-        power = np.einsum('yxi,yxi->yx', response, response)
-        return cv2.GaussianBlur(power, (0, 0), self.sigma)
+        response = fft.irfft2(spectrum * cv2.exp(-0.5 * around), (side, side))
+        return cv2.GaussianBlur(np.square(response, dtype=np.float32), (0, 0), self.sigma)
+
+
+def reduce(image: np.ndarray, side: int) -> np.ndarray:
+    """An image (H, W) of ``side`` x ``side`` pixels, each the mean of an area."""
+    # OpenCV halves many times as fast as it averages over parts of pixels
+    while min(image.shape) >= 2 * side and not (image.shape[0] | image.shape[1]) & 1:
+        size = (image.shape[1] // 2, image.shape[0] // 2)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def wrap(spectrum: np.ndarray, side: int) -> np.ndarray:
+    """The symmetric half (side, side // 2 + 1) of a spectrum, and its neighbours on all sides."""
+    half = spectrum.shape[1]
+    padded = np.empty((side + 2, half + 2), spectrum.dtype)
+    padded[1:-1, 1:-1] = spectrum
+    mirror = -np.arange(side)  # F(-y, -x) is the conjugate of F(y, x)
+    padded[1:-1, 0] = spectrum[mirror, 1]
+    padded[1:-1, -1] = spectrum[mirror, side - half]
+    padded[0], padded[-1] = padded[-2], padded[1]
+    return padded
 
 
 @SALIENCY.register_module()

@@ -19,6 +19,7 @@ from lt_det.datasets.saliency import (
     RandomPoint,
     SpectralResidual,
     build_saliency,
+    reduce,
     salient_point,
 )
 from lt_det.datasets.saliency_mask import MaskedMultiView, SaliencyMask, masked_box
@@ -41,7 +42,7 @@ def picture(height: int = 48, width: int = 64, channels: int = 3, dtype=np.uint8
 
 def naive_spectral_residual(image: np.ndarray, side: int, sigma: float) -> np.ndarray:
     """Equations 2 to 5 of Hou and Zhang with numpy's transform in float64 and loops."""
-    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float64)
+    small = reduce(image, side).astype(np.float64)
     spectrum = np.fft.fft2(small)
     amplitude = np.maximum(np.abs(spectrum), 1e-6 * np.abs(spectrum).max())
     log = np.log(amplitude)
@@ -63,6 +64,17 @@ def test_spectral_residual_is_the_formula(dtype, side):
     expected = naive_spectral_residual(image, side, 2.0)
     assert found.shape == (side, side)
     np.testing.assert_allclose(found / found.max(), expected / expected.max(), atol=2e-3)
+
+
+@pytest.mark.parametrize(('height', 'width', 'halved'), [(64, 96, 2), (224, 224, 1), (31, 90, 0)])
+def test_images_are_reduced_by_means_of_areas(height, width, halved):
+    image = picture(height, width, channels=0, dtype=np.float64)
+    side = 16 if halved != 1 else 64
+    blocks = image.reshape(height >> halved, 1 << halved, width >> halved, 1 << halved)
+    expected = cv2.resize(blocks.mean((1, 3)), (side, side), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(reduce(image, side), expected)
+    direct = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    assert np.abs(expected - direct).max() < 0.1 * np.ptp(image)
 
 
 @pytest.mark.parametrize(('height', 'width'), [(48, 64), (224, 224), (31, 90)])
