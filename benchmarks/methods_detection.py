@@ -41,7 +41,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import DATASETS, METRICS, MODELS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, load_checkpoint
 from origin import commit, machine
 
 from lt_det.adjustments.box_dimension import box_dimension_of
@@ -272,13 +272,15 @@ def measure_cost(args: argparse.Namespace, methods: list[str]) -> None:
         torch.manual_seed(0)
         model = MODELS.build(cfg.model)
         model.init_weights()
+        load_checkpoint(model, str(args.pretrained), map_location='cpu')
         for module in model.modules():
             if hasattr(module, 'set_class_frequency'):
                 module.set_class_frequency(frequency)
             if hasattr(module, 'set_box_dimension'):
                 module.set_box_dimension(dimension)
         model.to(device).train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+        # nothing is learned: other proposals would be other work
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
         steps[method] = (model, optimizer, [])
     for index in range(args.cost_rounds + 3):
         for model, optimizer, seconds in steps.values():

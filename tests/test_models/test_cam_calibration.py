@@ -78,7 +78,7 @@ def test_labels_alone_look_for_their_class_and_background_for_none():
     cam = layer()
     features = torch.randn(2, 3, 4, 4, dtype=torch.float64)
     embedding = cam.embedding(features)
-    attention = cam.attention(embedding, *cam.chosen(None, torch.tensor([2, 4])))
+    attention = cam.attention(*embedding, *cam.chosen(None, torch.tensor([2, 4])))
     one = torch.ones((), dtype=torch.float64)
     torch.testing.assert_close(attention[0], naive_attention(cam, features[0], {2: one}))
     torch.testing.assert_close(attention[1], torch.ones(4, 4, dtype=torch.float64))
@@ -132,7 +132,7 @@ def test_prototypes_are_moving_averages_over_the_samples_of_a_class():
 def test_unseen_classes_leave_the_attention_flat():
     cam = CAMCalibration(4, 3, embed_channels=5)
     embedding = cam.embedding(torch.randn(2, 3, 4, 4))
-    attention = cam.attention(embedding, *cam.chosen(None, torch.tensor([0, 1])))
+    attention = cam.attention(*embedding, *cam.chosen(None, torch.tensor([0, 1])))
     torch.testing.assert_close(attention, torch.ones(2, 4, 4))
 
 

@@ -63,7 +63,7 @@ class CAMCClsHead(LongTailClsHead):
         """Where a map (B, D, h, w) shows its probable classes: (B, h, w), mean 1."""
         probabilities = self._first_pass(feats[-1]).softmax(1)
         embedding = self.calibration.embedding(feats[-1])
-        return self.calibration.attention(embedding, *self.calibration.chosen(probabilities, None))
+        return self.calibration.attention(*embedding, *self.calibration.chosen(probabilities, None))
 
     def _first_pass(self, features: Tensor) -> Tensor:
         return self.adjusted(self.fc(features.mean((2, 3))))

@@ -97,25 +97,30 @@ class CAMCalibration(nn.Module):
         Returns:
             F' (B, D, h, w).
         """
-        embedding = self.embedding(features)
-        attention = self.attention(embedding, *self.chosen(probabilities, labels))
+        embedding, scale = self.embedding(features)
+        attention = self.attention(embedding, scale, *self.chosen(probabilities, labels))
         if update:
-            self.update(embedding, attention, labels)
+            self.update(embedding, scale * attention, labels)
         gamma = self.gamma[branch]
-        return features * (1 + gamma * attention[:, None]) / (1 + gamma)
+        # divided before it is spread over the channels
+        return features * ((1 + gamma * attention) / (1 + gamma))[:, None]
 
-    def embedding(self, features: Tensor) -> Tensor:
-        """e (B, d, h, w) of features (B, D, h, w)."""
-        return F.normalize(self.embed(features), dim=1)
+    def embedding(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """conv1x1 F (B, d, h, w) of features (B, D, h, w), and what scales it to e, (B, h, w)."""
+        embedding = self.embed(features)
+        return embedding, embedding.square().sum(1).clamp(min=1e-24).rsqrt()
 
-    def attention(self, embedding: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
-        """A (B, h, w) of e (B, d, h, w) for the given classes (B, k) and their weights (B, k)."""
+    def attention(
+        self, embedding: Tensor, scale: Tensor, classes: Tensor, weights: Tensor
+    ) -> Tensor:
+        """A (B, h, w) of an ``embedding`` for the given classes (B, k) and their weights (B, k)."""
         query = F.embedding_bag(
             classes, self.prototypes, mode='sum', per_sample_weights=weights.to(self.prototypes)
         )
-        response = torch.einsum('bd,bdhw->bhw', query.to(embedding), embedding).flatten(1)
-        attention = (response / self.temperature).softmax(1) * response.shape[1]
-        return attention.view(len(embedding), *embedding.shape[2:])
+        # scaled after the product: unit vectors of all places would be one more map to keep
+        response = torch.einsum('bd,bdhw->bhw', query.to(embedding), embedding) * scale
+        attention = (response.flatten(1) / self.temperature).softmax(1) * scale[0].numel()
+        return attention.view_as(response)
 
     @torch.no_grad()
     def chosen(self, probabilities: Tensor | None, labels: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -135,9 +140,12 @@ class CAMCalibration(nn.Module):
         return classes, weights
 
     @torch.no_grad()
-    def update(self, embedding: Tensor, attention: Tensor, labels: Tensor) -> None:
-        """Move the prototypes of the classes in ``labels`` (B,) towards their pooled embeddings."""
-        pooled = (embedding * attention[:, None]).mean((2, 3)).float()
+    def update(self, embedding: Tensor, weights: Tensor, labels: Tensor) -> None:
+        """Move the prototypes of the classes in ``labels`` (B,) towards their pooled embeddings.
+
+        The weights of the places (B, h, w) are attention times scale.
+        """
+        pooled = torch.einsum('bdhw,bhw->bd', embedding, weights).float() / weights[0].numel()
         # one row more for the background, which is dropped; the last column counts
         rows = torch.cat([pooled, torch.ones_like(pooled[:, :1])], 1)
         total = rows.new_zeros(self.num_classes + 1, rows.shape[1]).index_add_(0, labels, rows)

@@ -156,4 +156,4 @@ class CAMCalibratedRoIHead(StandardRoIHead):
         extractor = self.mask_roi_extractor if self.with_mask else self.bbox_roi_extractor
         features = extractor(x[: extractor.num_inputs], rois)
         embedding = self.calibration.embedding(features)
-        return self.calibration.attention(embedding, *self.calibration.chosen(None, labels))
+        return self.calibration.attention(*embedding, *self.calibration.chosen(None, labels))
