@@ -108,7 +108,8 @@ class CAMCalibration(nn.Module):
     def embedding(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """conv1x1 F (B, d, h, w) of features (B, D, h, w), and what scales it to e, (B, h, w)."""
         embedding = self.embed(features)
-        return embedding, embedding.square().sum(1).clamp(min=1e-24).rsqrt()
+        squares = embedding.to(self.gamma).square()  # half precision would overflow
+        return embedding, squares.sum(1).clamp(min=1e-24).rsqrt()
 
     def attention(
         self, embedding: Tensor, scale: Tensor, classes: Tensor, weights: Tensor
