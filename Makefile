@@ -27,7 +27,7 @@ WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, hypothesis,
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
-	@echo 'PYTHON=python3.11 chooses the interpreter of .venv, ARGS="-k iif" goes to pytest.'
+	@echo 'PYTHON=python3.11 chooses the interpreter of .venv, ARGS="-k iif" goes to pytest or the comparison.'
 
 demo: $(READY) ## make the glyphs data set, train Mask R-CNN with IIF on it, evaluate
 	$(PY) tools/dataset/make_glyphs.py --size demo --out data/glyphs/demo </dev/null
@@ -40,10 +40,10 @@ test-all: $(READY) ## all tests, the slow ones too
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m '' $(ARGS) </dev/null
 
 compare: $(READY) ## long-tailed detection methods on glyphs, three seeds
-	OMP_NUM_THREADS=1 $(PY) benchmarks/methods_detection.py </dev/null
+	OMP_NUM_THREADS=1 $(PY) benchmarks/methods_detection.py $(ARGS) </dev/null
 
 compare-classification: $(READY) ## long-tailed classification methods on glyph crops, three seeds
-	OMP_NUM_THREADS=1 $(PY) benchmarks/methods_classification.py </dev/null
+	OMP_NUM_THREADS=1 $(PY) benchmarks/methods_classification.py $(ARGS) </dev/null
 
 lint: $(READY) ## ruff: rules and format
 	$(PY) -m ruff check .
