@@ -348,10 +348,10 @@ def report(content: dict) -> str:
         '',
         f'{content["date"]}, {content["machine"]}, commit {content["commit"]}: '
         f'`{content["command"]}`.',
-        'Mean and standard deviation over the seeds; AP in 0..1, of masks but for box AP. FP: false',
-        'positives an image where as many objects are found as by softmax at score 0.5, - where not',
-        'every seed finds them. Cost: time of a training iteration relative to softmax. The last',
-        f'{len(AT_TEST)} methods adjust the softmax model at test. What is trained, and on what: '
+        'Mean and standard deviation over the seeds; AP in 0..1, masks but for box AP. FP: false',
+        'positives an image where as many objects are found as by softmax at score 0.5; - where a',
+        'seed never finds them. Cost: time of a training iteration relative to softmax. The last',
+        f'{len(AT_TEST)} methods adjust the softmax model at test. What is trained, and on what:',
         '`benchmarks/methods_detection.py`.',
         '',
         '| method | AP | APr | APc | APf | box AP | fixed AP | FP | cost |',
