@@ -5,7 +5,8 @@ nothing. From it, without its classifier, every method trains the same detector 
 iterations, each seed on its own; rules at test alone evaluate the softmax checkpoint of their seed.
 Runs that are there already are not repeated, so an interrupted comparison goes on where it stopped.
 
-- segm_AP, bbox_AP and their r, c, f: as lvis-api; fixed_AP: Dave et al. 2021, of masks.
+- segm_AP, bbox_AP and their r, c, f: as lvis-api; fixed_AP: Dave et al. 2021, of masks, whose
+  10,000 detections a class are more than a few hundred images give.
 - FP: false positives an image (masks, IoU 0.5) at the score threshold at which a method finds as
   many objects as softmax does at score 0.5; none if it never does.
 - relative_cost: time of a training iteration relative to softmax, medians of interleaved iterations
