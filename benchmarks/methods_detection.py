@@ -338,7 +338,7 @@ def collect(args: argparse.Namespace) -> list[dict]:
             result = json.loads((args.work_dir / method / str(seed) / 'result.json').read_text())
             metrics = result['metrics'] | {'false_positives': false_positives(args, method, seed)}
             row = dict(method=method, seed=seed, metrics=metrics)
-            rows.append(row | dict(relative_cost=cost.get(method, 1.0)))
+            rows.append(row | dict(relative_cost=cost.get(method)))
     return rows
 
 
@@ -351,7 +351,7 @@ def report(content: dict) -> str:
         f'`{content["command"]}`.',
         'Mean and standard deviation over the seeds; AP in 0..1, masks but for box AP. FP: false',
         'positives an image where as many objects are found as by softmax at score 0.5; - where a',
-        'seed never finds them. Cost: time of a training iteration relative to softmax. The last',
+        'seed never finds them. Cost: time of a training iteration relative to softmax (-: not measured). The last',
         f'{len(AT_TEST)} methods adjust the softmax model at test. What is trained, and on what:',
         '`benchmarks/methods_detection.py`.',
         '',
@@ -361,7 +361,9 @@ def report(content: dict) -> str:
     for method in dict.fromkeys(row['method'] for row in content['rows']):
         rows = [row for row in content['rows'] if row['method'] == method]
         cells = [spread([row['metrics'][key] for row in rows]) for key in SHOWN]
-        lines.append(f'| {method} | {" | ".join(cells)} | {rows[0]["relative_cost"]:.2f} |')
+        cost = rows[0]['relative_cost']
+        cells.append('-' if cost is None else f'{cost:.2f}')
+        lines.append(f'| {method} | {" | ".join(cells)} |')
     return '\n'.join([*lines, '', '![AP by training frequency](methods_detection.png)', ''])
 
 
