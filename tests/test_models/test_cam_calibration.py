@@ -136,6 +136,25 @@ def test_unseen_classes_leave_the_attention_flat():
     torch.testing.assert_close(attention, torch.ones(2, 4, 4))
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_autocast(dtype):
+    cam = layer(torch.float32, label_prob=1.0)
+    with torch.no_grad():
+        cam.gamma.fill_(0.7)
+    features = torch.randn(4, 3, 4, 2)
+    features[1] = 0  # a RoI in the padding
+    features[2, :, 0] = 0
+    features[3] *= 300
+    labels, probabilities = torch.tensor([0, 1, 2, 3]), torch.rand(4, 5)
+    plain = deepcopy(cam)
+    expected = plain(features, probabilities, labels, update=True)
+    with torch.autocast('cpu', dtype):
+        calibrated = cam(features.to(dtype), probabilities, labels, update=True)
+    assert calibrated.dtype == dtype
+    torch.testing.assert_close(calibrated.float(), expected, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(cam.prototypes, plain.prototypes, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ('name', 'value'),
     [('embed_channels', 0), ('top_k', 0), ('momentum', 1), ('temperature', 0), ('label_prob', 2)],

@@ -103,7 +103,8 @@ class CAMCalibration(nn.Module):
             self.update(embedding, scale * attention, labels)
         gamma = self.gamma[branch]
         # divided before it is spread over the channels
-        return features * ((1 + gamma * attention) / (1 + gamma))[:, None]
+        factor = (1 + gamma * attention) / (1 + gamma)
+        return features * factor.to(features)[:, None]
 
     def embedding(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """conv1x1 F (B, d, h, w) of features (B, D, h, w), and what scales it to e, (B, h, w)."""
@@ -146,7 +147,9 @@ class CAMCalibration(nn.Module):
 
         The weights of the places (B, h, w) are attention times scale.
         """
-        pooled = torch.einsum('bdhw,bhw->bd', embedding, weights).float() / weights[0].numel()
+        with torch.autocast(embedding.device.type, enabled=False):  # the scale overflows in half
+            pooled = torch.einsum('bdhw,bhw->bd', embedding.to(weights), weights)
+        pooled = pooled.float() / weights[0].numel()
         # one row more for the background, which is dropped; the last column counts
         rows = torch.cat([pooled, torch.ones_like(pooled[:, :1])], 1)
         total = rows.new_zeros(self.num_classes + 1, rows.shape[1]).index_add_(0, labels, rows)
