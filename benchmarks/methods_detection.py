@@ -10,7 +10,7 @@ Runs that are there already are not repeated, so an interrupted comparison goes 
 - FP: false positives an image (masks, IoU 0.5) at the score threshold at which a method finds as
   many objects as softmax does at score 0.5; none if it never does.
 - relative_cost: time of a training iteration relative to softmax, medians of interleaved iterations
-  on the same batch.
+  on the same batch; for some methods also with the configs of LVIS, at their size.
 
     python benchmarks/methods_detection.py
     python benchmarks/methods_detection.py --size small --epochs 4            # on CPUs
@@ -23,10 +23,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -37,6 +39,7 @@ import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are n
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from mmdet.testing import demo_mm_inputs
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -44,6 +47,7 @@ from mmengine.device import get_device
 from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import Runner, load_checkpoint
 from origin import commit, machine
+from torch import nn
 
 from lt_det.adjustments.box_dimension import box_dimension_of
 from lt_det.datasets.glyphs import SIZES, make_glyphs
@@ -104,6 +108,7 @@ AT_TEST: dict[str, dict] = {
 METHODS = (*TRAINED, *AT_TEST)
 # 1e-3 of LVIS repeats classes of at most 100 images; so does this of the 1600 images of bench
 RFS_THRESHOLD = 100 / 1600
+LVIS_CONFIGS = ('mask_rcnn_r50_softmax', 'mask_rcnn_r50_iif', 'mask_rcnn_r50_iif_camc')
 # none of them is in a data set that is compared on
 OTHER_GLYPHS = 'BCDFJLNPSTUVXYZ0689abdefghkmnqrtyαβγδζθξπφψωбджзцшэ∀∂∇∑√∞∫♀♂'
 
@@ -136,6 +141,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='default: work_dirs/methods_detection/SIZE_EPOCHSe')
     parser.add_argument('--num-workers', type=int, default=2, help='of the data loader')
     parser.add_argument('--cost-rounds', type=int, default=15, help='iterations timed a method')
+    parser.add_argument('--lvis-cost-rounds', type=int, default=5, help='the same at LVIS size')
     parser.add_argument('--out', default=str(ROOT / 'benchmarks' / 'results'))
     parser.add_argument('--worker', nargs='+', help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -262,29 +268,61 @@ def run(args: argparse.Namespace, method: str, seed: int) -> None:
 
 
 def measure_cost(args: argparse.Namespace, methods: list[str]) -> None:
-    """Median time of a training iteration of each method, relative to softmax: cost.json."""
-    device = get_device()
+    """Relative cost of each method: cost.json."""
     dataset = DATASETS.build(config(args, 'softmax').train_dataloader.dataset)
     batch = pseudo_collate([dataset[index] for index in range(4)])
     dimension, frequency = box_dimension_of(dataset), ClassFrequency.from_dataset(dataset)
-    steps = {}
+    models = {}
     for method in methods:
-        cfg = config(args, method)
-        torch.manual_seed(0)
-        model = MODELS.build(cfg.model)
-        model.init_weights()
-        load_checkpoint(model, str(args.pretrained), map_location='cpu')
-        for module in model.modules():
-            if hasattr(module, 'set_class_frequency'):
-                module.set_class_frequency(frequency)
-            if hasattr(module, 'set_box_dimension'):
-                module.set_box_dimension(dimension)
-        model.to(device).train()
-        # nothing is learned: other proposals would be other work
-        optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
-        steps[method] = (model, optimizer, [])
-    for index in range(args.cost_rounds + 3):
-        for model, optimizer, seconds in steps.values():
+        models[method] = built(config(args, method).model, frequency, dimension)
+        load_checkpoint(models[method], str(args.pretrained), map_location='cpu')
+    cost = relative_cost(models, batch, args.cost_rounds)
+    args.work_dir.mkdir(parents=True, exist_ok=True)
+    (args.work_dir / 'cost.json').write_text(json.dumps(cost))
+
+
+def measure_cost_at_lvis_size(args: argparse.Namespace) -> None:
+    """Relative cost of configs of LVIS on an image of noise with ten objects: cost_lvis.json."""
+    register_all_modules(init_default_scope=True)
+    counts = np.geomspace(2000, 1, 1203).astype(int)
+    frequency, dimension = ClassFrequency(counts, num_images=100_000), np.full(1203, 1.5)
+    models = {}
+    for name in LVIS_CONFIGS:
+        cfg = Config.fromfile(CONFIGS.parent / 'lvis' / f'{name}.py')
+        cfg.model.backbone.init_cfg = None  # nothing is downloaded
+        models[name] = built(cfg.model, frequency, dimension)
+    size = [[3, 800, 1333]]
+    batch = demo_mm_inputs(1, size, num_items=[10], num_classes=1203, with_mask=True)
+    cost = relative_cost(models, batch, args.lvis_cost_rounds)
+    (args.work_dir / 'cost_lvis.json').write_text(json.dumps(cost))
+
+
+def built(model: dict, frequency: ClassFrequency, dimension: np.ndarray) -> nn.Module:
+    """A model that has the statistics of its training set."""
+    torch.manual_seed(0)
+    model = MODELS.build(model)
+    model.init_weights()
+    for module in model.modules():
+        if hasattr(module, 'set_class_frequency'):
+            module.set_class_frequency(frequency)
+        if hasattr(module, 'set_box_dimension'):
+            module.set_box_dimension(dimension)
+    return model
+
+
+def relative_cost(models: dict[str, nn.Module], batch: dict, rounds: int) -> dict[str, float]:
+    """Median time of a training iteration of each model, relative to the first one's."""
+    device = get_device()
+    first = next(iter(models))
+    models = {**models, f'{first} again': deepcopy(models[first])}  # what is noise
+    # nothing is learned: other proposals would be other work
+    steps = [
+        (model.to(device).train(), torch.optim.AdamW(model.parameters(), lr=0.0), [])
+        for model in models.values()
+    ]
+    for index in range(rounds + 2):
+        # in another order each time: what a model leaves in memory is felt by the next
+        for model, optimizer, seconds in random.Random(index).sample(steps, len(steps)):
             torch.manual_seed(index)
             start = now(device)
             data = model.data_preprocessor(batch, True)
@@ -292,12 +330,10 @@ def measure_cost(args: argparse.Namespace, methods: list[str]) -> None:
             optimizer.zero_grad()
             total.backward()
             optimizer.step()
-            if index >= 3:  # the first ones are slower
+            if index >= 2:  # the first ones are slower
                 seconds.append(now(device) - start)
-    base = statistics.median(steps['softmax'][2])
-    cost = {method: statistics.median(step[2]) / base for method, step in steps.items()}
-    args.work_dir.mkdir(parents=True, exist_ok=True)
-    (args.work_dir / 'cost.json').write_text(json.dumps(cost))
+    times = [statistics.median(seconds) for _, _, seconds in steps]
+    return {name: time / times[0] for name, time in zip(models, times)}
 
 
 def now(device: str) -> float:
@@ -330,8 +366,12 @@ def curve(args: argparse.Namespace, method: str, seed: int) -> list[np.ndarray]:
     return [content[name] for name in ('arr_0', 'arr_1', 'arr_2')]
 
 
+def saved(args: argparse.Namespace, name: str) -> dict:
+    return json.loads((args.work_dir / name).read_text())
+
+
 def collect(args: argparse.Namespace) -> list[dict]:
-    cost = json.loads((args.work_dir / 'cost.json').read_text())
+    cost = saved(args, 'cost.json')
     rows = []
     for method in args.methods:
         for seed in args.seeds:
@@ -365,6 +405,13 @@ def report(content: dict) -> str:
         cost = rows[0]['relative_cost']
         cells.append('-' if cost is None else f'{cost:.2f}')
         lines.append(f'| {method} | {" | ".join(cells)} |')
+    lines += ['', f'Softmax measured again costs {content["cost_of_softmax_again"]:.3f}.']
+    cost = [f'{name} {value:.3f}' for name, value in content['cost_at_lvis_size'].items()]
+    lines += [
+        '',
+        'Cost at LVIS size (1333 x 800 pixels, 1203 classes, one image of noise, 10 objects):',
+    ]
+    lines += [', '.join(cost) + '.']
     return '\n'.join([*lines, '', '![AP by training frequency](methods_detection.png)', ''])
 
 
@@ -409,6 +456,8 @@ def main() -> None:
             pretrain(args)
         elif kind == 'cost':
             measure_cost(args, arguments)
+        elif kind == 'cost_lvis':
+            measure_cost_at_lvis_size(args)
         else:
             run(args, arguments[0], int(arguments[1]))
         return
@@ -426,6 +475,8 @@ def main() -> None:
     if not (args.work_dir / 'cost.json').exists():
         trained = [method for method in args.methods if method in TRAINED]
         subprocess.run([*command, 'cost', *trained], check=True)
+    if not (args.work_dir / 'cost_lvis.json').exists():
+        subprocess.run([*command, 'cost_lvis'], check=True)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'on the CPU'
     content = {
         'date': date.today().isoformat(),
@@ -433,6 +484,8 @@ def main() -> None:
         'machine': f'{machine()}, {device}, torch {torch.__version__}',
         'commit': commit(),
         'rows': collect(args),
+        'cost_of_softmax_again': saved(args, 'cost.json')['softmax again'],
+        'cost_at_lvis_size': saved(args, 'cost_lvis.json'),
     }
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
