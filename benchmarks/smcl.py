@@ -1,20 +1,23 @@
 """SMCL against its parts, where backgrounds lie about the class; and the cost of its masks.
 
-Comparison: glyph crops of 30 classes, 200 to 4 training images each. The six most frequent classes
+Comparison: glyph crops of 16 classes, 200 to 8 training images each. The six most frequent classes
 own a background pattern, which nine in ten of their training images show; all other training
 images, and all validation images, have any of the six patterns. A classifier that has learned the
 patterns takes a validation image for the class that owns its background. Reported are accuracies,
 and of the errors the share that names the owner of the image's background (``cue_share``), beside
 the share that names another owner, on average (``other_share``: what frequency alone explains).
 Every seed has its own data (which class is rare, every image); all methods train the same network
-for as many epochs.
+for as many epochs. There are two: ``local`` sees 27 of 40 pixels at a time, so background votes by
+itself, as it does in large images; ``whole`` sees the image at once, and can learn that an image
+without an object is masked. With it, the main methods alone are compared.
 
 Cost: the training pipeline of ImageNet-LT at 224 pixels (JPEG, random crop, flip, colour jitter),
 with and without masks, in turn; one process, one thread.
 
     python benchmarks/smcl.py
 
-writes benchmarks/results/smcl.json and .md. --smoke runs everything in a few seconds, badly.
+writes benchmarks/results/smcl.json and .md. What is finished lies in the work dir and is not done
+again when the command is repeated. --smoke runs everything in a few seconds, badly.
 """
 
 from __future__ import annotations
@@ -52,17 +55,17 @@ from lt_det.datasets.glyphs.recipe import exponential_counts
 from lt_det.frequency import ClassFrequency
 
 RESULTS = Path(__file__).parent / 'results'
-CLASSES = 30
+CLASSES = 16
 SIDE = 40
 CUE_CLASSES = 6
-COUNTS = exponential_counts(CLASSES, 200, 4)
+COUNTS = exponential_counts(CLASSES, 200, 8)
 RECIPE = GlyphRecipe(
     size='smcl',
     glyphs=CROP_GLYPHS[:CLASSES],
     train_counts=COUNTS,
     train_images=sum(COUNTS),
-    val_images=40 * CLASSES,
-    val_count=40,
+    val_images=100 * CLASSES,
+    val_count=100,
     negatives=(0, 0),
     side=SIDE,
     objects=(1, 1),
@@ -85,10 +88,12 @@ METHODS = {
     'saliency_mixed': (SPECTRAL, 0.5, 'background', 1, 1.0, 'mixed', False),
     'saliency_hard': (SPECTRAL, 0.5, 'background', 1, 1.0, 'hard', False),
     'saliency_hard_grey': (SPECTRAL, 0.5, GREY, 1, 1.0, 'hard', False),
-    'random_hard_contrast': (RANDOM, 0.5, 'background', 2, 1.0, 'hard', True),
     'saliency_mixed_contrast': (SPECTRAL, 0.5, 'background', 2, 1.0, 'mixed', True),
     'saliency_hard_contrast': (SPECTRAL, 0.5, 'background', 2, 1.0, 'hard', True),
 }
+# width and strides of the stages
+NETWORKS = {'local': (64, (1,)), 'whole': (16, (1, 2, 2))}
+MAIN_METHODS = ('softmax', 'balanced_contrastive', 'random_hard', 'saliency_hard')
 METRICS = ('top1', 'many', 'medium', 'few', 'cue_share', 'other_share')
 
 
@@ -97,10 +102,11 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--seeds', type=int, default=3)
-    parser.add_argument('--epochs', type=int, default=30)
+    parser.add_argument('--epochs', type=int, default=60)
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
     parser.add_argument('--repeats', type=int, default=30, help='of the measurement of the cost')
     parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
+    parser.add_argument('--work-dir', default='work_dirs/smcl')
     parser.add_argument('--workers', type=int, default=1, help='trainings at a time')
     parser.add_argument('--smoke', action='store_true')
     return parser.parse_args()
@@ -122,20 +128,21 @@ def pipeline(method: tuple | None) -> list[dict]:
     ]
 
 
-def build_model(method: tuple | None) -> torch.nn.Module:
+def build_model(method: tuple | None, network: str) -> torch.nn.Module:
+    width, strides = NETWORKS[network]
+    stages = len(strides)
     cfg = dict(
         type='ImageClassifier',
         data_preprocessor=dict(mean=[127.5] * 3, std=[64.0] * 3, to_rgb=True),
-        # as in configs/glyphs/crops_softmax.py, of half the width and a larger stride
         backbone=dict(
             type='LongTailResNet',
             depth=10,
             stem_channels=16,
-            base_channels=16,
-            num_stages=3,
-            strides=(1, 2, 2),
-            dilations=(1, 1, 1),
-            out_indices=(2,),
+            base_channels=width,
+            num_stages=stages,
+            strides=strides,
+            dilations=(1,) * stages,
+            out_indices=(stages - 1,),
         ),
         neck=dict(type='GlobalAveragePooling'),
         head=dict(type='LongTailClsHead', num_classes=CLASSES, in_channels=64),
@@ -162,10 +169,12 @@ def dataset(root: Path, split: str, steps: list[dict]):
     )
 
 
-def train(method: tuple | None, root: Path, seed: int, epochs: int) -> torch.nn.Module:
+def train(
+    method: tuple | None, network: str, root: Path, seed: int, epochs: int
+) -> torch.nn.Module:
     torch.manual_seed(seed)
     np.random.seed(seed)
-    model = build_model(method)
+    model = build_model(method, network)
     model.init_weights()
     data = dataset(root, 'train', pipeline(method))
     for child in model.children():
@@ -173,10 +182,10 @@ def train(method: tuple | None, root: Path, seed: int, epochs: int) -> torch.nn.
             child.set_class_frequency(data.class_frequency)
     loader = DataLoader(data, BATCH, shuffle=True, drop_last=True, collate_fn=default_collate)
     optimizer = torch.optim.SGD(
-        model.parameters(), 0.05, momentum=0.9, weight_decay=5e-4, nesterov=True
+        model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 0.05, epochs * len(loader), pct_start=0.1, cycle_momentum=False
+        optimizer, 0.1, epochs * len(loader), pct_start=0.1, cycle_momentum=False
     )
     model.train()
     for _ in range(epochs):
@@ -228,32 +237,48 @@ def score(predicted: np.ndarray, labels: np.ndarray, plan) -> dict[str, float]:
     }
 
 
-def run(name: str, seed: int, epochs: int, folder: Path) -> dict:
-    """A method on the data of a seed."""
+def run(network: str, name: str, seed: int, epochs: int, folder: Path) -> dict:
+    """A method on the data of a seed; reads what an earlier call has found."""
+    done = folder / f'{network}_{name}_{seed}.json'
+    if done.exists():
+        return json.loads(done.read_text())
     set_up()
     root, plan = folder / f'crops_{seed}', plan_crops(replace(RECIPE, seed=seed))
     start = time.process_time()
-    model = train(METHODS[name], root, seed, epochs)
+    model = train(METHODS[name], network, root, seed, epochs)
     seconds = time.process_time() - start
     metrics = score(*predict(model, root), plan)
     shown = ' '.join(f'{key} {metrics[key]:.3f}' for key in METRICS)
-    print(f'{seed} {name:24} {shown} {seconds:.0f} s', flush=True)
-    return {'method': name, 'seed': seed, 'metrics': metrics, 'train_cpu_s': seconds}
+    print(f'{network} {seed} {name:24} {shown} {seconds:.0f} s', flush=True)
+    row = {
+        'network': network,
+        'method': name,
+        'seed': seed,
+        'metrics': metrics,
+        'train_cpu_s': seconds,
+    }
+    done.write_text(json.dumps(row))
+    return row
 
 
 def compare(args: argparse.Namespace, folder: Path) -> list[dict]:
     for seed in range(args.seeds):
-        make_crops(folder / f'crops_{seed}', replace(RECIPE, seed=seed), progress=False)
+        crops = folder / f'crops_{seed}'
+        crops.mkdir(parents=True, exist_ok=True)
+        make_crops(crops, replace(RECIPE, seed=seed), progress=False)
     with ProcessPoolExecutor(args.workers, get_context('spawn')) as pool:
         runs = [
-            pool.submit(run, name, seed, args.epochs, folder)
+            pool.submit(run, network, name, seed, args.epochs, folder)
+            for network in NETWORKS
             for seed in range(args.seeds)
             for name in args.methods
+            if network == 'local' or name in MAIN_METHODS
         ]
         rows = [each.result() for each in runs]
-    base = {row['seed']: row['train_cpu_s'] for row in rows if row['method'] == 'softmax'}
+    softmax = [row for row in rows if row['method'] == 'softmax']
+    base = {(row['network'], row['seed']): row['train_cpu_s'] for row in softmax}
     for row in rows:
-        cost = row['train_cpu_s'] / base.get(row['seed'], float('nan'))
+        cost = row['train_cpu_s'] / base.get((row['network'], row['seed']), float('nan'))
         row.update(train_cpu_s=round(row['train_cpu_s'], 1), relative_cost=round(cost, 2))
     return rows
 
@@ -339,14 +364,15 @@ def table(result: dict) -> str:
         '',
         f'{result["date"]}, `{result["command"]}`, {result["machine"]}, commit {result["commit"]}.',
         'Mean and standard deviation over seeds; `benchmarks/smcl.py` says what is measured.',
-        '',
-        '| method | ' + ' | '.join(METRICS) + ' | cost |',
-        '|---|' + '---|' * (len(METRICS) + 1),
     ]
-    for name, values in summary(result['rows']).items():
-        cells = ['{:.3f} ± {:.3f}'.format(*values[key]) for key in METRICS]
-        cells.append(f'{values["relative_cost"][0]:.2f}')
-        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    for network in NETWORKS:
+        lines += ['', f'| {network} network | ' + ' | '.join(METRICS) + ' | cost |']
+        lines.append('|---|' + '---|' * (len(METRICS) + 1))
+        rows = [row for row in result['rows'] if row['network'] == network]
+        for name, values in summary(rows).items():
+            cells = ['{:.3f} ± {:.3f}'.format(*values[key]) for key in METRICS]
+            cells.append(f'{values["relative_cost"][0]:.2f}')
+            lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
     lines += [
         '',
         'Seconds of CPU time for an item of the training pipeline at 224 pixels.',
@@ -373,7 +399,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         result['cost'] = cost(args.repeats, Path(folder))
-        result['rows'] = compare(args, Path(folder))
+    result['rows'] = compare(args, Path(args.work_dir) / f'{args.epochs}e')
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / 'smcl.json').write_text(json.dumps(result, indent=1) + '\n')
