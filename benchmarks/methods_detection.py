@@ -423,29 +423,31 @@ def spread(values: list[float | None]) -> str:
 
 
 def plot(args: argparse.Namespace, path: Path) -> None:
-    """Mean mask AP of the classes in each of seven ranges of training images, a line a method."""
-    figure = Figure(figsize=(9, 6), layout='constrained')
-    axes = figure.subplots()
-    for number, method in enumerate(args.methods):
-        tables = []
-        for seed in args.seeds:
-            result = json.loads((args.work_dir / method / str(seed) / 'result.json').read_text())
-            tables.append(result['per_class'])
+    """Mask AP of the classes in each of seven ranges of training images, and less softmax's."""
+    found = {}
+    for method in args.methods:
+        tables = [
+            json.loads((args.work_dir / method / str(seed) / 'result.json').read_text())[
+                'per_class'
+            ]
+            for seed in args.seeds
+        ]
         count = np.array([row['image_count'] for row in tables[0]])
         precision = np.mean([[row['segm_AP'] for row in table] for table in tables], axis=0)
-        edges = np.geomspace(count.min(), count.max() + 1, 8)
-        place = np.digitize(count, edges)
-        used = np.unique(place)
-        axes.plot(
-            [np.exp(np.log(count[place == index]).mean()) for index in used],
-            [precision[place == index].mean() for index in used],
-            ('-', '--', ':')[number // 10 % 3],
-            label=method,
-            linewidth=2.5 if method == 'softmax' else 1.2,
-        )
-    axes.set(xscale='log', xlabel='training images of the class', ylabel='mask AP')
-    axes.legend(fontsize=7, ncols=2)
-    figure.savefig(path, dpi=130)
+        place = np.digitize(count, np.geomspace(count.min(), count.max() + 1, 8))
+        groups = [place == index for index in np.unique(place)]
+        found[method] = np.array([precision[group].mean() for group in groups])
+    x = [np.exp(np.log(count[group]).mean()) for group in groups]
+    figure = Figure(figsize=(9, 11), layout='constrained')
+    for axes, base in zip(figure.subplots(2, sharex=True), (0, found['softmax'])):
+        for number, (method, values) in enumerate(found.items()):
+            style = dict(linestyle=('-', '--', ':')[number // 10 % 3], marker='.', label=method)
+            axes.plot(x, values - base, linewidth=2.5 if method == 'softmax' else 1.2, **style)
+    upper, lower = figure.axes
+    upper.set(xscale='log', ylabel='mask AP')
+    lower.set(xlabel='training images of the class', ylabel="mask AP less softmax's")
+    upper.legend(fontsize=8, ncols=2)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:

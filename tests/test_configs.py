@@ -172,8 +172,9 @@ def take_step(model: nn.Module, losses: dict) -> None:
     total, logged = model.parse_losses(losses)
     assert all(torch.as_tensor(value).isfinite() for value in logged.values()), logged
     total.backward()
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    assert len(parameters) > 10
+    trained = [p for p in model.parameters() if p.requires_grad]
+    parameters = [p for p in trained if p.grad is not None]
+    assert len(parameters) > 0.9 * len(trained)
     assert all(torch.isfinite(p.grad).all() for p in parameters)
     torch.optim.SGD(parameters, lr=1e-4).step()
 
