@@ -133,6 +133,8 @@ def classify(cfg: Config) -> None:
     """A training step and a prediction on two images of 64 pixels."""
     from mmpretrain.structures import DataSample
 
+    cfg.model.backbone.init_cfg = None  # nothing is downloaded
+    cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))  # as the runner does
     model = MODELS.build(cfg.model)
     model.init_weights()
     num_classes = model.head.num_classes
@@ -166,6 +168,11 @@ def prepare(model: nn.Module, num_classes: int) -> None:
             module.set_box_dimension(np.full(num_classes, 1.5))
         if hasattr(module, 'set_epoch'):
             module.set_epoch(1)
+        if hasattr(module, 'set_words') and module.words.source == 'learned':
+            words = [str(index) for index in range(module.num_words)]
+            module.set_words(words, np.ones(module.num_words), 9)
+        elif hasattr(module, 'set_words'):  # from files that are not here
+            module.positive_weight = torch.ones(module.num_words)
 
 
 def take_step(model: nn.Module, losses: dict) -> None:
