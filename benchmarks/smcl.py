@@ -107,6 +107,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-sets', type=int, default=DATA_SETS)
     parser.add_argument('--epochs', type=int, default=60)
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
+    parser.add_argument('--networks', nargs='+', choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument('--repeats', type=int, default=30, help='of the measurement of the cost')
     parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
     parser.add_argument('--work-dir', default='work_dirs/smcl')
@@ -267,7 +268,7 @@ def compare(args: argparse.Namespace, folder: Path) -> list[dict]:
     with ProcessPoolExecutor(args.workers, get_context('spawn')) as pool:
         runs = [
             pool.submit(run, network, name, data, seed, args.epochs, folder)
-            for network in NETWORKS
+            for network in args.networks
             for seed in range(args.seeds)
             for name in args.methods
             if network == 'local' or name in MAIN_METHODS
@@ -364,7 +365,7 @@ def table(result: dict) -> str:
         'Mean and standard deviation over seeds, each the mean of the data sets; cost: time of',
         'training relative to softmax. `benchmarks/smcl.py` says what is measured.',
     ]
-    for network in NETWORKS:
+    for network in dict.fromkeys(row['network'] for row in result['rows']):
         lines += ['', f'| {network} network | ' + ' | '.join(METRICS) + ' | cost |']
         lines.append('|---|' + '---|' * (len(METRICS) + 1))
         rows = [row for row in result['rows'] if row['network'] == network]
