@@ -46,7 +46,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import Runner, load_checkpoint
-from origin import commit, machine
+from origin import commit, machine, spread
 from torch import nn
 
 from lt_det.adjustments.box_dimension import box_dimension_of
@@ -375,7 +375,7 @@ def collect(args: argparse.Namespace) -> list[dict]:
     rows = []
     for method in args.methods:
         for seed in args.seeds:
-            result = json.loads((args.work_dir / method / str(seed) / 'result.json').read_text())
+            result = saved(args, f'{method}/{seed}/result.json')
             metrics = result['metrics'] | {'false_positives': false_positives(args, method, seed)}
             row = dict(method=method, seed=seed, metrics=metrics)
             rows.append(row | dict(relative_cost=cost.get(method)))
@@ -415,23 +415,12 @@ def report(content: dict) -> str:
     return '\n'.join([*lines, '', '![AP by training frequency](methods_detection.png)', ''])
 
 
-def spread(values: list[float | None]) -> str:
-    if any(value is None for value in values):
-        return '-'
-    deviation = f' ± {statistics.stdev(values):.3f}' if len(values) > 1 else ''
-    return f'{statistics.mean(values):.3f}{deviation}'
-
-
 def plot(args: argparse.Namespace, path: Path) -> None:
     """Mask AP of the classes in each of seven ranges of training images, and less softmax's."""
     found = {}
     for method in args.methods:
-        tables = [
-            json.loads((args.work_dir / method / str(seed) / 'result.json').read_text())[
-                'per_class'
-            ]
-            for seed in args.seeds
-        ]
+        results = [saved(args, f'{method}/{seed}/result.json') for seed in args.seeds]
+        tables = [result['per_class'] for result in results]
         count = np.array([row['image_count'] for row in tables[0]])
         precision = np.mean([[row['segm_AP'] for row in table] for table in tables], axis=0)
         place = np.digitize(count, np.geomspace(count.min(), count.max() + 1, 8))

@@ -1,9 +1,10 @@
-"""Where and from what a result comes: the machine and the commit."""
+"""What the pages of results state alike: machine, commit, mean and deviation over seeds."""
 
 from __future__ import annotations
 
 import os
 import platform
+import statistics
 import subprocess
 from pathlib import Path
 
@@ -28,3 +29,11 @@ def commit() -> str:
     command = ['git', 'rev-parse', '--short', 'HEAD']
     folder = Path(__file__).parent
     return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip()
+
+
+def spread(values: list[float | None]) -> str:
+    """Mean and standard deviation; - where a value is missing."""
+    if any(value is None for value in values):
+        return '-'
+    deviation = f' ± {statistics.stdev(values):.3f}' if len(values) > 1 else ''
+    return f'{statistics.mean(values):.3f}{deviation}'

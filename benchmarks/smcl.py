@@ -46,7 +46,7 @@ from mmcv.transforms import Compose
 from mmengine.dataset import default_collate
 from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.utils import register_all_modules
-from origin import commit, machine
+from origin import commit, machine, spread
 from torch.utils.data import DataLoader
 
 from lt_det.datasets.glyphs import GlyphRecipe, make_crops
@@ -350,11 +350,6 @@ def summary(rows: list[dict]) -> dict[str, dict[str, list[float]]]:
         }
         found[name]['train_cpu_s'] = [row['train_cpu_s'] for row in mine]
     return found
-
-
-def spread(values: list[float]) -> str:
-    deviation = f' ± {statistics.stdev(values):.3f}' if len(values) > 1 else ''
-    return f'{statistics.mean(values):.3f}{deviation}'
 
 
 def table(result: dict) -> str:
