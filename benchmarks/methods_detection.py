@@ -23,12 +23,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
-import statistics
 import subprocess
 import sys
-import time
-from copy import deepcopy
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -38,16 +34,14 @@ import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are n
 # isort: split
 import numpy as np
 import torch
+from iteration_cost import built, cost_at_lvis_size, relative_cost
 from matplotlib.figure import Figure
-from mmdet.testing import demo_mm_inputs
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
-from mmengine.registry import DATASETS, METRICS, MODELS
+from mmengine.registry import DATASETS, METRICS
 from mmengine.runner import Runner, load_checkpoint
 from origin import commit, machine, spread
-from torch import nn
 
 from lt_det.adjustments.box_dimension import box_dimension_of
 from lt_det.datasets.glyphs import SIZES, make_glyphs
@@ -108,7 +102,6 @@ AT_TEST: dict[str, dict] = {
 METHODS = (*TRAINED, *AT_TEST)
 # 1e-3 of LVIS repeats classes of at most 100 images; so does this of the 1600 images of bench
 RFS_THRESHOLD = 100 / 1600
-LVIS_CONFIGS = ('mask_rcnn_r50_softmax', 'mask_rcnn_r50_iif', 'mask_rcnn_r50_iif_camc')
 # none of them is in a data set that is compared on
 OTHER_GLYPHS = 'BCDFJLNPSTUVXYZ0689abdefghkmnqrtyαβγδζθξπφψωбджзцшэ∀∂∇∑√∞∫♀♂'
 
@@ -281,67 +274,6 @@ def measure_cost(args: argparse.Namespace, methods: list[str]) -> None:
     (args.work_dir / 'cost.json').write_text(json.dumps(cost))
 
 
-def measure_cost_at_lvis_size(args: argparse.Namespace) -> None:
-    """Relative cost of configs of LVIS on an image of noise with ten objects: cost_lvis.json."""
-    register_all_modules(init_default_scope=True)
-    counts = np.geomspace(2000, 1, 1203).astype(int)
-    frequency, dimension = ClassFrequency(counts, num_images=100_000), np.full(1203, 1.5)
-    models = {}
-    for name in LVIS_CONFIGS:
-        cfg = Config.fromfile(CONFIGS.parent / 'lvis' / f'{name}.py')
-        cfg.model.backbone.init_cfg = None  # nothing is downloaded
-        models[name] = built(cfg.model, frequency, dimension)
-    size = [[3, 800, 1333]]
-    batch = demo_mm_inputs(1, size, num_items=[10], num_classes=1203, with_mask=True)
-    cost = relative_cost(models, batch, args.lvis_cost_rounds)
-    (args.work_dir / 'cost_lvis.json').write_text(json.dumps(cost))
-
-
-def built(model: dict, frequency: ClassFrequency, dimension: np.ndarray) -> nn.Module:
-    """A model that has the statistics of its training set."""
-    torch.manual_seed(0)
-    model = MODELS.build(model)
-    model.init_weights()
-    for module in model.modules():
-        if hasattr(module, 'set_class_frequency'):
-            module.set_class_frequency(frequency)
-        if hasattr(module, 'set_box_dimension'):
-            module.set_box_dimension(dimension)
-    return model
-
-
-def relative_cost(models: dict[str, nn.Module], batch: dict, rounds: int) -> dict[str, float]:
-    """Median time of a training iteration of each model, relative to the first one's."""
-    device = get_device()
-    first = next(iter(models))
-    models = {**models, f'{first} again': deepcopy(models[first])}  # what is noise
-    # nothing is learned: other proposals would be other work
-    steps = [
-        (model.to(device).train(), torch.optim.AdamW(model.parameters(), lr=0.0), [])
-        for model in models.values()
-    ]
-    for index in range(rounds + 2):
-        # in another order each time: what a model leaves in memory is felt by the next
-        for model, optimizer, seconds in random.Random(index).sample(steps, len(steps)):
-            torch.manual_seed(index)
-            start = now(device)
-            data = model.data_preprocessor(batch, True)
-            total, _ = model.parse_losses(model.loss(data['inputs'], data['data_samples']))
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-            if index >= 2:  # the first ones are slower
-                seconds.append(now(device) - start)
-    times = [statistics.median(seconds) for _, _, seconds in steps]
-    return {name: time / times[0] for name, time in zip(models, times)}
-
-
-def now(device: str) -> float:
-    if device != 'cpu':
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
 # ----------------------------------------------------------------------------------------- report
 
 
@@ -448,7 +380,8 @@ def main() -> None:
         elif kind == 'cost':
             measure_cost(args, arguments)
         elif kind == 'cost_lvis':
-            measure_cost_at_lvis_size(args)
+            cost = cost_at_lvis_size(args.lvis_cost_rounds)
+            (args.work_dir / 'cost_lvis.json').write_text(json.dumps(cost))
         else:
             run(args, arguments[0], int(arguments[1]))
         return

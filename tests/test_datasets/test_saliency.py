@@ -120,6 +120,16 @@ def test_fine_grained_needs_a_contrib_build(monkeypatch):
     assert (found.shape, found.dtype, asked) == ((6, 9), np.float32, [(6, 9)])
 
 
+@pytest.mark.skipif(not hasattr(cv2, 'saliency'), reason='this OpenCV is no contrib build')
+def test_fine_grained_finds_the_object():
+    image = picture(96, 128)
+    saliency = pickle.loads(pickle.dumps(build_saliency(dict(type='FineGrained'))))(image)
+    assert (saliency.shape, saliency.dtype) == ((96, 128), np.float32)
+    y, x = salient_point(saliency, 96, 128)
+    assert np.hypot(y - 67, x - 96) < 12 + 8  # it is largest at edges, on either side
+    assert salient_point(FineGrained()(np.full((9, 8, 3), 70, np.uint8)), 9, 8) is None
+
+
 def naive_box(height, width, centre, share) -> np.ndarray:
     """Boolean (H, W), pixel by pixel."""
     h, w = int(height * np.sqrt(1 - share)), int(width * np.sqrt(1 - share))
