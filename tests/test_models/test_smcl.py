@@ -13,7 +13,7 @@ from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
 from torch.nn import functional as F
 
-from lt_det.datasets.saliency_mask import masked_box
+from lt_det.datasets.saliency_mask import SaliencyMask, masked_box
 from lt_det.errors import BadInputError
 from lt_det.frequency import ClassFrequency
 from lt_det.models.classifiers import MultiViewDataPreprocessor
@@ -131,9 +131,24 @@ def test_cam_masking():
     _, share = CAMMasking(prob=0.5)(images, maps)
     assert 60 < (share < 1).sum() < 140
     assert (CAMMasking(prob=0.0)(images, maps)[1] == 1).all()
-    for name, value in (('prob', -0.1), ('alpha', 0)):
-        with pytest.raises(BadInputError, match=f'masking.{name} is {value}'):
+    for name, value in (('prob', -0.1), ('alpha', 0), ('fill', 'grey')):
+        with pytest.raises(BadInputError, match=f'masking.{name} is {value!r}'):
             MODELS.build({'type': 'CAMMasking', name: value})
+
+
+@pytest.mark.parametrize('fill', [0.25, 'background'])
+@pytest.mark.parametrize('size', [(16, 20), (9, 13)])
+def test_boxes_are_filled_like_those_of_the_workers(size, fill):
+    images, maps = torch.rand(20, 3, *size), torch.rand(20, *size)
+    torch.manual_seed(3)
+    shares = torch.distributions.Beta(torch.ones(20), torch.ones(20)).sample().tolist()
+    torch.manual_seed(3)
+    masked, visible = CAMMasking(prob=1.0, fill=fill)(images, maps)
+    for n, (image, share) in enumerate(zip(images, shares)):
+        transform = SaliencyMask(saliency=lambda _, n=n: maps[n].numpy(), prob=1.0, fill=fill)
+        expected, _, part = transform.mask(image.permute(1, 2, 0).numpy(), share)
+        torch.testing.assert_close(masked[n], torch.from_numpy(expected).permute(2, 0, 1))
+        assert visible[n] == pytest.approx(part)
 
 
 # ------------------------------------------------------------------------------- data preprocessor

@@ -13,25 +13,29 @@ from ...errors import BadInputError
 class CAMMasking(nn.Module):
     """:class:`~lt_det.datasets.saliency_mask.SaliencyMask` on the device, from activation maps.
 
-    Boxes are drawn in the same way, about the place where the map is largest. They are filled with
-    0, which is the mean of normalised images.
+    Boxes are drawn in the same way, about the place where the map is largest.
 
     Args:
         prob: Probability that an image is masked.
         alpha: Of ``lambda ~ Beta(alpha, alpha)``.
+        fill: What the box is filled with: a number (0 is the mean of normalised images), or
+            ``'background'``: the pixels of the image that lie half its sides away.
 
     Raises:
-        BadInputError: A number outside its range.
+        BadInputError: A number outside its range, or unknown ``fill``.
     """
 
-    def __init__(self, prob: float = 0.5, alpha: float = 1.0) -> None:
+    def __init__(self, prob: float = 0.5, alpha: float = 1.0, fill: float | str = 0.0) -> None:
         super().__init__()
         if not 0 <= prob <= 1:
             raise BadInputError(f'masking.prob is {prob}, expected a number in [0, 1]')
         if not alpha > 0:
             raise BadInputError(f'masking.alpha is {alpha}, expected a number > 0')
+        if isinstance(fill, str) and fill != 'background':
+            raise BadInputError(f"masking.fill is {fill!r}, expected a number or 'background'")
         self.prob = prob
         self.alpha = alpha
+        self.fill = fill
 
     @torch.no_grad()
     def forward(self, images: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +52,11 @@ class CAMMasking(nn.Module):
         masked &= flat.amax(1) > flat.amin(1)  # else nothing is salient
         inside = box_mask(flat.argmax(1), tuple(maps.shape[1:]), tuple(images.shape[2:]), share)
         inside &= masked[:, None, None]
-        return images.masked_fill(inside[:, None], 0), 1 - inside.float().mean((1, 2))
+        visible = 1 - inside.float().mean((1, 2))
+        if self.fill != 'background':
+            return images.masked_fill(inside[:, None], self.fill), visible
+        opposite = images.roll((images.shape[2] // 2, images.shape[3] // 2), (2, 3))
+        return torch.where(inside[:, None], opposite, images), visible
 
 
 def box_mask(place: Tensor, grid: tuple[int, int], size: tuple[int, int], share: Tensor) -> Tensor:
