@@ -91,6 +91,7 @@ METHODS = {
     'saliency_hard': (SPECTRAL, 0.5, 'background', 1, 1.0, 'hard', False),
     'saliency_hard_grey': (SPECTRAL, 0.5, GREY, 1, 1.0, 'hard', False),
     'saliency_mixed_contrast': (SPECTRAL, 0.5, 'background', 2, 1.0, 'mixed', True),
+    'saliency_mixed_grey_contrast': (SPECTRAL, 0.5, GREY, 2, 1.0, 'mixed', True),
     'saliency_hard_contrast': (SPECTRAL, 0.5, 'background', 2, 1.0, 'hard', True),
 }
 # width and strides of the stages
@@ -252,7 +253,7 @@ def run(network: str, name: str, data: int, seed: int, epochs: int, folder: Path
     seconds = time.process_time() - start
     metrics = score(*predict(model, root), plan)
     shown = ' '.join(f'{key} {metrics[key]:.3f}' for key in METRICS)
-    print(f'{network} {data} {seed} {name:24} {shown} {seconds:.0f} s', flush=True)
+    print(f'{network} {data} {seed} {name:28} {shown} {seconds:.0f} s', flush=True)
     row = {'network': network, 'method': name, 'data': data, 'seed': seed, 'metrics': metrics}
     row['train_cpu_s'] = round(seconds, 1)
     done.write_text(json.dumps(row))
