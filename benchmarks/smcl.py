@@ -92,6 +92,7 @@ METHODS = {
     'saliency_hard_grey': (SPECTRAL, 0.5, GREY, 1, 1.0, 'hard', False),
     'saliency_mixed_contrast': (SPECTRAL, 0.5, 'background', 2, 1.0, 'mixed', True),
     'saliency_mixed_grey_contrast': (SPECTRAL, 0.5, GREY, 2, 1.0, 'mixed', True),
+    'random_hard_contrast': (RANDOM, 0.5, 'background', 2, 1.0, 'hard', True),
     'saliency_hard_contrast': (SPECTRAL, 0.5, 'background', 2, 1.0, 'hard', True),
 }
 # width and strides of the stages
