@@ -2,8 +2,6 @@ _base_ = ['./crops_softmax.py']
 
 model = dict(
     type='SMCLClassifier',
-    # what lowers errors by background in benchmarks/results/smcl.md, with boxes of background
-    target='hard',
     contrast=dict(
         out_channels=64,
         loss=dict(type='BalancedContrastiveLoss', temperature=0.1, loss_weight=0.6),
@@ -11,11 +9,9 @@ model = dict(
 )
 
 clean = [dict(type='RandomCrop', crop_size=32, padding=4, padding_mode='reflect')]
-# no larger map than the image
+# filled with the mean of data_preprocessor; no larger map than the image
 mask = dict(
-    type='SaliencyMask',
-    saliency=dict(type='SpectralResidual', side=32, sigma=2.0),
-    fill='background',
+    type='SaliencyMask', saliency=dict(type='SpectralResidual', side=32, sigma=2.0), fill=127.5
 )
 train_pipeline = [
     dict(type='LoadImageFromFile'),

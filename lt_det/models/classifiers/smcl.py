@@ -41,9 +41,9 @@ class SMCLClassifier(ImageClassifier):
         masked_weight: Factor of L_MCE; 0: without it.
         minor_power: r of :class:`~lt_det.models.layers.minor_labels.MinorLabels`.
         target: ``'mixed'``: a masked image keeps its label with its visible share; ``'hard'``: it
-            has the minor label alone, which lowers the votes of the background where ``'mixed'``
-            does not (benchmarks/results/smcl.md). Needs ``fill='background'`` in the masks: of
-            boxes of one colour it learns the box.
+            has the minor label alone, which lowers the votes of backgrounds that lie where
+            ``'mixed'`` does not (benchmarks/results/smcl.md). Mask with ``fill='background'`` then:
+            of boxes of one colour it learns the box.
         masking: Config of a module that masks views on the device from their class activation
             maps under the present weights (``CAMMasking``), in place of ``SaliencyMask``. Costs
             another forward pass of the backbone.
