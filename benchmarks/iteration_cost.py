@@ -20,7 +20,7 @@ from mmengine.device import get_device
 from mmengine.registry import MODELS
 from torch import nn
 
-from lt_det.frequency import ClassFrequency
+from lt_det.frequency import ClassFrequency, frequency_modules
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'lvis'
 LVIS_CONFIGS = ('mask_rcnn_r50_softmax', 'mask_rcnn_r50_iif', 'mask_rcnn_r50_iif_camc')
@@ -46,9 +46,9 @@ def built(model: dict, frequency: ClassFrequency, dimension: np.ndarray) -> nn.M
     torch.manual_seed(0)
     model = MODELS.build(model)
     model.init_weights()
+    for module in frequency_modules(model):
+        module.set_class_frequency(frequency)
     for module in model.modules():
-        if hasattr(module, 'set_class_frequency'):
-            module.set_class_frequency(frequency)
         if hasattr(module, 'set_box_dimension'):
             module.set_box_dimension(dimension)
     return model

@@ -1,6 +1,6 @@
-"""SMCL against its parts, where backgrounds lie about the class; and the cost of its masks.
+"""SMCL against its parts, where backgrounds lie about the class.
 
-Comparison: glyph crops of 16 classes, 200 to 8 training images each. The six most frequent classes
+Glyph crops of 16 classes, 200 to 8 training images each. The six most frequent classes
 own a background pattern, which nine in ten of their training images show; all other training
 images, and all validation images, have any of the six patterns. A classifier that has learned the
 patterns takes a validation image for the class that owns its background. Reported are accuracies,
@@ -10,9 +10,6 @@ Every seed trains on three data sets (other classes are rare, all images differ)
 mean; all methods train the same network for as many epochs. There are two: ``local`` sees 27 of 40
 pixels at a time, so background votes by itself, as it does in large images; ``whole`` sees the
 image at once, and can learn that an image without an object is masked.
-
-Cost: the training pipeline of ImageNet-LT at 224 pixels (JPEG, random crop, flip, colour jitter),
-with and without masks, in turn; one process, one thread.
 
     python benchmarks/smcl.py
 
@@ -24,9 +21,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
-import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -41,7 +38,6 @@ import torch
 import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops that are not compiled)
 
 # isort: split
-from mmcv.transforms import Compose
 from mmengine.dataset import default_collate
 from mmengine.logging import MMLogger
 from mmpretrain.registry import DATASETS, MODELS
@@ -53,7 +49,7 @@ from lt_det.datasets.glyphs import GlyphRecipe, make_crops
 from lt_det.datasets.glyphs.crops import CROP_GLYPHS, plan_crops
 from lt_det.datasets.glyphs.plan import BACKGROUNDS
 from lt_det.datasets.glyphs.recipe import exponential_counts
-from lt_det.frequency import ClassFrequency
+from lt_det.frequency import ClassFrequency, frequency_modules
 
 RESULTS = Path(__file__).parent / 'results'
 CLASSES = 16
@@ -109,15 +105,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--epochs', type=int, default=60)
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
     parser.add_argument('--networks', nargs='+', choices=list(NETWORKS), default=list(NETWORKS))
-    parser.add_argument('--repeats', type=int, default=30, help='of the measurement of the cost')
     parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
     parser.add_argument('--work-dir', default='work_dirs/smcl')
     parser.add_argument('--workers', type=int, default=1, help='trainings at a time')
     parser.add_argument('--smoke', action='store_true')
     return parser.parse_args()
-
-
-# ------------------------------------------------------------------------------------ comparison
 
 
 def pipeline(method: tuple | None) -> list[dict]:
@@ -182,9 +174,8 @@ def train(
     model = build_model(method, network)
     model.init_weights()
     data = dataset(root, 'train', pipeline(method))
-    for child in model.children():
-        if hasattr(child, 'set_class_frequency'):
-            child.set_class_frequency(data.class_frequency)
+    for module in frequency_modules(model):
+        module.set_class_frequency(data.class_frequency)
     loader = DataLoader(data, BATCH, shuffle=True, drop_last=True, collate_fn=default_collate)
     optimizer = torch.optim.SGD(
         model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
@@ -284,58 +275,6 @@ def set_up() -> None:
     cv2.setNumThreads(1)
 
 
-# ------------------------------------------------------------------------------------------ cost
-
-
-def cost(repeats: int, folder: Path) -> list[dict]:
-    """Median seconds of a training item of one and of three views, without and with masks."""
-    rng = np.random.default_rng(0)
-    coarse = rng.uniform(0, 255, (24, 32, 3)).astype(np.uint8)
-    image = cv2.resize(coarse, (500, 375), interpolation=cv2.INTER_CUBIC)
-    image = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
-    path = folder / 'image.jpg'
-    cv2.imwrite(str(path), image)
-    augment = [
-        dict(type='RandomResizedCrop', scale=224),
-        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
-    ]
-    load, pack = dict(type='LoadImageFromFile'), dict(type='PackInputs')
-    stages = {}
-    for prob in (0.5, 1.0):
-        masked = [*augment, dict(type='SaliencyMask', prob=prob)]
-        stages[f'one view, {prob:.0%} masked'] = [load, *augment, pack], [load, *masked, pack]
-        views = [
-            dict(type='MaskedMultiView', transforms=[augment, steps], num_views=[1, 2])
-            for steps in (augment, masked)
-        ]
-        stages[f'a clean and two views, {prob:.0%} of these masked'] = [
-            [load, view, pack] for view in views
-        ]
-    rows = []
-    for stage, pair in stages.items():
-        contenders = [Compose(list(steps)) for steps in pair]
-        times = [[], []]
-        for _ in range(repeats):
-            for contender, seconds in zip(contenders, times):
-                start = time.process_time()
-                for _ in range(20):
-                    contender(dict(img_path=str(path), gt_label=0))
-                seconds.append((time.process_time() - start) / 20)
-        stock, ours = map(statistics.median, times)
-        rows.append(
-            {
-                'stage': stage,
-                'stock_s': round(stock, 6),
-                'ours_s': round(ours, 6),
-                'speedup': round(stock / ours, 3),
-                'added': round(ours / stock - 1, 4),
-            }
-        )
-        print(f'{stage}: {stock * 1e3:.2f} ms, {ours * 1e3:.2f} ms with masks', flush=True)
-    return rows
-
-
 # ----------------------------------------------------------------------------------------- report
 
 
@@ -368,26 +307,16 @@ def table(result: dict) -> str:
         found = summary(rows)
         for name, values in found.items():
             cells = [spread(values[key]) for key in METRICS]
-            base = found.get('softmax', values)['train_cpu_s']
-            cells.append(f'{sum(values["train_cpu_s"]) / sum(base):.2f}')
+            base = sum(found['softmax']['train_cpu_s']) if 'softmax' in found else math.nan
+            cells.append(f'{sum(values["train_cpu_s"]) / base:.2f}')
             lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
-    lines += [
-        '',
-        'Seconds of CPU time for an item of the training pipeline at 224 pixels.',
-        '',
-        '| stage | without masks | with masks | added |',
-        '|---|---|---|---|',
-    ]
-    for row in result['cost']:
-        numbers = f'{row["stock_s"]:.5f} | {row["ours_s"]:.5f} | {row["added"]:.1%}'
-        lines.append(f'| {row["stage"]} | {numbers} |')
     return '\n'.join(lines) + '\n'
 
 
 def main() -> None:
     args = parse_args()
     if args.smoke:
-        args.seeds, args.data_sets, args.epochs, args.repeats = 1, 1, 1, 3
+        args.seeds, args.data_sets, args.epochs = 1, 1, 1
     set_up()
     result = {
         'date': str(date.today()),
@@ -395,8 +324,6 @@ def main() -> None:
         'machine': f'{machine()}, one thread, torch {torch.__version__}',
         'commit': commit(),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        result['cost'] = cost(args.repeats, Path(folder))
     result['rows'] = compare(args, Path(args.work_dir) / f'{args.epochs}e')
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +258,12 @@ class FrequencyModule(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         if prefix + 'image_count' in state_dict:
             self.has_frequency = bool(self.num_images.item())
+
+
+def frequency_modules(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules with ``set_class_frequency``; they pass it on to what they hold."""
+    if hasattr(module, 'set_class_frequency'):
+        yield module
+        return
+    for child in module.children():
+        yield from frequency_modules(child)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -13,7 +11,7 @@ from torch import nn
 
 from ..adjustments.box_dimension import box_dimension_of
 from ..errors import BadInputError, MissingFileError
-from ..frequency import ClassFrequency, FrequencyModule
+from ..frequency import ClassFrequency, FrequencyModule, frequency_modules
 
 
 @HOOKS.register_module()
@@ -69,7 +67,7 @@ class ClassFrequencyHook(Hook):
                 f"empty_classes='warn'{_cfg_option(runner)}"
             )
         runner.logger.info(f'{frequency}')
-        for module in _askers(_unwrap(runner)):
+        for module in frequency_modules(_unwrap(runner)):
             module.set_class_frequency(frequency)
         self._set_box_dimension(runner, dataset)
         self._training = frequency
@@ -122,7 +120,7 @@ class ClassFrequencyHook(Hook):
         self._fill(runner, runner.val_evaluator.metrics)
 
     def _fill(self, runner: Runner, metrics: list) -> None:
-        needy = [module for module in _askers(_unwrap(runner)) if not _satisfied(module)]
+        needy = [module for module in frequency_modules(_unwrap(runner)) if not _satisfied(module)]
         metrics = [metric for metric in metrics if hasattr(metric, 'set_class_frequency')]
         known = self._training or _carried(_unwrap(runner))
         if needy or (metrics and known is None):
@@ -166,15 +164,6 @@ class ClassFrequencyHook(Hook):
 
 def _unwrap(runner: Runner) -> nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
-def _askers(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules with ``set_class_frequency``; they pass it on to what they hold."""
-    if hasattr(module, 'set_class_frequency'):
-        yield module
-        return
-    for child in module.children():
-        yield from _askers(child)
 
 
 def _carried(model: nn.Module) -> ClassFrequency | None:
