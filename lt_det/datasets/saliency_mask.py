@@ -35,6 +35,20 @@ def contiguous_copy(image: np.ndarray) -> np.ndarray:
     return image.copy()
 
 
+def check_mask_arguments(name: str, prob: float, alpha: float, fill: object) -> None:
+    """Refuse what no mask can be drawn or filled with; ``name`` is where it is configured.
+
+    Raises:
+        BadInputError: ``prob`` not in [0, 1], ``alpha`` not positive, or ``fill`` an unknown word.
+    """
+    if not 0 <= prob <= 1:
+        raise BadInputError(f'{name}.prob is {prob}, expected a number in [0, 1]')
+    if not alpha > 0:
+        raise BadInputError(f'{name}.alpha is {alpha}, expected a number > 0')
+    if isinstance(fill, str) and fill != 'background':
+        raise BadInputError(f"{name}.fill is {fill!r}, expected numbers or 'background'")
+
+
 @TRANSFORMS.register_module()
 class SaliencyMask(BaseTransform):
     """Fills a box about the most salient point, and notes the share of the image that stays.
@@ -68,21 +82,11 @@ class SaliencyMask(BaseTransform):
         alpha: float = 1.0,
         fill: float | Sequence[float] | str = (103.53, 116.28, 123.675),
     ) -> None:
-        if not 0 <= prob <= 1:
-            raise BadInputError(f'SaliencyMask.prob is {prob}, expected a number in [0, 1]')
-        if not alpha > 0:
-            raise BadInputError(f'SaliencyMask.alpha is {alpha}, expected a number > 0')
+        check_mask_arguments('SaliencyMask', prob, alpha, fill)
         self.saliency = build_saliency(saliency or dict(type='SpectralResidual'))
         self.prob = prob
         self.alpha = alpha
-        if isinstance(fill, str):
-            if fill != 'background':
-                raise BadInputError(
-                    f"SaliencyMask.fill is {fill!r}, expected numbers or 'background'"
-                )
-            self.fill = None
-        else:
-            self.fill = np.asarray(fill, np.float64)
+        self.fill = None if isinstance(fill, str) else np.asarray(fill, np.float64)
 
     def transform(self, results: dict) -> dict:
         results.update(visible_share=1.0, mask_box=None)

@@ -6,7 +6,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ...errors import BadInputError
+from ...datasets.saliency_mask import check_mask_arguments
 
 
 @MODELS.register_module()
@@ -27,12 +27,7 @@ class CAMMasking(nn.Module):
 
     def __init__(self, prob: float = 0.5, alpha: float = 1.0, fill: float | str = 0.0) -> None:
         super().__init__()
-        if not 0 <= prob <= 1:
-            raise BadInputError(f'masking.prob is {prob}, expected a number in [0, 1]')
-        if not alpha > 0:
-            raise BadInputError(f'masking.alpha is {alpha}, expected a number > 0')
-        if isinstance(fill, str) and fill != 'background':
-            raise BadInputError(f"masking.fill is {fill!r}, expected a number or 'background'")
+        check_mask_arguments('masking', prob, alpha, fill)
         self.prob = prob
         self.alpha = alpha
         self.fill = fill
