@@ -38,7 +38,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS
 from mmpretrain.utils import register_all_modules
-from origin import commit, machine
+from origin import commit, machine, publish
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -406,11 +406,7 @@ def main() -> None:
         speed=speed,
         memory=measure_memory(),
     )
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'ballad.json').write_text(json.dumps(content, indent=2) + '\n')
-    (out / 'ballad.md').write_text(report(content))
-    print(report(content))
+    publish(args.out, 'ballad', content, report(content))
 
 
 if __name__ == '__main__':

@@ -28,7 +28,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from origin import commit, machine
+from origin import commit, machine, publish
 
 NUM_IMAGES = 19809
 NUM_CATEGORIES = 1203
@@ -429,11 +429,7 @@ def main() -> None:
         'commit': commit(),
         **found,
     }
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'lvis_evaluation.json').write_text(json.dumps(content, indent=2) + '\n')
-    (out / 'lvis_evaluation.md').write_text(report(content))
-    print(report(content))
+    publish(args.out, 'lvis_evaluation', content, report(content))
 
 
 if __name__ == '__main__':

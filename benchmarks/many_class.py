@@ -31,7 +31,7 @@ from datetime import date
 from pathlib import Path
 
 from lvis_evaluation import RESULTS, ROOT, cpu_seconds, median, reset_peak, status_mb
-from origin import commit, machine
+from origin import commit, machine, publish
 
 NUM_CLASSES = 1203
 HEIGHT, WIDTH = 768, 1024
@@ -448,13 +448,9 @@ def main() -> None:
         'commit': commit(),
         **run(args),
     }
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'many_class.json').write_text(json.dumps(content, indent=2) + '\n')
-    (out / 'many_class.md').write_text(report(content))
+    publish(args.out, 'many_class', content, report(content))
     if content['growth']:
-        plot(content['growth'], out / 'many_class.png')
-    print(report(content))
+        plot(content['growth'], Path(args.out) / 'many_class.png')
 
 
 if __name__ == '__main__':

@@ -11,7 +11,6 @@ writes benchmarks/results/mask_cost.json and .md.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -28,7 +27,7 @@ import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops that 
 # isort: split
 from mmcv.transforms import Compose
 from mmpretrain.utils import register_all_modules
-from origin import commit, machine
+from origin import commit, machine, publish
 
 RESULTS = Path(__file__).parent / 'results'
 
@@ -117,11 +116,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         result['rows'] = measure(args.repeats, Path(folder))
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'mask_cost.json').write_text(json.dumps(result, indent=1) + '\n')
-    (out / 'mask_cost.md').write_text(report(result))
-    print(report(result))
+    publish(args.out, 'mask_cost', result, report(result))
 
 
 if __name__ == '__main__':

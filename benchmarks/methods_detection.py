@@ -34,14 +34,14 @@ import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are n
 # isort: split
 import numpy as np
 import torch
+from detection_report import collect, plot, report, saved
 from iteration_cost import built, cost_at_lvis_size, relative_cost
-from matplotlib.figure import Figure
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, METRICS
 from mmengine.runner import Runner, load_checkpoint
-from origin import commit, machine, spread
+from origin import commit, machine, publish
 
 from lt_det.adjustments.box_dimension import box_dimension_of
 from lt_det.datasets.glyphs import SIZES, make_glyphs
@@ -52,7 +52,6 @@ from lt_det.frequency import ClassFrequency
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'glyphs'
 HEAD = 'model.roi_head.bbox_head.'
-SHOWN = ('segm_AP', 'segm_APr', 'segm_APc', 'segm_APf', 'bbox_AP', 'fixed_AP', 'false_positives')
 
 
 def iif(link: str, count: str = 'image', stage: str = 'both') -> dict:
@@ -274,103 +273,6 @@ def measure_cost(args: argparse.Namespace, methods: list[str]) -> None:
     (args.work_dir / 'cost.json').write_text(json.dumps(cost))
 
 
-# ----------------------------------------------------------------------------------------- report
-
-
-def false_positives(args: argparse.Namespace, method: str, seed: int) -> float | None:
-    """An image's false positives where the method finds what softmax finds at score 0.5.
-
-    None where it never finds as many, or softmax finds nothing.
-    """
-    score, true, _ = curve(args, 'softmax', seed)
-    wanted = true[score >= 0.5].sum()
-    score, true, false = curve(args, method, seed)
-    order = np.argsort(-score, kind='stable')
-    found = np.cumsum(true[order])
-    if not wanted or not len(found) or found[-1] < wanted:
-        return None
-    last = int(np.searchsorted(found, wanted))
-    return float(false[order][: last + 1].sum()) / SIZES[args.size].val_images
-
-
-def curve(args: argparse.Namespace, method: str, seed: int) -> list[np.ndarray]:
-    content = np.load(args.work_dir / method / str(seed) / 'curve.npz')
-    return [content[name] for name in ('arr_0', 'arr_1', 'arr_2')]
-
-
-def saved(args: argparse.Namespace, name: str) -> dict:
-    return json.loads((args.work_dir / name).read_text())
-
-
-def collect(args: argparse.Namespace) -> list[dict]:
-    cost = saved(args, 'cost.json')
-    rows = []
-    for method in args.methods:
-        for seed in args.seeds:
-            result = saved(args, f'{method}/{seed}/result.json')
-            metrics = result['metrics'] | {'false_positives': false_positives(args, method, seed)}
-            row = dict(method=method, seed=seed, metrics=metrics)
-            rows.append(row | dict(relative_cost=cost.get(method)))
-    return rows
-
-
-def report(content: dict) -> str:
-    """The table: mean and standard deviation over the seeds."""
-    lines = [
-        '# Detection methods',
-        '',
-        f'{content["date"]}, {content["machine"]}, commit {content["commit"]}: '
-        f'`{content["command"]}`.',
-        'Mean and standard deviation over the seeds; AP in 0..1, masks but for box AP. FP: false',
-        'positives an image where as many objects are found as by softmax at score 0.5; - where a',
-        'seed never finds them. Cost: time of a training iteration relative to softmax, - where',
-        f'not measured. The last {len(AT_TEST)} methods adjust the softmax model at test. What is',
-        'trained, and on what:',
-        '`benchmarks/methods_detection.py`.',
-        '',
-        '| method | AP | APr | APc | APf | box AP | fixed AP | FP | cost |',
-        '|---|---|---|---|---|---|---|---|---|',
-    ]
-    for method in dict.fromkeys(row['method'] for row in content['rows']):
-        rows = [row for row in content['rows'] if row['method'] == method]
-        cells = [spread([row['metrics'][key] for row in rows]) for key in SHOWN]
-        cost = rows[0]['relative_cost']
-        cells.append('-' if cost is None else f'{cost:.2f}')
-        lines.append(f'| {method} | {" | ".join(cells)} |')
-    lines += ['', f'Softmax measured again costs {content["cost_of_softmax_again"]:.3f}.']
-    cost = [f'{name} {value:.3f}' for name, value in content['cost_at_lvis_size'].items()]
-    lines += [
-        '',
-        'Cost at LVIS size (1333 x 800 pixels, 1203 classes, one image of noise, 10 objects):',
-    ]
-    lines += [', '.join(cost) + '.']
-    return '\n'.join([*lines, '', '![AP by training frequency](methods_detection.png)', ''])
-
-
-def plot(args: argparse.Namespace, path: Path) -> None:
-    """Mask AP of the classes in each of seven ranges of training images, and less softmax's."""
-    found = {}
-    for method in args.methods:
-        results = [saved(args, f'{method}/{seed}/result.json') for seed in args.seeds]
-        tables = [result['per_class'] for result in results]
-        count = np.array([row['image_count'] for row in tables[0]])
-        precision = np.mean([[row['segm_AP'] for row in table] for table in tables], axis=0)
-        place = np.digitize(count, np.geomspace(count.min(), count.max() + 1, 8))
-        groups = [place == index for index in np.unique(place)]
-        found[method] = np.array([precision[group].mean() for group in groups])
-    x = [np.exp(np.log(count[group]).mean()) for group in groups]
-    figure = Figure(figsize=(9, 11), layout='constrained')
-    for axes, base in zip(figure.subplots(2, sharex=True), (0, found['softmax'])):
-        for number, (method, values) in enumerate(found.items()):
-            style = dict(linestyle=('-', '--', ':')[number // 10 % 3], marker='.', label=method)
-            axes.plot(x, values - base, linewidth=2.5 if method == 'softmax' else 1.2, **style)
-    upper, lower = figure.axes
-    upper.set(xscale='log', ylabel='mask AP')
-    lower.set(xlabel='training images of the class', ylabel="mask AP less softmax's")
-    upper.legend(fontsize=8, ncols=2)
-    figure.savefig(path, dpi=110)
-
-
 def main() -> None:
     args = parse_args()
     if args.worker:
@@ -401,22 +303,19 @@ def main() -> None:
         subprocess.run([*command, 'cost', *trained], check=True)
     if not (args.work_dir / 'cost_lvis.json').exists():
         subprocess.run([*command, 'cost_lvis'], check=True)
+    num_images = SIZES[args.size].val_images
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'on the CPU'
     content = {
         'date': date.today().isoformat(),
         'command': ' '.join(['python benchmarks/methods_detection.py', *sys.argv[1:]]),
         'machine': f'{machine()}, {device}, torch {torch.__version__}',
         'commit': commit(),
-        'rows': collect(args),
-        'cost_of_softmax_again': saved(args, 'cost.json')['softmax again'],
-        'cost_at_lvis_size': saved(args, 'cost_lvis.json'),
+        'rows': collect(args.work_dir, args.methods, args.seeds, num_images),
+        'cost_of_softmax_again': saved(args.work_dir, 'cost.json')['softmax again'],
+        'cost_at_lvis_size': saved(args.work_dir, 'cost_lvis.json'),
     }
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'methods_detection.json').write_text(json.dumps(content, indent=2) + '\n')
-    (out / 'methods_detection.md').write_text(report(content))
-    plot(args, out / 'methods_detection.png')
-    print(report(content))
+    publish(args.out, 'methods_detection', content, report(content, len(AT_TEST)))
+    plot(args.work_dir, args.methods, args.seeds, Path(args.out) / 'methods_detection.png')
 
 
 if __name__ == '__main__':

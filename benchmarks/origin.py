@@ -1,7 +1,8 @@
-"""What the pages of results state alike: machine, commit, mean and deviation over seeds."""
+"""What results have in common: machine, commit, mean and deviation over seeds, and their files."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -37,3 +38,12 @@ def spread(values: list[float | None]) -> str:
         return '-'
     deviation = f' ± {statistics.stdev(values):.3f}' if len(values) > 1 else ''
     return f'{statistics.mean(values):.3f}{deviation}'
+
+
+def publish(folder: str | Path, name: str, content: dict, page: str) -> None:
+    """Write NAME.json and NAME.md into the folder of results, and print the page."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f'{name}.json').write_text(json.dumps(content, indent=1) + '\n')
+    (folder / f'{name}.md').write_text(page)
+    print(page)

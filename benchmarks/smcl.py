@@ -42,7 +42,7 @@ from mmengine.dataset import default_collate
 from mmengine.logging import MMLogger
 from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.utils import register_all_modules
-from origin import commit, machine, spread
+from origin import commit, machine, publish, spread
 from torch.utils.data import DataLoader
 
 from lt_det.datasets.glyphs import GlyphRecipe, make_crops
@@ -325,11 +325,7 @@ def main() -> None:
         'commit': commit(),
     }
     result['rows'] = compare(args, Path(args.work_dir) / f'{args.epochs}e')
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'smcl.json').write_text(json.dumps(result, indent=1) + '\n')
-    (out / 'smcl.md').write_text(table(result))
-    print(table(result))
+    publish(args.out, 'smcl', result, table(result))
 
 
 if __name__ == '__main__':

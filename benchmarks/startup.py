@@ -35,7 +35,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
-from origin import commit, machine
+from origin import commit, machine, publish
 
 NUM_ANNOTATIONS = 1_270_141
 NUM_IMAGES = 100_170
@@ -392,11 +392,7 @@ def main() -> None:
         'commit': commit(),
         **found,
     }
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'startup.json').write_text(json.dumps(content, indent=2) + '\n')
-    (out / 'startup.md').write_text(report(content))
-    print(report(content))
+    publish(args.out, 'startup', content, report(content))
 
 
 if __name__ == '__main__':
