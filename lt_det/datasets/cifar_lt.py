@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from mmengine.dist import barrier, is_main_process
 from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.datasets.utils import calculate_md5
 from mmpretrain.registry import DATASETS
+from torchvision.datasets.utils import extract_archive
 
 from ..errors import BadInputError, MissingFileError
 
@@ -114,8 +114,7 @@ class LongTailedCIFAR:
         archive = root / self.filename
         if not (root / self.base_folder).is_dir() and archive.is_file():
             _check_file(archive, self.tgz_md5)
-            with tarfile.open(archive) as tar:
-                tar.extractall(root, filter='data')
+            extract_archive(str(archive), str(root))
         meta = self.meta['filename'], self.meta['md5']
         for name, md5 in (*self.train_list, *self.test_list, meta):
             _check_file(root / self.base_folder / name, md5)
