@@ -18,6 +18,11 @@ export GOMP_SPINCOUNT := 5000
 
 USABLE = -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
 
+# what the environment and pip's temporary files take at most, in GiB; by mount point: they may share one
+ENOUGH_DISK = df -Pk . "$${TMPDIR:-/tmp}" | awk 'NR > 1 { free[$$6] = $$4 / 1048576; need[$$6] += NR == 2 ? 6 : 2 } \
+  END { for (at in need) if (free[at] < need[at]) { \
+    printf "$(VENV): %.1f GiB are free on %s, expected %d or more\n", free[at], at, need[at]; exit 1 } }' >&2
+
 CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.10 python3)
 # pip would compile every file it installs, for longer than it installs; a first import compiles those in use
 INSTALL := $(PY) -m pip install -qq --no-compile -c requirements/constraints.txt
@@ -76,7 +81,8 @@ $(READY): setup.py requirements/constraints.txt
 	    echo '$(VENV): no Python 3.10 to 3.12 with venv and pip among: $(CANDIDATES)' >&2; \
 	    echo 'make PYTHON=/path/to/python chooses another' >&2; exit 1; \
 	  fi; \
-	  mkdir $(VENV); touch $(UNFINISHED); "$$python" -m venv $(VENV); \
+	  $(ENOUGH_DISK); \
+  mkdir $(VENV); touch $(UNFINISHED); "$$python" -m venv $(VENV); \
 	  echo "$(VENV): $$($(PY) --version) ($$python), $$(($$(date +%s) - start)) s"; \
 	fi; \
 	echo '$(VENV): installing PyTorch, MMDetection and lt_det (minutes, 6 GB on disk) ...'; \

@@ -153,6 +153,31 @@ def test_pins_lie_inside_the_ranges():
         assert all(version in requirement.specifier for version in versions), requirement
 
 
+@pytest.mark.parametrize(
+    ('rows', 'message'),
+    [
+        (('6 /home', '1 /tmp'), '1.0 GiB are free on /tmp, expected 2 or more'),
+        (('5 /home', '9 /tmp'), '5.0 GiB are free on /home, expected 6 or more'),
+        (('7 /', '7 /'), '7.0 GiB are free on /, expected 8 or more'),
+    ],
+)
+def test_make_asks_for_disk_before_it_installs(rows, message, tmp_path, monkeypatch):
+    shutil.copy(ROOT / 'Makefile', tmp_path)
+    for name in ('setup.py', 'requirements/constraints.txt'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    rows = [f'disk 0 0 {int(free) * 2**20} 0% {at}' for free, at in map(str.split, rows)]
+    df = tmp_path / 'bin/df'
+    df.parent.mkdir()
+    df.write_text('\n'.join(["#!/bin/sh\ncat <<'END'\nheader", *rows, 'END\n']))
+    df.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{df.parent}{os.pathsep}{os.environ["PATH"]}')
+    command = ['make', f'PYTHON={sys.executable}', 'venv']
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode and f'.venv: {message}\n' in result.stderr
+    assert not (tmp_path / '.venv').exists()
+
+
 def launch(script: str, *arguments: str, **env: str) -> subprocess.CompletedProcess:
     command = ['bash', str(ROOT / 'tools' / script), *arguments]
     return subprocess.run(command, env=os.environ | env, capture_output=True, text=True)
