@@ -142,10 +142,10 @@ def salient_point(saliency: np.ndarray, height: int, width: int) -> tuple[int, i
 
     None where the map has no contrast or is not finite: then nothing is salient.
     """
-    largest = saliency.max()
+    y, x = divmod(int(saliency.argmax()), saliency.shape[1])  # of a NaN, if there is one
+    largest = saliency[y, x]
     if not np.isfinite(largest) or largest <= saliency.min():
         return None
-    y, x = divmod(int(saliency.argmax()), saliency.shape[1])
     return (2 * y + 1) * height // (2 * saliency.shape[0]), (2 * x + 1) * width // (
         2 * saliency.shape[1]
     )
@@ -156,5 +156,8 @@ def grey(image: np.ndarray) -> np.ndarray:
     if image.dtype == np.float64:  # OpenCV converts no colours in it
         image = image.astype(np.float32)
     if image.ndim == 3 and image.shape[2] == 3:
+        pixels = image[..., ::-1]
+        if pixels.flags.c_contiguous:  # what ColorJitter returns: OpenCV would copy it first
+            return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     return image.reshape(image.shape[:2])

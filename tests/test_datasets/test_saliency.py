@@ -232,15 +232,21 @@ def test_images_without_pixels(shape):
         SaliencyMask(prob=1.0)(dict(img=np.zeros(shape, np.uint8)))
 
 
-def test_masks_of_views_are_those_of_copies():
-    image = picture()
+@pytest.mark.parametrize('fill', [(10, 20.5, 30), 'background'])
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+def test_masks_of_views_are_those_of_copies(fill, dtype):
+    image = picture().astype(dtype)
     image[..., 1] //= 2
-    views = [image, image[..., ::-1], image[:, ::-1], image[::2, ::3], image.astype(np.float32)]
+    grey = image[..., 0]
+    views = [image, image[..., ::-1], image[:, ::-1], image[::2, ::3]]
+    views += [image[..., :1], grey, grey[:, ::-1]] if fill == 'background' else []
     for view in views:
         before = view.copy()
-        found, expected = (SaliencyMask().mask(v, 0.4) for v in (view, before))
+        found, expected = (SaliencyMask(fill=fill).mask(v, 0.4) for v in (view, before))
         assert (found[0] == expected[0]).all()
-        assert found[0].flags.c_contiguous
+        assert (found[0] != before).any()
+        # one block of memory, with the channels in the order that they had there
+        assert found[0][..., :: -1 if view is views[1] else 1].flags.c_contiguous
         assert found[1:] == expected[1:]
         assert (view == before).all()
 
