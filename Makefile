@@ -18,7 +18,7 @@ export GOMP_SPINCOUNT := 5000
 
 USABLE = -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
 
-# what the environment and pip's temporary files take at most, in GiB; by mount point: they may share one
+# 6 GiB for the environment, 2 for pip's temporary files; by mount point, for they may share one
 ENOUGH_DISK = df -Pk . "$${TMPDIR:-/tmp}" | awk 'NR > 1 { free[$$6] = $$4 / 1048576; need[$$6] += NR == 2 ? 6 : 2 } \
   END { for (at in need) if (free[at] < need[at]) { \
     printf "$(VENV): %.1f GiB are free on %s, expected %d or more\n", free[at], at, need[at]; exit 1 } }' >&2
@@ -82,7 +82,7 @@ $(READY): setup.py requirements/constraints.txt
 	    echo 'make PYTHON=/path/to/python chooses another' >&2; exit 1; \
 	  fi; \
 	  $(ENOUGH_DISK); \
-  mkdir $(VENV); touch $(UNFINISHED); "$$python" -m venv $(VENV); \
+	  mkdir $(VENV); touch $(UNFINISHED); "$$python" -m venv $(VENV); \
 	  echo "$(VENV): $$($(PY) --version) ($$python), $$(($$(date +%s) - start)) s"; \
 	fi; \
 	echo '$(VENV): installing PyTorch, MMDetection and lt_det (minutes, 6 GB on disk) ...'; \
