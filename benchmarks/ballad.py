@@ -21,32 +21,24 @@ import json
 import logging
 import shlex
 import shutil
-import statistics
 import sys
 import time
-import weakref
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import lt_det  # before mmdet: it stands in for mmcv ops that are not compiled
-
 # isort: split
 import numpy as np
 import torch
+from ballad_cost import measure_memory, measure_speed
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmpretrain.registry import MODELS
-from mmpretrain.utils import register_all_modules
-from origin import commit, machine, publish
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from origin import RESULTS, ROOT, commit, machine, publish
 
 from lt_det.datasets.glyphs import CROP_SIZES, make_crops
 from lt_det.datasets.glyphs.recipe import exponential_counts
 from lt_det.engine.phase_runner import PhaseRunner
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'glyphs'
 # symbols, and letters whose names share words
 GLYPHS = 'αβγδεζηθλμξπφψωΓΔΘΞΠΣΦΨΩ★♥✈☂♞♠☎⚓✿&€£¥§@#'
@@ -103,7 +95,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tiny', action='store_true', help='one epoch each, to try it out')
     parser.add_argument('--work-dir', default='work_dirs/ballad')
     parser.add_argument('--data', default='data/glyphs')
-    parser.add_argument('--out', default=str(ROOT / 'benchmarks' / 'results'))
+    parser.add_argument('--out', default=str(RESULTS))
     parser.add_argument('--threads', type=int, default=1)
     return parser.parse_args()
 
@@ -128,6 +120,14 @@ def load(name: str, data: Path, work_dir: Path, seed: int, tiny: bool) -> Config
             part.train_cfg.val_interval = 10**6  # validation is not training time
             if tiny:
                 part.train_cfg.max_epochs = 1
+    return cfg
+
+
+def phases(data: Path, work_dir: Path, seed: int, tiny: bool, clip: Path) -> Config:
+    """The config of BALLAD's phases, from the weights of the small CLIP."""
+    cfg = load('ballad_r14', data, work_dir, seed, tiny)
+    cfg.model.head.num_classes = len(GLYPHS)
+    cfg.model.clip.pretrained = str(clip)
     return cfg
 
 
@@ -175,9 +175,7 @@ def run_seed(args: argparse.Namespace, seed: int, clip: Path, methods: list[str]
         done = root / method / 'row.json'
         if not done.is_file():
             print(f'seed {seed}: {method}', file=sys.stderr, flush=True)
-            cfg = load('ballad_r14', data, root, seed, args.tiny)
-            cfg.model.head.num_classes = len(GLYPHS)
-            cfg.model.clip.pretrained = str(clip)
+            cfg = phases(data, root, seed, args.tiny, clip)
             # the features of phase A's tower serve every phase B
             for name, hook in (('phase_b', 'phase_a'), ('linear_probe', 'clip')):
                 cfg.phases[name].extra_hooks[0].folder = str(root / 'features' / hook)
@@ -195,133 +193,6 @@ def run_seed(args: argparse.Namespace, seed: int, clip: Path, methods: list[str]
         total = sum(seconds[name] for name in (row['method'], *METHODS[row['method']][2]))
         row['relative_cost'] = round(total / seconds['ce'], 3) if 'ce' in seconds else None
     return rows
-
-
-def measure_speed(args: argparse.Namespace, clip: Path) -> list[dict]:
-    """Seconds of the second epoch of phase B: images through the tower, and cached features."""
-    data = seed_data(args, args.seeds[0])
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for repeat in range(3):
-        for cached in times:
-            cfg = load('ballad_r14', data, Path(args.work_dir, 'speed'), repeat, True)
-            cfg.model.clip.pretrained = str(clip)
-            cfg.model.head.num_classes = len(GLYPHS)
-            cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-            cfg.phases.phase_b.after = None
-            # the first one encodes the texts, the last one saves the weights
-            cfg.phases.phase_b.train_cfg.max_epochs = 3
-            cfg.phases.phase_b.extra_hooks[0].update(cached=cached, views=2)
-            runner = PhaseRunner(cfg).build('phase_b')
-            MMLogger.get_current_instance().setLevel(logging.WARNING)
-            clock = _EpochClock()
-            runner.register_hook(clock)
-            runner.train()
-            times[cached].append(clock.seconds[1])
-    stock, ours = (statistics.median(times[cached]) for cached in (False, True))
-    small = dict(stage='epoch of phase B, small tower at 64 pixels', stock_s=stock, ours_s=ours)
-    return [small, _large_tower(ours / clock.images)]
-
-
-def _large_tower(cached_s: float) -> dict:
-    """The same for ResNet-50 at its native size: one batch of 16, without reading images."""
-    register_all_modules(init_default_scope=True)
-    model = MODELS.build(
-        dict(
-            type='BALLAD',
-            clip=dict(name='RN50-quickgelu'),
-            head=dict(type='LongTailClsHead', num_classes=1000),
-            phase='linear_probe',
-        )
-    ).eval()
-    images = torch.randn(16, 3, 224, 224)
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        with torch.no_grad():
-            model.image_features(images)
-        seconds.append((time.perf_counter() - start) / len(images))
-    return dict(
-        stage='image of phase B, RN50 at 224 pixels, its tower alone against the whole cached step',
-        stock_s=statistics.median(seconds),
-        ours_s=cached_s,
-    )
-
-
-class _EpochClock(lt_det.engine.ModuleEpochHook):
-    """Wall-clock seconds of each epoch."""
-
-    priority = 'VERY_LOW'
-
-    def before_train(self, runner) -> None:
-        self.seconds: list[float] = []
-
-    def before_train_epoch(self, runner) -> None:
-        self.images = len(runner.train_loop.dataloader.sampler)
-        self.start = time.perf_counter()
-
-    def after_train_epoch(self, runner) -> None:
-        self.seconds.append(time.perf_counter() - self.start)
-
-
-def measure_memory(num_texts: int = 1000) -> list[dict]:
-    """Peak of what a step of RN50's text tower holds beyond the weights, by chunk and text length.
-
-    On PyTorch's meta device, which computes shapes alone, so that the number depends on no machine.
-    """
-    register_all_modules(init_default_scope=True)
-    model = MODELS.build(
-        dict(
-            type='BALLAD',
-            clip=dict(name='RN50-quickgelu'),
-            head=dict(type='TextClsHead', num_classes=num_texts),
-            class_names='imagenet',
-        )
-    )
-    used = model.tokens.shape[-1]
-    model = model.to(torch.device('meta')).train()
-    rows = []
-    for length, chunk in ((77, None), (used, None), (used, 500), (used, 250), (used, 100)):
-        model.text_chunk = chunk
-        tokens = torch.zeros(1, num_texts, length, dtype=torch.int64, device='meta')
-        with PeakBytes() as counter:
-            model.encode_texts(tokens).sum().backward()
-        model.zero_grad()
-        rows.append(dict(tokens=length, chunk=chunk or num_texts, gib=counter.peak / 2**30))
-    return rows
-
-
-class PeakBytes(TorchDispatchMode):
-    """Bytes of the tensors that are made inside, while they live, and their peak."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live: set[int] = set()
-        self.now = self.peak = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        given = {
-            tensor.untyped_storage()._cdata
-            for tensor in tree_leaves((args, kwargs))
-            if isinstance(tensor, torch.Tensor)
-        }
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self._add(tensor.untyped_storage(), given)
-        return result
-
-    def _add(self, storage: torch.UntypedStorage, given: set[int]) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self.live or key in given:  # a view
-            return
-        self.live.add(key)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._free, key, size)
-
-    def _free(self, key: int, size: int) -> None:
-        self.live.discard(key)
-        self.now -= size
 
 
 def report(content: dict) -> str:
@@ -393,9 +264,8 @@ def main() -> None:
     args.work_dir = str(work_dir)
     clip, clip_top1 = train_clip(args, work_dir)
     rows = [row for seed in args.seeds for row in run_seed(args, seed, clip, methods)]
-    speed = measure_speed(args, clip)
-    for row in speed:
-        row['speedup'] = round(row['stock_s'] / row['ours_s'], 1)
+    data = seed_data(args, args.seeds[0])
+    speed = measure_speed(lambda seed: phases(data, work_dir / 'speed', seed, True, clip))
     content = dict(
         date=date.today().isoformat(),
         command=shlex.join(['python', 'benchmarks/ballad.py', *sys.argv[1:]]),

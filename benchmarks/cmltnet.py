@@ -31,12 +31,11 @@ import torch
 import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops not compiled)
 
 # isort: split
-from lvis_evaluation import RESULTS
 from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
-from origin import commit, machine
+from origin import RESULTS, commit, machine
 from torch.nn import functional as F
 
 from lt_det.datasets import CrossModalDataset

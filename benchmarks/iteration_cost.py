@@ -6,7 +6,6 @@ import random
 import statistics
 import time
 from copy import deepcopy
-from pathlib import Path
 
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
 
@@ -18,11 +17,12 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import MODELS
+from origin import ROOT
 from torch import nn
 
 from lt_det.frequency import ClassFrequency, frequency_modules
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'lvis'
+CONFIGS = ROOT / 'configs' / 'lvis'
 LVIS_CONFIGS = ('mask_rcnn_r50_softmax', 'mask_rcnn_r50_iif', 'mask_rcnn_r50_iif_camc')
 
 

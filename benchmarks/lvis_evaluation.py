@@ -15,12 +15,9 @@ benchmarks/results/lvis_evaluation.json and .md.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,12 +25,18 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from origin import commit, machine, publish
+from lvis_data import (
+    NUM_CATEGORIES,
+    PER_IMAGE,
+    make_data,
+    write_annotations,
+    write_columns,
+    write_detections,
+)
+from origin import RESULTS, commit, machine, publish
+from process import cpu_seconds, measure, median, reset_peak, status_mb
 
 NUM_IMAGES = 19809
-NUM_CATEGORIES = 1203
-PER_IMAGE = 300
-HEIGHT, WIDTH = 480, 640
 DEFAULTS = {'repeats': 3, 'bbox_images': 2000, 'segm_images': 1000, 'all_images': NUM_IMAGES}
 GIVEN = {
     'records': 'records in memory',
@@ -41,8 +44,6 @@ GIVEN = {
     'file': 'a result file',
     'shared file': 'a result file, 2 processes',
 }
-RESULTS = Path(__file__).parent / 'results'
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,131 +61,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-# ------------------------------------------------------------------------------------------- data
-
-
-def make_data(num_images: int, seed: int = 0) -> tuple[dict, dict[str, np.ndarray]]:
-    """LVIS annotations without masks, and columns of detections sorted by image."""
-    rng = np.random.default_rng(seed)
-    zipf = 1 / np.arange(1, NUM_CATEGORIES + 1)
-    zipf = rng.permutation(zipf / zipf.sum())
-    rank = np.argsort(np.argsort(-zipf))
-    category = [
-        {'id': c + 1, 'name': f'c{c}', 'frequency': 'fcr'[min(rank[c] // 401, 2)]}
-        for c in range(NUM_CATEGORIES)
-    ]
-    images, annotations, parts = [], [], []
-    for image_id in range(1, num_images + 1):
-        present = rng.choice(NUM_CATEGORIES, 1 + rng.poisson(2.4), p=zipf) + 1
-        absent = np.setdiff1d(rng.choice(NUM_CATEGORIES, 8, replace=False) + 1, present)
-        partly = [c for c in set(present.tolist()) if rng.random() < 0.1]
-        images.append(
-            {
-                'id': image_id,
-                'height': HEIGHT,
-                'width': WIDTH,
-                'neg_category_ids': absent.tolist(),
-                'not_exhaustive_category_ids': partly,
-            }
-        )
-        boxes = random_boxes(rng, max(rng.poisson(12.3), 1)).round(2)
-        labels = rng.choice(present, len(boxes))
-        for label, box in zip(labels.tolist(), boxes.tolist()):
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': image_id,
-                    'category_id': label,
-                    'bbox': box,
-                    'area': 0.7 * box[2] * box[3],
-                }
-            )
-        source = rng.integers(0, len(boxes), PER_IMAGE)
-        found = boxes[source] + rng.normal(0, 0.1, (PER_IMAGE, 4)) * np.tile(
-            boxes[source, 2:], (1, 2)
-        )
-        kind = rng.random(PER_IMAGE)
-        found[kind > 0.7] = random_boxes(rng, int((kind > 0.7).sum()))
-        found[:, 2:] = found[:, 2:].clip(1)
-        guess = rng.choice(NUM_CATEGORIES, PER_IMAGE, p=zipf) + 1
-        score = np.where(kind < 0.4, rng.random(PER_IMAGE), rng.random(PER_IMAGE) ** 3)
-        parts.append((np.where(kind < 0.4, labels[source], guess), found, score))
-    columns = {
-        'image_id': np.repeat(np.arange(1, num_images + 1), PER_IMAGE),
-        'category_id': np.concatenate([part[0] for part in parts]),
-        # Models give float32.
-        'bbox': np.concatenate([part[1] for part in parts]).astype(np.float32).astype(float),
-        'score': np.concatenate([part[2] for part in parts]).astype(np.float32).astype(float),
-    }
-    return {'images': images, 'categories': category, 'annotations': annotations}, columns
-
-
-def random_boxes(rng: np.random.Generator, number: int) -> np.ndarray:
-    sides = np.exp(rng.normal(3.6, 1, (number, 2))).clip(2, 400)
-    corners = rng.random((number, 2)) * (np.array([WIDTH, HEIGHT]) - sides).clip(1)
-    return np.hstack([corners, sides])
-
-
-def polygon(rng: np.random.Generator, box: list[float]) -> list[float]:
-    """A bumpy ellipse of 24 points in a box."""
-    x, y, w, h = box
-    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    radius = 1 + 0.1 * rng.normal(size=24)
-    points = [x + w / 2 * (1 + np.cos(angle) * radius), y + h / 2 * (1 + np.sin(angle) * radius)]
-    return np.stack(points, 1).clip(0, [WIDTH, HEIGHT]).round(2).ravel().tolist()
-
-
-def write_annotations(path: Path, annotations: dict, num_images: int, masks: bool = False) -> None:
-    rng = np.random.default_rng(1)
-    chosen = [a for a in annotations['annotations'] if a['image_id'] <= num_images]
-    if masks:
-        chosen = [{**a, 'segmentation': [polygon(rng, a['bbox'])]} for a in chosen]
-    part = {**annotations, 'images': annotations['images'][:num_images], 'annotations': chosen}
-    path.write_text(json.dumps(part))
-
-
-def write_detections(path: Path, columns: dict, num_images: int, masks: bool = False) -> None:
-    """A result json; with masks, records carry a compressed RLE instead of a box."""
-    from pycocotools import mask as mask_utils
-
-    rng = np.random.default_rng(2)
-    block = 100 * PER_IMAGE
-    with path.open('w') as file:
-        for start in range(0, num_images * PER_IMAGE, block):
-            rows = slice(start, min(start + block, num_images * PER_IMAGE))
-            lists = {name: column[rows].tolist() for name, column in columns.items()}
-            records = [dict(zip(lists, values)) for values in zip(*lists.values())]
-            if masks:
-                for record in records:
-                    outline = polygon(rng, record.pop('bbox'))
-                    rle = mask_utils.frPyObjects([outline], HEIGHT, WIDTH)[0]
-                    record['segmentation'] = {**rle, 'counts': rle['counts'].decode()}
-            file.write((', ' if start else '[') + json.dumps(records)[1:-1])
-        file.write(']')
-
-
 # ---------------------------------------------------------------------------------- measurements
-
-
-def status_mb(field: str) -> float:
-    """A field of the process status of Linux in MB; the peak elsewhere."""
-    try:
-        lines = Path('/proc/self/status').read_text().splitlines()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(field))
-
-
-def reset_peak() -> None:
-    with contextlib.suppress(OSError):
-        Path('/proc/self/clear_refs').write_text('5')
-
-
-def cpu_seconds() -> float:
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
 
 
 def work(contender: str, iou_type: str, ann: str, source: str, given: str) -> dict:
@@ -250,19 +127,6 @@ def work(contender: str, iou_type: str, ann: str, source: str, given: str) -> di
     }
 
 
-def measure(python: str, *task: str) -> dict:
-    command = [python, __file__, '--worker', *task]
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f'{" ".join(task)} failed:\n{done.stderr}')
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def median(results: list[dict], key: str) -> float:
-    return statistics.median(result[key] for result in results)
-
-
 def stages(results: list[dict]) -> dict[str, float]:
     return {
         name: round(statistics.median(result['stages'][name] for result in results), 2)
@@ -319,10 +183,10 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
                 say(f'{iou_type}, {number} images, {name}, {turn + 1} of {args.repeats}')
                 if iou_type == 'bbox' or name == 'lvis-api':
                     task = (name, iou_type, str(ann), str(results), 'file')
-                    found[name].append(measure(interpreter, *task))
+                    found[name].append(measure(__file__, *task, python=interpreter))
             for given in GIVEN:
                 task = ('ours', iou_type, str(ann), str(results), given)
-                found[given].append(measure(python, *task))
+                found[given].append(measure(__file__, *task))
         for name in stock:
             for given, label in GIVEN.items():
                 if found[name]:
@@ -336,13 +200,13 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
     ann, results, arrays = (folder / name for name in ('ann.json', 'all.json', 'all.npz'))
     write_annotations(ann, annotations, args.all_images)
     write_detections(results, columns, args.all_images)
-    np.savez(arrays, **columns)
+    write_columns(arrays, columns, args.all_images)
     inputs = {**GIVEN, 'columns': 'columns'}
     inputs = {given: label for given, label in inputs.items() if 'records' not in given}
     for given, label in inputs.items():
         source = arrays if given == 'columns' else results
         task = ('ours', 'bbox', str(ann), str(source), given)
-        found_all = [measure(python, *task) for _ in range(args.repeats)]
+        found_all = [measure(__file__, *task) for _ in range(args.repeats)]
         stage = f'bbox, {args.all_images:,} images, from {label}'
         rows.append(row(stage, [], found_all, 'file'))
         profile[stage] = stages(found_all)
@@ -361,9 +225,9 @@ def growth(args: argparse.Namespace, folder: Path, annotations: dict, columns: d
     for number, content in cases:
         ann, arrays = folder / 'growth.json', folder / 'growth.npz'
         write_annotations(ann, content, number)
-        np.savez(arrays, **{name: column[: number * PER_IMAGE] for name, column in columns.items()})
+        write_columns(arrays, columns, number)
         task = ('ours', 'bbox', str(ann), str(arrays), 'columns')
-        results = [measure(sys.executable, *task) for _ in range(args.repeats)]
+        results = [measure(__file__, *task) for _ in range(args.repeats)]
         found.append(
             {
                 'detections': number * PER_IMAGE,

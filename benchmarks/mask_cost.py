@@ -27,9 +27,7 @@ import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops that 
 # isort: split
 from mmcv.transforms import Compose
 from mmpretrain.utils import register_all_modules
-from origin import commit, machine, publish
-
-RESULTS = Path(__file__).parent / 'results'
+from origin import RESULTS, commit, machine, publish
 
 
 def measure(repeats: int, folder: Path) -> list[dict]:

@@ -40,7 +40,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
-from origin import commit, machine
+from origin import RESULTS, ROOT, commit, machine, publish
 from torch import Tensor, nn
 
 from lt_det.adjustments import build_adjustment
@@ -50,7 +50,6 @@ from lt_det.evaluation.classification import class_accuracy, group_means, reliab
 from lt_det.frequency import ClassFrequency
 from lt_det.list_file import read_list_file
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'glyphs'
 COLUMNS = ('top1', 'many', 'medium', 'few', 'ece')
 LINK = 'model.head.adjustment.link'
@@ -102,7 +101,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--epochs', type=int, help='shorter schedules, to try it out')
     parser.add_argument('--work-dir', default='work_dirs/methods_classification')
     parser.add_argument('--data', default='data/glyphs/methods_classification')
-    parser.add_argument('--out', default=str(ROOT / 'benchmarks' / 'results'))
+    parser.add_argument('--out', default=str(RESULTS))
     parser.add_argument('--threads', type=int, default=1)
     return parser.parse_args()
 
@@ -351,20 +350,11 @@ def differences(rows: list[dict]) -> list[str]:
     return lines
 
 
-def write(out: Path, rows: list[dict], speed: dict[str, float], read: dict[str, float]) -> None:
-    content = dict(
-        date=date.today().isoformat(),
-        command=shlex.join(['python', *sys.argv]),
-        machine=f'{machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}',
-        commit=commit(),
-        rows=rows,
-        throughput=speed,
-        reading=read,
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'methods_classification.json').write_text(json.dumps(content, indent=1) + '\n')
+def report(content: dict) -> str:
+    """The page of the json."""
+    rows, speed, read = content['rows'], content['throughput'], content['reading']
     seeds = sorted({row['seed'] for row in rows})
-    text = [
+    lines = [
         '# Classification methods on glyph crops',
         '',
         f'{content["date"]}, {content["machine"]}, commit {content["commit"]}; '
@@ -384,7 +374,7 @@ def write(out: Path, rows: list[dict], speed: dict[str, float], read: dict[str, 
         f'{read["mb"]:.0f} MB',
         '',
     ]
-    (out / 'methods_classification.md').write_text('\n'.join(text))
+    return '\n'.join(lines)
 
 
 def main() -> None:
@@ -403,7 +393,16 @@ def main() -> None:
             seed.run(method)
     rows = [row for seed in seeds for row in seed.results()]
     rows.sort(key=lambda row: (known.index(row['method']), row['seed']))
-    write(Path(args.out), rows, throughput(), reading())
+    content = dict(
+        date=date.today().isoformat(),
+        command=shlex.join(['python', *sys.argv]),
+        machine=f'{machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}',
+        commit=commit(),
+        rows=rows,
+        throughput=throughput(),
+        reading=reading(),
+    )
+    publish(args.out, 'methods_classification', content, report(content))
 
 
 if __name__ == '__main__':

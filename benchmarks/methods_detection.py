@@ -41,7 +41,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, METRICS
 from mmengine.runner import Runner, load_checkpoint
-from origin import commit, machine, publish
+from origin import RESULTS, ROOT, commit, machine, publish
 
 from lt_det.adjustments.box_dimension import box_dimension_of
 from lt_det.datasets.glyphs import SIZES, make_glyphs
@@ -49,7 +49,6 @@ from lt_det.evaluation.lvis_metric import LongTailLVISMetric
 from lt_det.evaluation.matching import Matches
 from lt_det.frequency import ClassFrequency
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'glyphs'
 HEAD = 'model.roi_head.bbox_head.'
 
@@ -134,7 +133,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num-workers', type=int, default=2, help='of the data loader')
     parser.add_argument('--cost-rounds', type=int, default=15, help='iterations timed a method')
     parser.add_argument('--lvis-cost-rounds', type=int, default=5, help='the same at LVIS size')
-    parser.add_argument('--out', default=str(ROOT / 'benchmarks' / 'results'))
+    parser.add_argument('--out', default=str(RESULTS))
     parser.add_argument('--worker', nargs='+', help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.data = args.data or f'data/glyphs/{args.size}'

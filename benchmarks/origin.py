@@ -1,4 +1,4 @@
-"""What results have in common: machine, commit, mean and deviation over seeds, and their files."""
+"""What results have in common: machine, commit, mean and deviation over seeds, their files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / 'benchmarks' / 'results'
 
 
 def machine() -> str:
@@ -28,8 +31,7 @@ def machine() -> str:
 def commit() -> str:
     """Short name of the commit that is checked out."""
     command = ['git', 'rev-parse', '--short', 'HEAD']
-    folder = Path(__file__).parent
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def spread(values: list[float | None]) -> str:

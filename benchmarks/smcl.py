@@ -42,7 +42,7 @@ from mmengine.dataset import default_collate
 from mmengine.logging import MMLogger
 from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.utils import register_all_modules
-from origin import commit, machine, publish, spread
+from origin import RESULTS, commit, machine, publish, spread
 from torch.utils.data import DataLoader
 
 from lt_det.datasets.glyphs import GlyphRecipe, make_crops
@@ -51,7 +51,6 @@ from lt_det.datasets.glyphs.plan import BACKGROUNDS
 from lt_det.datasets.glyphs.recipe import exponential_counts
 from lt_det.frequency import ClassFrequency, frequency_modules
 
-RESULTS = Path(__file__).parent / 'results'
 CLASSES = 16
 SIDE = 40
 CUE_CLASSES = 6

@@ -21,12 +21,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import pickle
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,7 +31,8 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
-from origin import commit, machine, publish
+from origin import RESULTS, ROOT, commit, machine, publish
+from process import measure, median, reset_peak, status_mb
 
 NUM_ANNOTATIONS = 1_270_141
 NUM_IMAGES = 100_170
@@ -51,8 +48,6 @@ MEMORY = {
     'own, after reading all items': 'items_own_mb',
     'all that is mapped, after reading all items': 'items_all_mb',
 }
-RESULTS = Path(__file__).parent / 'results'
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse_args() -> argparse.Namespace:
@@ -129,11 +124,6 @@ def write_annotations(path: Path, number: int) -> int:
 # ---------------------------------------------------------------------------------- measurements
 
 
-def status_mb(field: str) -> float:
-    lines = Path('/proc/self/status').read_text().splitlines()
-    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(field))
-
-
 def stopwatch() -> tuple[Callable, dict[str, float]]:
     """A function that measures a stage, and what it has found so far."""
     base, own_base = status_mb('VmRSS'), status_mb('RssAnon')
@@ -141,7 +131,7 @@ def stopwatch() -> tuple[Callable, dict[str, float]]:
 
     def timed(prefix: str, stage: Callable[[], object]) -> object:
         """Seconds and the peak of memory of a stage, and what the process holds afterwards."""
-        Path('/proc/self/clear_refs').write_text('5')  # the peak is that of what follows
+        reset_peak()
         cpu, begin = time.process_time(), time.perf_counter()
         result = stage()
         found[f'{prefix}s'] = time.perf_counter() - begin
@@ -257,16 +247,6 @@ def write_images(ann_file: Path, number: int) -> None:
         cv2.imwrite(str(path), cv2.GaussianBlur(pixels, (0, 0), 3))
 
 
-def measure(contender: str, ann_file: Path, pipeline: bool = False) -> dict:
-    name = f'{contender}-pipeline' if pipeline else contender
-    command = [sys.executable, __file__, '--worker', name, str(ann_file)]
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f'{contender} failed:\n{done.stderr}')
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def run(args: argparse.Namespace, folder: Path) -> dict:
     ann_file = folder / 'lvis_v1_train.json'
     write_annotations(ann_file, args.annotations)
@@ -276,7 +256,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
             print(f'{time.strftime("%H:%M:%S")} {name}, {turn + 1} of {args.repeats}', flush=True)
             if name == 'first':
                 shutil.rmtree(f'{ann_file}.columns', ignore_errors=True)
-            found[name].append(measure('stock' if name == 'stock' else 'ours', ann_file))
+            found[name].append(
+                measure(__file__, 'stock' if name == 'stock' else 'ours', str(ann_file))
+            )
     cache = sum(file.stat().st_size for file in Path(f'{ann_file}.columns').glob('*')) / 1e6
     small = folder / 'images' / 'small.json'
     small.parent.mkdir()
@@ -286,7 +268,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
     for turn in range(args.repeats):
         for name, results in images.items():
             print(f'{time.strftime("%H:%M:%S")} {name} pipeline, {turn + 1}', flush=True)
-            results.append(measure(name, small, pipeline=True))
+            results.append(measure(__file__, f'{name}-pipeline', str(small)))
     stages = {
         'start, the first time': ('first', ''),
         'start, afterwards': ('later', ''),
@@ -330,10 +312,6 @@ def row(stage: str, stock: list[dict], ours: list[dict], prefix: str) -> dict:
             values[f'{side}_{key}'] = round(median(several, prefix + key), 3)
     values['speedup'] = round(values['stock_s'] / max(values['ours_s'], 1e-3), 1)
     return values
-
-
-def median(results: list[dict], key: str) -> float:
-    return statistics.median(result[key] for result in results)
 
 
 def report(content: dict) -> str:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from ballad import PeakBytes
+from ballad_cost import PeakBytes
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
