@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lt_det.errors import BadInputError, MissingFileError
-from lt_det.frequency import ClassFrequency, FrequencyModule
+from lt_det.frequency import ClassFrequency, FrequencyModule, frequency_modules
 
 
 def test_groups_at_their_bounds():
@@ -134,3 +134,11 @@ def test_module_carries_statistics_in_its_state():
     assert isinstance(frequency.image_count, np.ndarray)
     with pytest.raises(BadInputError, match='num_classes=3, the data set has 1'):
         module.set_class_frequency(ClassFrequency([1]))
+
+
+def test_modules_inside_one_that_asks_are_left_to_it():
+    outer, alone = FrequencyModule(3), FrequencyModule(3)
+    outer.inner = FrequencyModule(3)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ModuleList([outer]), alone)
+    assert list(frequency_modules(model)) == [outer, alone]
+    assert list(frequency_modules(outer)) == [outer]

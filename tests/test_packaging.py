@@ -159,6 +159,8 @@ def test_pins_lie_inside_the_ranges():
         (('6 /home', '1 /tmp'), '1.0 GiB are free on /tmp, expected 2 or more'),
         (('5 /home', '9 /tmp'), '5.0 GiB are free on /home, expected 6 or more'),
         (('7 /', '7 /'), '7.0 GiB are free on /, expected 8 or more'),
+        (('6 /home', '2 /tmp'), None),
+        (('8 /', '8 /'), None),
     ],
 )
 def test_make_asks_for_disk_before_it_installs(rows, message, tmp_path, monkeypatch):
@@ -167,15 +169,20 @@ def test_make_asks_for_disk_before_it_installs(rows, message, tmp_path, monkeypa
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     rows = [f'disk 0 0 {int(free) * 2**20} 0% {at}' for free, at in map(str.split, rows)]
-    df = tmp_path / 'bin/df'
-    df.parent.mkdir()
-    df.write_text('\n'.join(["#!/bin/sh\ncat <<'END'\nheader", *rows, 'END\n']))
-    df.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{df.parent}{os.pathsep}{os.environ["PATH"]}')
-    command = ['make', f'PYTHON={sys.executable}', 'venv']
+    # a Python that may be used, but fails to make an environment
+    programs = {'df': '\n'.join(["cat <<'END'\nheader", *rows, 'END']), 'snake': '[ "$1" = -c ]'}
+    for name, text in programs.items():
+        path = tmp_path / 'bin' / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'#!/bin/sh\n{text}\n')
+        path.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{path.parent}{os.pathsep}{os.environ["PATH"]}')
+    command = ['make', 'PYTHON=snake', 'venv']
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode and f'.venv: {message}\n' in result.stderr
-    assert not (tmp_path / '.venv').exists()
+    assert result.returncode
+    assert (f'.venv: {message}\n' in result.stderr) == (message is not None)
+    assert ('are free' in result.stderr) == (message is not None)
+    assert (tmp_path / '.venv').exists() == (message is None)
 
 
 def launch(script: str, *arguments: str, **env: str) -> subprocess.CompletedProcess:

@@ -19,6 +19,7 @@ from lt_det.datasets.saliency import (
     RandomPoint,
     SpectralResidual,
     build_saliency,
+    grey,
     reduce,
     salient_point,
 )
@@ -130,6 +131,15 @@ def test_fine_grained_finds_the_object():
     assert salient_point(FineGrained()(np.full((9, 8, 3), 70, np.uint8)), 9, 8) is None
 
 
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32, np.float64])
+def test_grey_weighs_the_channels_in_their_order(dtype):
+    image = np.random.default_rng(0).integers(0, 256, (12, 9, 3)).astype(dtype)
+    for view in (image, image[..., ::-1], image[:, ::-1], image[::2, ::3]):
+        blue, green, red = np.moveaxis(view.astype(float), -1, 0)
+        expected = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
+        np.testing.assert_allclose(grey(view), expected, atol=0.51 if dtype == np.uint8 else 1e-3)
+
+
 def naive_box(height, width, centre, share) -> np.ndarray:
     """Boolean (H, W), pixel by pixel."""
     h, w = int(height * np.sqrt(1 - share)), int(width * np.sqrt(1 - share))
@@ -237,9 +247,9 @@ def test_images_without_pixels(shape):
 def test_masks_of_views_are_those_of_copies(fill, dtype):
     image = picture().astype(dtype)
     image[..., 1] //= 2
-    grey = image[..., 0]
+    plane = image[..., 0].copy()
     views = [image, image[..., ::-1], image[:, ::-1], image[::2, ::3]]
-    views += [image[..., :1], grey, grey[:, ::-1]] if fill == 'background' else []
+    views += [image[..., :1], plane, plane[:, ::-1]] if fill == 'background' else []
     for view in views:
         before = view.copy()
         found, expected = (SaliencyMask(fill=fill).mask(v, 0.4) for v in (view, before))
