@@ -71,7 +71,8 @@ RECIPE = GlyphRecipe(
 )
 DATA_SETS = 3
 BATCH = 32
-SPECTRAL = dict(type='SpectralResidual', side=SIDE, sigma=2.0)  # no more pixels than the image
+# no more pixels than the image; an edge changes little here (results/saliency_point.md)
+SPECTRAL = dict(type='SpectralResidual', side=SIDE, sigma=2.0, edge=0)
 RANDOM = dict(type='RandomPoint')
 GREY = 127.5
 # saliency, probability of a mask, its fill, views beside the clean one, weight of the masked loss,

@@ -31,18 +31,26 @@ class SpectralResidual:
         side: Pixels of the reduced image, and of the map.
         sigma: Of the Gaussian, in pixels of the map; 8 in the paper, whose maps are looked at as
             a whole. Here one point is read off, for which 3 is closer to the object.
+        edge: Pixels of the map, on each side, whose response counts as 0. The transform joins
+            opposite borders of the image, and where these differ, the seam may outshine the object
+            (benchmarks/results/saliency_point.md). 0 is the paper.
 
     Raises:
-        BadInputError: ``side`` below 3, or ``sigma`` not positive.
+        BadInputError: ``side`` below 3, ``sigma`` not positive, ``edge`` negative, or no map left.
     """
 
-    def __init__(self, side: int = 64, sigma: float = 3.0) -> None:
+    def __init__(self, side: int = 64, sigma: float = 3.0, edge: int = 2) -> None:
         if side < 3:
             raise BadInputError(f'saliency.side is {side}, expected 3 or more pixels')
         if not sigma > 0:
             raise BadInputError(f'saliency.sigma is {sigma}, expected a number > 0')
+        if not 0 <= 2 * edge < side:
+            raise BadInputError(
+                f'saliency.edge is {edge}, expected 0 or more, and less than half of side ({side})'
+            )
         self.side = side
         self.sigma = sigma
+        self.inside = slice(edge, side - edge)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Map (side, side) of an image; all 0 where the image is constant."""
@@ -57,7 +65,9 @@ class SpectralResidual:
         around = cv2.blur(wrap(log, side), (3, 3))[1:-1, 1:-1]
         # exp(R) over |F| is exp(-mean of L), and L half the logarithm of the power
         response = fft.irfft2(spectrum * cv2.exp(-0.5 * around), (side, side))
-        return cv2.GaussianBlur(np.square(response, dtype=np.float32), (0, 0), self.sigma)
+        energy = np.zeros_like(small)
+        energy[self.inside, self.inside] = np.square(response[self.inside, self.inside])
+        return cv2.GaussianBlur(energy, (0, 0), self.sigma)
 
 
 def reduce(image: np.ndarray, side: int) -> np.ndarray:

@@ -41,7 +41,7 @@ def picture(height: int = 48, width: int = 64, channels: int = 3, dtype=np.uint8
     return np.stack([image] * channels, 2).astype(dtype) if channels else image.astype(dtype)
 
 
-def naive_spectral_residual(image: np.ndarray, side: int, sigma: float) -> np.ndarray:
+def naive_spectral_residual(image: np.ndarray, side: int, sigma: float, edge: int) -> np.ndarray:
     """Equations 2 to 5 of Hou and Zhang with numpy's transform in float64 and loops."""
     small = reduce(image, side).astype(np.float64)
     spectrum = np.fft.fft2(small)
@@ -54,15 +54,20 @@ def naive_spectral_residual(image: np.ndarray, side: int, sigma: float) -> np.nd
             residual[y, x] = log[y, x] - sum(near) / 9
     kept = np.abs(spectrum) / amplitude  # 1 but for absent frequencies
     response = np.fft.ifft2(np.exp(residual) * kept * np.exp(1j * np.angle(spectrum)))
-    return cv2.GaussianBlur(np.abs(response) ** 2, (0, 0), sigma)
+    energy = np.abs(response) ** 2
+    for y in range(side):
+        for x in range(side):
+            if min(y, x, side - 1 - y, side - 1 - x) < edge:
+                energy[y, x] = 0
+    return cv2.GaussianBlur(energy, (0, 0), sigma)
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.float32, np.float64])
-@pytest.mark.parametrize('side', [16, 33])
-def test_spectral_residual_is_the_formula(dtype, side):
+@pytest.mark.parametrize(('side', 'edge'), [(16, 0), (33, 0), (33, 3)])
+def test_spectral_residual_is_the_formula(dtype, side, edge):
     image = picture(channels=0, dtype=dtype)
-    found = SpectralResidual(side=side, sigma=2.0)(image)
-    expected = naive_spectral_residual(image, side, 2.0)
+    found = SpectralResidual(side=side, sigma=2.0, edge=edge)(image)
+    expected = naive_spectral_residual(image, side, 2.0, edge)
     assert found.shape == (side, side)
     np.testing.assert_allclose(found / found.max(), expected / expected.max(), atol=2e-3)
 
@@ -83,6 +88,15 @@ def test_the_salient_point_is_in_the_object(height, width):
     image = picture(height, width)
     y, x = salient_point(SpectralResidual()(image), height, width)
     assert np.hypot(y - 0.7 * height, x - 0.75 * width) < height / 5
+
+
+def test_the_seam_between_opposite_borders_is_not_salient():
+    image = np.tile(np.linspace(20, 220, 224), (224, 1)).astype(np.uint8)
+    cv2.circle(image, (130, 90), 12, 150, -1)
+    _, x = salient_point(SpectralResidual(edge=0)(image), 224, 224)
+    assert min(x, 223 - x) < 4
+    y, x = salient_point(SpectralResidual()(image), 224, 224)
+    assert np.hypot(y - 90, x - 130) < 12
 
 
 def test_point_of_a_map():
@@ -129,6 +143,18 @@ def test_fine_grained_finds_the_object():
     y, x = salient_point(saliency, 96, 128)
     assert np.hypot(y - 67, x - 96) < 12 + 8  # it is largest at edges, on either side
     assert salient_point(FineGrained()(np.full((9, 8, 3), 70, np.uint8)), 9, 8) is None
+
+
+@pytest.mark.skipif(not hasattr(cv2, 'saliency'), reason='this OpenCV is no contrib build')
+def test_spectral_residual_resembles_that_of_opencv():
+    stock = cv2.saliency.StaticSaliencySpectralResidual_create()
+    correlation = []
+    for _ in range(20):
+        image = picture(192, 256)
+        ours = cv2.resize(SpectralResidual(sigma=2.0, edge=0)(image), (256, 192))
+        theirs = stock.computeSaliency(image)[1]  # another reduction, and squared after the blur
+        correlation.append(np.corrcoef(ours.ravel(), theirs.ravel())[0, 1])
+    assert np.mean(correlation) > 0.8
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.float32, np.float64])
@@ -229,6 +255,11 @@ def test_float_images_keep_the_exact_mean():
         (dict(saliency=dict(type='SpectralResidual', size=3)), "saliency=.*'size'"),
         (dict(saliency=dict(type='SpectralResidual', side=2)), 'saliency.side is 2'),
         (dict(saliency=dict(type='SpectralResidual', sigma=0)), 'saliency.sigma is 0'),
+        (dict(saliency=dict(type='SpectralResidual', edge=-1)), 'saliency.edge is -1'),
+        (
+            dict(saliency=dict(type='SpectralResidual', side=8, edge=4)),
+            r'saliency.edge is 4.*\(8\)',
+        ),
     ],
 )
 def test_bad_arguments(arguments, message):
