@@ -29,11 +29,11 @@ from lt_det.datasets.glyphs.render import render_image
 from lt_det.datasets.saliency import FineGrained, RandomPoint, SpectralResidual, salient_point
 
 SIZE = 224
-Case = tuple[np.ndarray, tuple[int, int, int, int]]
+Case = tuple[np.ndarray, tuple[float, float, float, float]]
 
 
 def discs(number: int, radius: int, grid: int) -> Iterator[Case]:
-    """Images (224, 224, 3), and the boxes x1, y1, x2, y2 of their discs, end excluded."""
+    """Images (224, 224, 3), and the boxes of their discs in pixels, x1, y1, x2, y2, end excluded."""
     rng = np.random.default_rng(radius + grid)
     for _ in range(number):
         coarse = rng.uniform(60, 200, (grid, grid, 3)).astype(np.uint8)
@@ -49,7 +49,8 @@ def crops(number: int) -> Iterator[Case]:
     for index in np.random.default_rng(0).choice(len(plan.images), number, replace=False):
         image, (placed,) = render_image(plan, plan.images[index])
         x, y, w, h = cv2.boundingRect(placed.visible.astype(np.uint8))
-        yield image, (x, y, x + w, y + h)
+        finer = len(placed.visible) / len(image)  # its grid
+        yield image, (x / finer, y / finer, (x + w) / finer, (y + h) / finer)
 
 
 def maps(side: int, sigma: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
@@ -72,7 +73,7 @@ def measure(cases: Iterator[Case], saliency: dict[str, Callable]) -> dict[str, l
         height, width = image.shape[:2]
         for name, each in saliency.items():
             y, x = salient_point(each(image), height, width)
-            inside = x1 <= x < x2 and y1 <= y < y2
+            inside = x1 <= x + 0.5 < x2 and y1 <= y + 0.5 < y2
             at_border = min(x, y, width - 1 - x, height - 1 - y) < 0.04 * height
             found[name].append((inside, at_border and not inside))
     return {name: np.mean(points, 0).round(4).tolist() for name, points in found.items()}
