@@ -72,7 +72,6 @@ def measure(repeats: int, folder: Path) -> list[dict]:
                 'stage': stage,
                 'stock_s': round(stock, 6),
                 'ours_s': round(ours, 6),
-                'speedup': round(stock / ours, 3),
                 'added': round(ours / stock - 1, 4),
             }
         )

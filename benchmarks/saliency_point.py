@@ -33,7 +33,7 @@ Case = tuple[np.ndarray, tuple[float, float, float, float]]
 
 
 def discs(number: int, radius: int, grid: int) -> Iterator[Case]:
-    """Images (224, 224, 3), and the boxes of their discs in pixels, x1, y1, x2, y2, end excluded."""
+    """Images (224, 224, 3), and the boxes of the discs: x1, y1, x2, y2, end excluded."""
     rng = np.random.default_rng(radius + grid)
     for _ in range(number):
         coarse = rng.uniform(60, 200, (grid, grid, 3)).astype(np.uint8)

@@ -113,8 +113,8 @@ class SaliencyMask(BaseTransform):
             return image, None, 1.0
         box = x1, y1, x2, y2 = masked_box(height, width, point, share)
         share = 1 - (x2 - x1) * (y2 - y1) / (height * width)
-        # ColorJitter returns a view with reversed channels; copying and packing are several times
-        # as fast with the channels as they lie in memory
+        # ColorJitter returns a view with reversed channels: copying and packing it are faster with
+        # the channels as they lie in memory
         reversed_channels = image.ndim == 3 and image[..., ::-1].flags.c_contiguous
         order = slice(None, None, -1 if reversed_channels else 1)
         masked = image[..., order].copy()
