@@ -19,12 +19,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import shlex
 import shutil
 import sys
 import time
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 # isort: split
@@ -33,7 +31,7 @@ import torch
 from ballad_cost import measure_memory, measure_speed
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from origin import RESULTS, ROOT, commit, machine, publish
+from origin import ROOT, option_parser, origin, publish
 
 from lt_det.datasets.glyphs import CROP_SIZES, make_crops
 from lt_det.datasets.glyphs.recipe import exponential_counts
@@ -87,15 +85,12 @@ METHODS: dict[str, tuple[str, dict, tuple[str, ...]]] = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--methods', nargs='+', help='only these, and what they start from')
     parser.add_argument('--tiny', action='store_true', help='one epoch each, to try it out')
     parser.add_argument('--work-dir', default='work_dirs/ballad')
     parser.add_argument('--data', default='data/glyphs')
-    parser.add_argument('--out', default=str(RESULTS))
     parser.add_argument('--threads', type=int, default=1)
     return parser.parse_args()
 
@@ -254,8 +249,8 @@ def report(content: dict) -> str:
 
 def main() -> None:
     args = parse_args()
-    where = machine()
     torch.set_num_threads(args.threads)
+    where = origin(f'{args.threads} thread, torch {torch.__version__}')
     methods = list(METHODS)
     if args.methods:
         needed = {name for method in args.methods for name in (method, *METHODS[method][2])}
@@ -267,10 +262,7 @@ def main() -> None:
     data = seed_data(args, args.seeds[0])
     speed = measure_speed(lambda seed: phases(data, work_dir / 'speed', seed, True, clip))
     content = dict(
-        date=date.today().isoformat(),
-        command=shlex.join(['python', 'benchmarks/ballad.py', *sys.argv[1:]]),
-        machine=f'{where}, {args.threads} thread, torch {torch.__version__}',
-        commit=commit(),
+        **where,
         clip_top1=clip_top1,
         rows=rows,
         speed=speed,

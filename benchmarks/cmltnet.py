@@ -15,13 +15,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from copy import deepcopy
-from datetime import date
 from pathlib import Path
 
 import cv2
@@ -35,7 +32,7 @@ from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
-from origin import RESULTS, commit, machine
+from origin import option_parser, origin
 from torch.nn import functional as F
 
 from lt_det.datasets import CrossModalDataset
@@ -112,16 +109,13 @@ METRICS = ('top1', 'many', 'medium', 'few', 'ece', 'word_map')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--size', default='crops_words', help='preset of crops with words')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS))
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--epochs', type=int, default=16)
     parser.add_argument('--batch', type=int, default=32)
     parser.add_argument('--lr', type=float, default=0.05)
-    parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
     return parser.parse_args()
 
 
@@ -378,15 +372,12 @@ def differences(rows: list[dict], methods: list[str]) -> list[str]:
 
 def main() -> None:
     args = parse_args()
-    options = [word for word in sys.argv[1:] if word not in ('--out', args.out)]
-    where = machine()
+    where = origin(f'torch {torch.__version__}, {torch.get_num_threads()} threads')
     register_all_modules(init_default_scope=True)
     MMLogger.get_instance('benchmark', log_level='WARNING')  # of the first weights
     content = {
-        'date': str(date.today()),
-        'command': 'OMP_NUM_THREADS=1 python ' + shlex.join(['benchmarks/cmltnet.py', *options]),
-        'machine': f'{where}, torch {torch.__version__}, {torch.get_num_threads()} threads',
-        'commit': commit(),
+        **where,
+        'command': f'OMP_NUM_THREADS=1 {where["command"]}',
         'data': args.size,
         'epochs': args.epochs,
         'rows': [],

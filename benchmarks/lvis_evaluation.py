@@ -21,7 +21,6 @@ import statistics
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +32,10 @@ from lvis_data import (
     write_columns,
     write_detections,
 )
-from origin import RESULTS, commit, machine, publish
+from origin import option_parser, origin, publish
 from process import cpu_seconds, measure, median, reset_peak, status_mb
 
 NUM_IMAGES = 19809
-DEFAULTS = {'repeats': 3, 'bbox_images': 2000, 'segm_images': 1000, 'all_images': NUM_IMAGES}
 GIVEN = {
     'records': 'records in memory',
     'shared records': 'records in memory, 2 processes',
@@ -47,16 +45,13 @@ GIVEN = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--faster-coco-eval', metavar='PYTHON')
     parser.add_argument('--repeats', type=int)
     parser.add_argument('--bbox-images', type=int, help='0 leaves that part out')
     parser.add_argument('--segm-images', type=int, help='likewise')
     parser.add_argument('--all-images', type=int, help='likewise')
-    parser.set_defaults(**DEFAULTS)
-    parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
+    parser.set_defaults(repeats=3, bbox_images=2000, segm_images=1000, all_images=NUM_IMAGES)
     parser.add_argument('--worker', nargs='+', help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -277,22 +272,12 @@ def main() -> None:
     if args.worker:
         print(json.dumps(work(*args.worker)))
         return
-    where = machine()
+    where = origin()
     with tempfile.TemporaryDirectory() as folder:
         found = run(args, Path(folder))
-    command = 'python benchmarks/lvis_evaluation.py'
     if args.faster_coco_eval:
-        command += ' --faster-coco-eval PYTHON'
-    for name, default in DEFAULTS.items():
-        if getattr(args, name) != default:
-            command += f' --{name.replace("_", "-")} {getattr(args, name)}'
-    content = {
-        'date': date.today().isoformat(),
-        'command': command,
-        'machine': where,
-        'commit': commit(),
-        **found,
-    }
+        where['command'] = where['command'].replace(args.faster_coco_eval, 'PYTHON')
+    content = where | found
     publish(args.out, 'lvis_evaluation', content, report(content))
 
 

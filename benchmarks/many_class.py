@@ -21,12 +21,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
-from datetime import date
 from pathlib import Path
 
-from origin import RESULTS, commit, machine, publish
+from origin import option_parser, origin, publish
 from process import cpu_seconds, measure, median, reset_peak, status_mb
 
 NUM_CLASSES = 1203
@@ -42,9 +40,7 @@ STAGES = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--device', default='cpu', help="of torch, e.g. 'cpu' or 'cuda'")
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--stages', nargs='*', default=list(STAGES), choices=list(STAGES))
@@ -56,7 +52,6 @@ def parse_args() -> argparse.Namespace:
         metavar='CLASSES',
         help='in the growth curve, stock stops here (at 10,000 classes: 9 GB, and minutes of NMS)',
     )
-    parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
     parser.add_argument('--worker', nargs=4, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -202,14 +197,8 @@ def main() -> None:
         return
     import torch
 
-    content = {
-        'date': date.today().isoformat(),
-        'command': ' '.join(['python benchmarks/many_class.py', *sys.argv[1:]]),
-        'machine': f'{machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads',
-        'device': args.device,
-        'commit': commit(),
-        **run(args),
-    }
+    where = origin(f'torch {torch.__version__}, {torch.get_num_threads()} threads')
+    content = {**where, 'device': args.device, **run(args)}
     publish(args.out, 'many_class', content, report(content))
     if content['growth']:
         plot(content['growth'], Path(args.out) / 'many_class.png')

@@ -10,12 +10,9 @@ writes benchmarks/results/mask_cost.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
 import cv2
@@ -27,7 +24,7 @@ import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops that 
 # isort: split
 from mmcv.transforms import Compose
 from mmpretrain.utils import register_all_modules
-from origin import RESULTS, commit, machine, publish
+from origin import option_parser, origin, publish
 
 
 def measure(repeats: int, folder: Path) -> list[dict]:
@@ -96,21 +93,13 @@ def report(result: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--repeats', type=int, default=100, help='of 20 items each')
-    parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
     args = parser.parse_args()
     register_all_modules(init_default_scope=True)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    result = {
-        'date': str(date.today()),
-        'command': ' '.join(['python', *sys.argv]),
-        'machine': f'{machine()}, one thread, torch {torch.__version__}',
-        'commit': commit(),
-    }
+    result = origin('one thread', f'torch {torch.__version__}')
     with tempfile.TemporaryDirectory() as folder:
         result['rows'] = measure(args.repeats, Path(folder))
     publish(args.out, 'mask_cost', result, report(result))

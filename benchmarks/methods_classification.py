@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import shlex
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
@@ -40,7 +38,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
-from origin import RESULTS, ROOT, commit, machine, publish
+from origin import ROOT, option_parser, origin, publish
 from torch import Tensor, nn
 
 from lt_det.adjustments import build_adjustment
@@ -93,15 +91,12 @@ POST_HOC: dict[str, tuple[str, dict]] = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--methods', nargs='+', help='only these, and what they start from')
     parser.add_argument('--epochs', type=int, help='shorter schedules, to try it out')
     parser.add_argument('--work-dir', default='work_dirs/methods_classification')
     parser.add_argument('--data', default='data/glyphs/methods_classification')
-    parser.add_argument('--out', default=str(RESULTS))
     parser.add_argument('--threads', type=int, default=1)
     return parser.parse_args()
 
@@ -380,6 +375,7 @@ def report(content: dict) -> str:
 def main() -> None:
     args = parse_args()
     torch.set_num_threads(args.threads)
+    where = origin(f'{args.threads} thread(s), torch {torch.__version__}')
     warnings.filterwarnings('ignore', module='mm(engine|pretrain|det)')
     register_all_modules(init_default_scope=True)
     known = [*TRAINED, *SECOND, *POST_HOC]
@@ -394,10 +390,7 @@ def main() -> None:
     rows = [row for seed in seeds for row in seed.results()]
     rows.sort(key=lambda row: (known.index(row['method']), row['seed']))
     content = dict(
-        date=date.today().isoformat(),
-        command=shlex.join(['python', *sys.argv]),
-        machine=f'{machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}',
-        commit=commit(),
+        **where,
         rows=rows,
         throughput=throughput(),
         reading=reading(),

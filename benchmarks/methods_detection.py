@@ -26,7 +26,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
@@ -41,7 +40,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, METRICS
 from mmengine.runner import Runner, load_checkpoint
-from origin import RESULTS, ROOT, commit, machine, publish
+from origin import ROOT, option_parser, origin, publish
 
 from lt_det.adjustments.box_dimension import box_dimension_of
 from lt_det.datasets.glyphs import SIZES, make_glyphs
@@ -120,9 +119,7 @@ class ComparisonMetric(LongTailLVISMetric):
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--size', choices=sorted(SIZES), default='bench', help='of the data set')
     parser.add_argument('--epochs', type=int, default=12)
     parser.add_argument('--pretrain-epochs', type=int, default=12)
@@ -133,7 +130,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num-workers', type=int, default=2, help='of the data loader')
     parser.add_argument('--cost-rounds', type=int, default=15, help='iterations timed a method')
     parser.add_argument('--lvis-cost-rounds', type=int, default=5, help='the same at LVIS size')
-    parser.add_argument('--out', default=str(RESULTS))
     parser.add_argument('--worker', nargs='+', help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.data = args.data or f'data/glyphs/{args.size}'
@@ -288,6 +284,8 @@ def main() -> None:
         return
     if 'softmax' not in args.methods:
         args.methods = ['softmax', *args.methods]  # all others are compared to it
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'on the CPU'
+    where = origin(device, f'torch {torch.__version__}')
     make_glyphs(args.data, args.size)
     command = [sys.executable, __file__, *sys.argv[1:], '--worker']
     if not args.pretrained.exists():
@@ -303,12 +301,8 @@ def main() -> None:
     if not (args.work_dir / 'cost_lvis.json').exists():
         subprocess.run([*command, 'cost_lvis'], check=True)
     num_images = SIZES[args.size].val_images
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'on the CPU'
     content = {
-        'date': date.today().isoformat(),
-        'command': ' '.join(['python benchmarks/methods_detection.py', *sys.argv[1:]]),
-        'machine': f'{machine()}, {device}, torch {torch.__version__}',
-        'commit': commit(),
+        **where,
         'rows': collect(args.work_dir, args.methods, args.seeds, num_images),
         'cost_of_softmax_again': saved(args.work_dir, 'cost.json')['softmax again'],
         'cost_at_lvis_size': saved(args.work_dir, 'cost_lvis.json'),

@@ -1,18 +1,42 @@
-"""What results have in common: machine, commit, mean and deviation over seeds, their files."""
+"""What results have in common: their origin, mean and deviation over seeds, their files."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
+import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
+
+
+def option_parser(description: str) -> argparse.ArgumentParser:
+    """A parser of a benchmark's options, with ``--out``."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
+    return parser
+
+
+def origin(*details: str) -> dict[str, str]:
+    """Date, command, machine (with the load now, and more details) and commit of a run."""
+    command = ['python', f'benchmarks/{Path(sys.argv[0]).name}', *sys.argv[1:]]
+    return {
+        'date': date.today().isoformat(),
+        'command': shlex.join(command),
+        'machine': ', '.join([machine(), *details]),
+        'commit': commit(),
+    }
 
 
 def machine() -> str:

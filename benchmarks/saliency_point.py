@@ -13,15 +13,12 @@ are left out without one.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
 
 import cv2
 import numpy as np
-from origin import RESULTS, commit, machine, publish
+from origin import option_parser, origin, publish
 from smcl import RECIPE, SIDE
 
 from lt_det.datasets.glyphs.crops import plan_crops
@@ -97,12 +94,10 @@ def report(result: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--number', type=int, default=500, help='of images in a row')
-    parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
     args = parser.parse_args()
+    result = origin(f'OpenCV {cv2.__version__}')
     np.random.seed(0)
     rows = []
     for grid, background in ((12, 'smooth'), (40, 'fine')):
@@ -110,14 +105,7 @@ def main() -> None:
             found = measure(discs(args.number, radius, grid), maps(64, 3.0))
             rows.append({'images': f'discs of radius {radius}, {background}', 'maps': found})
     rows.append({'images': 'glyph crops', 'maps': measure(crops(args.number), maps(SIDE, 2.0))})
-    result = {
-        'date': str(date.today()),
-        'command': ' '.join(['python', *sys.argv]),
-        'machine': f'{machine()}, OpenCV {cv2.__version__}',
-        'commit': commit(),
-        'number': args.number,
-        'rows': rows,
-    }
+    result |= {'number': args.number, 'rows': rows}
     publish(args.out, 'saliency_point', result, report(result))
 
 

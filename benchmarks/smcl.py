@@ -23,11 +23,9 @@ import argparse
 import json
 import math
 import statistics
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -42,7 +40,7 @@ from mmengine.dataset import default_collate
 from mmengine.logging import MMLogger
 from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.utils import register_all_modules
-from origin import RESULTS, commit, machine, publish, spread
+from origin import option_parser, origin, publish, spread
 from torch.utils.data import DataLoader
 
 from lt_det.datasets.glyphs import GlyphRecipe, make_crops
@@ -97,15 +95,12 @@ METRICS = ('top1', 'many', 'medium', 'few', 'cue_share', 'other_share')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--data-sets', type=int, default=DATA_SETS)
     parser.add_argument('--epochs', type=int, default=60)
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
     parser.add_argument('--networks', nargs='+', choices=list(NETWORKS), default=list(NETWORKS))
-    parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
     parser.add_argument('--work-dir', default='work_dirs/smcl')
     parser.add_argument('--workers', type=int, default=1, help='trainings at a time')
     parser.add_argument('--smoke', action='store_true')
@@ -318,12 +313,7 @@ def main() -> None:
     if args.smoke:
         args.seeds, args.data_sets, args.epochs = 1, 1, 1
     set_up()
-    result = {
-        'date': str(date.today()),
-        'command': ' '.join(['python', *sys.argv]),
-        'machine': f'{machine()}, one thread, torch {torch.__version__}',
-        'commit': commit(),
-    }
+    result = origin('one thread', f'torch {torch.__version__}')
     result['rows'] = compare(args, Path(args.work_dir) / f'{args.epochs}e')
     publish(args.out, 'smcl', result, table(result))
 

@@ -26,12 +26,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
-from origin import RESULTS, ROOT, commit, machine, publish
+from origin import ROOT, option_parser, origin, publish
 from process import measure, median, reset_peak, status_mb
 
 NUM_ANNOTATIONS = 1_270_141
@@ -51,12 +50,9 @@ MEMORY = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = option_parser(__doc__)
     parser.add_argument('--annotations', type=int, default=NUM_ANNOTATIONS)
     parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument('--out', default=str(RESULTS), help='folder of the results')
     parser.add_argument('--worker', nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -356,20 +352,10 @@ def main() -> None:
         kind = work_pipeline if name.endswith('-pipeline') else work
         print(json.dumps(kind(name.removesuffix('-pipeline'), ann_file)))
         return
-    where = machine()
+    where = origin()
     with tempfile.TemporaryDirectory() as folder:
         found = run(args, Path(folder))
-    command = 'python benchmarks/startup.py'
-    for name, default in (('annotations', NUM_ANNOTATIONS), ('repeats', 3)):
-        if getattr(args, name) != default:
-            command += f' --{name} {getattr(args, name)}'
-    content = {
-        'date': date.today().isoformat(),
-        'command': command,
-        'machine': where,
-        'commit': commit(),
-        **found,
-    }
+    content = where | found
     publish(args.out, 'startup', content, report(content))
 
 
