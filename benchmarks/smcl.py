@@ -71,6 +71,7 @@ DATA_SETS = 3
 BATCH = 32
 # no more pixels than the image; an edge changes little here (results/saliency_point.md)
 SPECTRAL = dict(type='SpectralResidual', side=SIDE, sigma=2.0, edge=0)
+EDGE = dict(SPECTRAL, edge=2)
 RANDOM = dict(type='RandomPoint')
 GREY = 127.5
 # saliency, probability of a mask, its fill, views beside the clean one, weight of the masked loss,
@@ -88,6 +89,8 @@ METHODS = {
     'saliency_mixed_grey_contrast': (SPECTRAL, 0.5, GREY, 2, 1.0, 'mixed', True),
     'random_hard_contrast': (RANDOM, 0.5, 'background', 2, 1.0, 'hard', True),
     'saliency_hard_contrast': (SPECTRAL, 0.5, 'background', 2, 1.0, 'hard', True),
+    'saliency_hard_edge': (EDGE, 0.5, 'background', 1, 1.0, 'hard', False),
+    'saliency_hard_contrast_edge': (EDGE, 0.5, 'background', 2, 1.0, 'hard', True),
 }
 # width and strides of the stages
 NETWORKS = {'local': (64, (1,)), 'whole': (16, (1, 2, 2))}
