@@ -45,10 +45,10 @@ test-all: $(READY) ## all tests, the slow ones too
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m '' $(ARGS) </dev/null
 
 compare: $(READY) ## long-tailed detection methods on glyphs, three seeds
-	OMP_NUM_THREADS=1 $(PY) benchmarks/methods_detection.py $(ARGS) </dev/null
+	OMP_NUM_THREADS=1 $(PY) benchmarks/methods/methods_detection.py $(ARGS) </dev/null
 
 compare-classification: $(READY) ## long-tailed classification methods on glyph crops, three seeds
-	OMP_NUM_THREADS=1 $(PY) benchmarks/methods_classification.py $(ARGS) </dev/null
+	OMP_NUM_THREADS=1 $(PY) benchmarks/methods/methods_classification.py $(ARGS) </dev/null
 
 lint: $(READY) ## ruff: rules and format
 	$(PY) -m ruff check .

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from .version import __version__
 
 if find_spec('mmdet') is not None:
-    from . import config_names, mmcv_ops
+    from .compat import config_names, mmcv_ops
 
     config_names.install()
     mmcv_ops.install()  # before anything imports mmcv.ops

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .annotation_cache import load_columns
 from .errors import BadInputError
-from .list_file import read_list_file
+from .formats.annotation_cache import load_columns
+from .formats.list_file import read_list_file
 
 LVIS_BOUNDS = (10, 100)  # rare <= 10 < common <= 100 < frequent, in images (Gupta et al. 2019)
 SHOT_BOUNDS = (20, 100)  # few < 20 <= medium <= 100 < many, in images (Liu et al. 2019)

@@ -15,9 +15,9 @@ import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are n
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from lt_det.engine.checkpoint import restrict_checkpoint_loading
-from lt_det.engine.cli import user_errors
-from lt_det.engine.convert import convert_checkpoint
+from lt_det.cli.common import user_errors
+from lt_det.compat.checkpoint import restrict_checkpoint_loading
+from lt_det.compat.convert import convert_checkpoint
 from lt_det.errors import BadInputError
 from lt_det.frequency import ClassFrequency
 

@@ -11,7 +11,7 @@ from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
 
-from lt_det.engine.cli import add_common_arguments, build_runner, load_config, user_errors
+from lt_det.cli.common import add_common_arguments, build_runner, load_config, user_errors
 from lt_det.errors import BadInputError
 
 

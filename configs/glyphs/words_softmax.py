@@ -22,7 +22,7 @@ model = dict(
     ),
 )
 
-# ours, as in benchmarks/cmltnet.py
+# ours, as in benchmarks/methods/cmltnet.py
 train_cfg = dict(by_epoch=True, max_epochs=32, val_interval=8)
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from ..list_file import read_list_file
+from ..formats.list_file import read_list_file
 from .class_names import kept_labels
 from .list_file_dataset import ListFileDataset
 

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ..errors import BadInputError
-from ..word_file import check_vocabulary, read_vocabulary, read_word_file, word_counts
+from ..formats.word_file import check_vocabulary, read_vocabulary, read_word_file, word_counts
 from .list_file_dataset import ListFileDataset
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInputError, MissingFileError
-from ..word_file import write_word_file
+from ..formats.word_file import write_word_file
 from .cifar_lt import long_tail_counts, long_tail_subset
 
 

@@ -13,8 +13,8 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from ..errors import BadInputError, MissingFileError
+from ..formats.list_file import line_number, read_list_file
 from ..frequency import ClassFrequency
-from ..list_file import line_number, read_list_file
 from .image_check import defect
 
 

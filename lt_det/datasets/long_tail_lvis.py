@@ -13,8 +13,8 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import get_local_path, load
 from mmengine.utils import is_abs
 
-from ..annotation_cache import load_columns
 from ..errors import BadInputError
+from ..formats.annotation_cache import load_columns
 from ..frequency import ClassFrequency
 from .image_check import check_images
 

@@ -10,14 +10,14 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..analysis import (
+from ..evaluation.per_class import write_per_class
+from ..report import (
     draw_detections,
     format_table,
     plot_accuracy_by_frequency,
     plot_ap_by_frequency,
     plot_reliability,
 )
-from ..evaluation.per_class import write_per_class
 
 
 @HOOKS.register_module()

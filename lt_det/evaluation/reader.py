@@ -13,12 +13,12 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..errors import BadInputError
+from ..formats.result_files import parse_piece, record_blocks, text_pieces
 from .detections import Detections
 from .ground_truth import LVISGroundTruth
 from .masks import box_polygon, compressed_masks, rle_areas, segmentation_problem, to_rle
 from .parallel import fork_map
 from .record_columns import Columns, from_columns, from_records, is_finite, position
-from .result_files import parse_piece, record_blocks, text_pieces
 
 _BLOCK = 65536  # records checked at a time
 _FIRST_BYTES = 1 << 16  # read to see the first record

@@ -16,7 +16,7 @@ from lt_det.datasets.glyphs.crops import plan_crops
 from lt_det.datasets.glyphs.render import render_image
 from lt_det.datasets.glyphs.words import GREYS, HUES, SIZES, TEXTURES, colour_word
 from lt_det.errors import BadInputError, MissingFileError
-from lt_det.word_file import read_word_file
+from lt_det.formats.word_file import read_word_file
 
 LIST = 'a.png 0\nb.png 1\nc.png 1\nd.png 0\n'
 WORDS = 'a.png\tred\tspring onion\tred\nc.png\tblue\nd.png\n'

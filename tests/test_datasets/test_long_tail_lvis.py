@@ -10,11 +10,11 @@ from mmdet.datasets import LVISV1Dataset
 from mmengine.dataset import ClassBalancedDataset
 from torch.utils.data import DataLoader
 
-from lt_det import annotation_cache
-from lt_det.annotation_cache import cache_folder, load_columns
 from lt_det.datasets import LongTailLVISDataset
 from lt_det.datasets.image_check import defect
 from lt_det.errors import BadInputError, MissingFileError
+from lt_det.formats import annotation_cache
+from lt_det.formats.annotation_cache import cache_folder, load_columns
 from lt_det.frequency import ClassFrequency
 
 from ..generated_lvis import lvis_content

@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from lt_det.engine.checkpoint import restrict_checkpoint_loading
+from lt_det.compat.checkpoint import restrict_checkpoint_loading
 from lt_det.errors import BadInputError, MissingFileError
 
 pytest.importorskip('open_clip', reason="open_clip is the extra 'clip' of lt_det")

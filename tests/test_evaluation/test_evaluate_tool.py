@@ -12,8 +12,8 @@ from pycocotools import mask as mask_utils
 
 import lt_det  # noqa: F401
 from lt_det.evaluation import LVISEvaluator
-from lt_det.evaluation.foreign_results import read_foreign
 from lt_det.evaluation.ground_truth import LVISGroundTruth
+from lt_det.formats.foreign_results import read_foreign
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 64

@@ -11,11 +11,11 @@ import torch
 from mmpretrain.evaluation import Accuracy
 from mmpretrain.structures import DataSample
 
-from lt_det.analysis import format_table, plot_accuracy_by_frequency, plot_reliability
 from lt_det.errors import BadInputError
 from lt_det.evaluation.classification import class_accuracy, group_means, reliability
 from lt_det.evaluation.long_tail_accuracy import LongTailAccuracy
 from lt_det.frequency import ClassFrequency
+from lt_det.report import format_table, plot_accuracy_by_frequency, plot_reliability
 
 COUNTS = [500, 101, 100, 20, 19, 1, 7]
 C, N = len(COUNTS), 200

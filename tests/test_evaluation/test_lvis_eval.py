@@ -15,7 +15,7 @@ from lt_det.evaluation.masks import rle_areas
 from lt_det.evaluation.matching import Matches
 from lt_det.evaluation.overlaps import box_iou
 from lt_det.evaluation.reader import DetectionReader
-from lt_det.evaluation.result_files import record_blocks
+from lt_det.formats.result_files import record_blocks
 
 SIDE = 120
 

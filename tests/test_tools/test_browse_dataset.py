@@ -8,7 +8,7 @@ import pytest
 from mmpretrain.registry import DATASETS
 from mmpretrain.utils import register_all_modules
 
-from lt_det.analysis.saliency_pictures import draw_views, training_views
+from lt_det.report.saliency_pictures import draw_views, training_views
 
 from .conftest import ROOT, run
 

@@ -12,7 +12,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from torch import nn
 
-from lt_det.engine.convert import convert_checkpoint
+from lt_det.compat.convert import convert_checkpoint
 from lt_det.errors import BadInputError
 from lt_det.frequency import ClassFrequency
 

@@ -11,9 +11,9 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from lt_det.analysis.cams import attention_of_detections
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
+from lt_det.report.cams import attention_of_detections
 
 from .conftest import run
 

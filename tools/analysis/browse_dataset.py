@@ -14,10 +14,10 @@ from mmdet.utils import register_all_modules as register_mmdet
 from mmengine.registry import DATASETS, init_default_scope
 from mmpretrain.utils import register_all_modules as register_mmpretrain
 
-from lt_det.analysis.saliency_pictures import draw_views, training_views
+from lt_det.cli.common import add_common_arguments, load_config, user_errors
 from lt_det.datasets.samplers import single_labels
-from lt_det.engine.cli import add_common_arguments, load_config, user_errors
 from lt_det.errors import BadInputError
+from lt_det.report.saliency_pictures import draw_views, training_views
 
 
 def parse_args() -> argparse.Namespace:

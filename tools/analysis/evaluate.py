@@ -17,15 +17,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lt_det.analysis import format_table
-from lt_det.engine.cli import user_errors
+from lt_det.cli.common import user_errors
 from lt_det.errors import BadInputError
 from lt_det.evaluation import LVISEvaluator
-from lt_det.evaluation.foreign_results import read_foreign
 from lt_det.evaluation.ground_truth import LVISGroundTruth
 from lt_det.evaluation.lvis_eval import IOU_TYPES
 from lt_det.evaluation.per_class import check_per_class_file, per_class_table, write_per_class
-from lt_det.evaluation.result_files import record_blocks
+from lt_det.formats.foreign_results import read_foreign
+from lt_det.formats.result_files import record_blocks
+from lt_det.report import format_table
 
 
 def parse_args() -> argparse.Namespace:

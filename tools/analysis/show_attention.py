@@ -15,10 +15,10 @@ from mmengine.dataset import pseudo_collate
 from mmpretrain.apis import get_model
 from mmpretrain.registry import DATASETS
 
-from lt_det.analysis.class_attention import draw_class_attention
-from lt_det.engine.checkpoint import restrict_checkpoint_loading
-from lt_det.engine.cli import add_common_arguments, load_config, user_errors
+from lt_det.cli.common import add_common_arguments, load_config, user_errors
+from lt_det.compat.checkpoint import restrict_checkpoint_loading
 from lt_det.errors import BadInputError
+from lt_det.report.class_attention import draw_class_attention
 
 
 def parse_args() -> argparse.Namespace:

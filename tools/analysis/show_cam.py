@@ -11,9 +11,9 @@ import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are n
 from mmdet.apis import init_detector
 from mmengine.device import get_device
 
-from lt_det.analysis.cams import attention_of_detections, draw_attention
-from lt_det.engine.checkpoint import restrict_checkpoint_loading
-from lt_det.engine.cli import add_common_arguments, load_config, user_errors
+from lt_det.cli.common import add_common_arguments, load_config, user_errors
+from lt_det.compat.checkpoint import restrict_checkpoint_loading
+from lt_det.report.cams import attention_of_detections, draw_attention
 
 
 def parse_args() -> argparse.Namespace:

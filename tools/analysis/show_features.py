@@ -19,9 +19,9 @@ from mmengine.runner.checkpoint import load_checkpoint
 from mmpretrain.registry import MODELS
 from mmpretrain.utils import register_all_modules
 
-from lt_det.analysis.features import draw_features, features_of, tsne
-from lt_det.engine.checkpoint import restrict_checkpoint_loading
-from lt_det.engine.cli import user_errors
+from lt_det.cli.common import user_errors
+from lt_det.compat.checkpoint import restrict_checkpoint_loading
+from lt_det.report.features import draw_features, features_of, tsne
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,8 +7,8 @@ import argparse
 
 import numpy as np
 
+from lt_det.cli.common import user_errors
 from lt_det.datasets.cross_modal_sources import SOURCES, long_tailed, write_lists
-from lt_det.engine.cli import user_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lt_det.errors import BadInputError
-from lt_det.word_file import write_word_file
+from lt_det.formats.word_file import write_word_file
 
 from .fonts import fonts_with, glyph_name, outline
 from .plan import BACKGROUNDS, GlyphPlan, ImagePlan, generator

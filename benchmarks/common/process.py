@@ -1,0 +1,55 @@
+"""Measurements that have a process of their own: how one is started, its memory and its time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from .origin import ROOT
+
+
+def measure(script: str, *task: str, python: str = sys.executable) -> dict:
+    """The json that ``script --worker TASK`` prints in its last line.
+
+    Raises:
+        RuntimeError: The process failed; with what it said.
+    """
+    command = [python, script, '--worker', *task]
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f'{" ".join(task)} failed:\n{done.stderr}')
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def median(results: list[dict], key: str) -> float:
+    return statistics.median(result[key] for result in results)
+
+
+def status_mb(field: str) -> float:
+    """A field of the process status of Linux in MB; the peak elsewhere."""
+    try:
+        lines = Path('/proc/self/status').read_text().splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+def reset_peak() -> None:
+    """From here on, VmHWM is the peak of what follows."""
+    with contextlib.suppress(OSError):
+        Path('/proc/self/clear_refs').write_text('5')
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of those that it has waited for."""
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )

@@ -1,0 +1,413 @@
+"""Images alone against images with words in training, on glyph crops (letters with marks).
+
+The data: 40 classes, 200 to 2 training images each (2 to 19 images: few-shot), whose words are
+those of the Unicode name, colour, texture and size; 20 validation images a class. Every seed has
+its own data (which class is rare, every image); for a seed, every method has the same first weights
+of the backbone and order of images. Then the time of a prediction by the full model as it is
+deployed, against the image-only model.
+
+    OMP_NUM_THREADS=1 python benchmarks/methods/cmltnet.py
+
+Writes benchmarks/results/cmltnet.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from copy import deepcopy
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+# isort: split
+import cv2
+import numpy as np
+import torch
+
+import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops not compiled)
+
+# isort: split
+from common.origin import option_parser, origin
+from mmengine.logging import MMLogger
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from mmpretrain.utils import register_all_modules
+from torch.nn import functional as F
+
+from lt_det.datasets import CrossModalDataset
+from lt_det.datasets.glyphs import make_crops
+from lt_det.evaluation.classification import class_accuracy, group_means, reliability
+from lt_det.evaluation.retrieval import average_precision
+
+PAD = 3
+BACKBONE = dict(
+    type='LongTailResNet',
+    depth=10,
+    stem_channels=32,
+    base_channels=32,
+    num_stages=3,
+    strides=(1, 2, 2),
+    dilations=(1, 1, 1),
+    out_indices=(2,),
+)
+FEATURES = 128
+EMBED = 128
+COSINE = dict(type='CosineLinear', scale=16.0)
+BALANCED = dict(type='PriorShift', tau=1.0, stage='train')
+IIF = dict(type='IIF', link='smooth')
+IIF_POST = dict(type='IIF', link='smooth', stage='test')
+PARTS = dict(alignment=True, inference=True, fusion=True)
+NO_PARTS = dict.fromkeys(PARTS, False)
+
+HEAD = dict(type='LongTailClsHead')
+SHARED = dict(type='CrossModalHead', adjustment=BALANCED, word_weight=0.2)
+# method: head, share of the training images that have words, factor of the epochs
+METHODS = {
+    'softmax': (HEAD, 0, 1),
+    'cosine': (dict(HEAD, cls_predictor_cfg=COSINE), 0, 1),
+    'iif': (dict(HEAD, adjustment=IIF), 0, 1),
+    'iif_post_cosine': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=IIF_POST), 0, 1),
+    'iif_cosine': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=IIF), 0, 1),
+    'balanced_softmax': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=BALANCED), 0, 1),
+    'balanced_softmax_2x': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=BALANCED), 0, 2),
+    'no_parts': (dict(SHARED, **NO_PARTS), 0, 1),
+    'alignment': (dict(SHARED, **{**NO_PARTS, 'alignment': True}), 1, 1),
+    'inference': (dict(SHARED, **{**PARTS, 'alignment': False}), 1, 1),
+    'no_fusion': (dict(SHARED, **{**PARTS, 'fusion': False}), 1, 1),
+    'full': (dict(SHARED, **PARTS), 1, 1),
+    'full_2x': (dict(SHARED, **PARTS), 1, 2),
+    'full_iif_post': (dict(SHARED, **{**PARTS, 'adjustment': IIF_POST}), 1, 1),
+    'full_iif': (dict(SHARED, **{**PARTS, 'adjustment': IIF}), 1, 1),
+    'full_words50': (dict(SHARED, **PARTS), 0.5, 1),
+    'full_words10': (dict(SHARED, **PARTS), 0.1, 1),
+}
+MEANING = {
+    'softmax': 'linear classifier, cross-entropy',
+    'cosine': 'cosine classifier, scale 16',
+    'iif': 'linear classifier, IIF smooth in training and test',
+    'iif_post_cosine': 'cosine classifier, IIF smooth at test alone',
+    'iif_cosine': 'cosine classifier, IIF smooth in training and test',
+    'balanced_softmax': 'cosine classifier, balanced softmax',
+    'balanced_softmax_2x': 'the same for twice the epochs',
+    'no_parts': "the full model's head and loss (balanced softmax) without its parts",
+    'alignment': 'no_parts + alignment',
+    'inference': 'no_parts + inference, fused by the gate',
+    'no_fusion': 'no_parts + alignment + inference, fused by their mean',
+    'full': 'alignment, inference and fusion',
+    'full_2x': 'full for twice the epochs',
+    'full_iif_post': 'full with IIF smooth, at test alone, in place of balanced softmax',
+    'full_iif': 'full with IIF smooth, in training and test, in place of balanced softmax',
+    'full_words50': 'full, 50% of the training images have words',
+    'full_words10': 'full, 10% of the training images have words',
+}
+# with the schedule of the others
+IMAGE_ONLY = [
+    name for name, (_, described, factor) in METHODS.items() if (described, factor) == (0, 1)
+]
+METRICS = ('top1', 'many', 'medium', 'few', 'ece', 'word_map')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = option_parser(__doc__)
+    parser.add_argument('--size', default='crops_words', help='preset of crops with words')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS))
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--epochs', type=int, default=16)
+    parser.add_argument('--batch', type=int, default=32)
+    parser.add_argument('--lr', type=float, default=0.05)
+    return parser.parse_args()
+
+
+# ------------------------------------------------------------------------------------------- data
+
+
+class Crops:
+    """A split in memory: images (N, 3, S, S) uint8, labels (N,), words by share."""
+
+    def __init__(self, root: Path, split: str, described: float = 1.0, seed: int = 0) -> None:
+        self.dataset = CrossModalDataset(
+            f'{split}.txt',
+            vocabulary=str(root / 'words.txt'),
+            word_file=f'{split}_words.txt',
+            described=described,
+            seed=seed,
+            data_root=str(root),
+            classes=str(root / 'classes.txt'),
+        )
+        items = [self.dataset.get_data_info(index) for index in range(len(self.dataset))]
+        pixels = np.stack([cv2.imread(item['img_path']) for item in items])
+        self.images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+        self.labels = torch.tensor([item['gt_label'] for item in items])
+        self.words = [torch.from_numpy(item['words']) for item in items]
+
+    @property
+    def samples(self) -> list[DataSample]:
+        """Labels and words as a pipeline gives them."""
+        samples = [DataSample().set_gt_label(label) for label in self.labels]
+        for sample, words in zip(samples, self.words, strict=True):
+            sample.set_field(words, 'words')
+        return samples
+
+
+def normalize(images: torch.Tensor) -> torch.Tensor:
+    return (images.float() - 127.5) / 64
+
+
+def shifted(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Crops of images (B, 3, S, S) padded by reflection, each at a place of its own."""
+    padded = F.pad(normalize(images), (PAD,) * 4, mode='reflect')
+    side = images.shape[-1]
+    places = rng.integers(0, 2 * PAD + 1, (len(images), 2)).tolist()
+    rows = [padded[i, :, y : y + side, x : x + side] for i, (y, x) in enumerate(places)]
+    return torch.stack(rows)
+
+
+# --------------------------------------------------------------------------------------- one run
+
+
+def build_model(method: str, train: Crops, seed: int) -> torch.nn.Module:
+    head = deepcopy(METHODS[method][0])
+    head.update(num_classes=len(train.dataset.CLASSES), in_channels=FEATURES)
+    if head['type'] == 'CrossModalHead':
+        head.update(num_words=len(train.dataset.vocabulary), embed_dims=EMBED)
+        head.update(word_vectors=dict(width=EMBED))
+    torch.manual_seed(seed)
+    model = MODELS.build(
+        dict(
+            type='ImageClassifier',
+            backbone=deepcopy(BACKBONE),
+            neck=dict(type='GlobalAveragePooling'),
+            head=head,
+        )
+    )
+    torch.manual_seed(seed)  # the heads have drawn different numbers
+    model.init_weights()
+    model.head.set_class_frequency(train.dataset.class_frequency)
+    if head['type'] == 'CrossModalHead':
+        model.head.set_words(train.dataset.vocabulary, *train.dataset.word_statistics())
+    return model
+
+
+def train_model(model: torch.nn.Module, train: Crops, args, epochs: int, seed: int) -> float:
+    """Train with SGD and one cycle of the learning rate; seconds of CPU."""
+    steps = epochs * (len(train.labels) // args.batch)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=args.lr, momentum=0.9, weight_decay=5e-4, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps)
+    rng = np.random.default_rng(seed)
+    samples = train.samples
+    model.train()
+    start = time.process_time()
+    for _ in range(epochs):
+        order = rng.permutation(len(samples))
+        for chosen in order[: len(order) // args.batch * args.batch].reshape(-1, args.batch):
+            images = shifted(train.images[chosen], rng)
+            losses = model(images, [samples[i] for i in chosen], mode='loss')
+            loss = sum(losses.values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return time.process_time() - start
+
+
+@torch.no_grad()
+def evaluate(model: torch.nn.Module, val: Crops, groups: np.ndarray) -> dict[str, float]:
+    model.eval()
+    batches = normalize(val.images).split(256)
+    found = [sample for batch in batches for sample in model(batch, mode='predict')]
+    scores = torch.stack([sample.pred_score for sample in found])
+    confidence, predicted = (values.numpy() for values in scores.max(1))
+    labels = val.labels.numpy()
+    correct = predicted == labels
+    accuracy = class_accuracy(labels, correct, len(groups))
+    metrics = dict(top1=correct.mean(), macro=accuracy.mean(), **group_means(accuracy, groups))
+    metrics['ece'] = reliability(confidence, correct).calibration_error
+    if 'pred_words' in found[0]:
+        relevant = np.zeros((len(found), len(val.dataset.vocabulary)), bool)
+        for row, words in zip(relevant, val.words, strict=True):
+            row[words] = True
+        predictions = torch.stack([sample.pred_words for sample in found]).numpy()
+        metrics['word_map'] = np.nanmean(average_precision(predictions, relevant))
+    return {name: float(value) for name, value in metrics.items()}
+
+
+# --------------------------------------------------------------------------------------- latency
+
+
+def time_predictions(model: torch.nn.Module, images: torch.Tensor, repeats: int) -> float:
+    """Median seconds of CPU of a prediction of ``images``."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.process_time()
+        model(images)
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds)
+
+
+@torch.no_grad()
+def compare_latency() -> list[dict]:
+    """Image-only model against the full one as deployed: the comparison's, and a real one's."""
+    resnet50 = dict(type='ResNet', depth=50)
+    cases = [
+        ('ResNet-10, 40 pixels, batch 1', BACKBONE, FEATURES, (1, 3, 40, 40), (40, 42, EMBED), 60),
+        ('ResNet-10, 40 pixels, batch 64', BACKBONE, FEATURES, (64, 3, 40, 40), (40, 42, EMBED), 6),
+        ('ResNet-50, 224 pixels, batch 1', resnet50, 2048, (1, 3, 224, 224), (172, 353, 512), 6),
+    ]
+    rows = []
+    for stage, backbone, features, shape, (classes, words, width), repeats in cases:
+        common = dict(num_classes=classes, in_channels=features)
+        full = dict(type='CrossModalHead', num_words=words, embed_dims=width, deploy=True)
+        heads = [dict(HEAD, cls_predictor_cfg=COSINE), full]
+        neck = dict(type='GlobalAveragePooling')
+        models = [
+            MODELS.build(
+                dict(type='ImageClassifier', backbone=backbone, neck=neck, head=dict(h, **common))
+            ).eval()
+            for h in heads
+        ]
+        images = torch.randn(shape)
+        for model in models:
+            model(images)
+        rounds = [[time_predictions(m, images, repeats) for m in models] for _ in range(7)]
+        ratios = [ours / stock for stock, ours in rounds]
+        stock, ours = (statistics.median(column) for column in zip(*rounds))
+        sizes = [sum(p.numel() for p in m.parameters()) * 4 / 2**20 for m in models]
+        rows.append(
+            {
+                'stage': f'predict, {stage}',
+                'stock_s': stock,
+                'ours_s': ours,
+                'ratio': statistics.median(ratios),
+                'stock_mb': sizes[0],
+                'ours_mb': sizes[1],
+            }
+        )
+    return rows
+
+
+# --------------------------------------------------------------------------------------- results
+
+
+def mean_and_spread(rows: list[dict], method: str, metric: str) -> tuple[float, float] | None:
+    values = [row['metrics'].get(metric) for row in rows if row['method'] == method]
+    if not values or {None, -1.0} & set(values):
+        return None
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def write(content: dict, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'cmltnet.json').write_text(json.dumps(content, indent=1) + '\n')
+    rows = content['rows']
+    methods = [method for method in METHODS if any(row['method'] == method for row in rows)]
+    seeds = len({row['seed'] for row in rows})
+    lines = [
+        '# CMLTNet: words in training, images alone at test',
+        '',
+        f'{content["date"]}, {content["machine"]}, commit {content["commit"]}',
+        '',
+        f'    {content["command"]}',
+        '',
+        f'Glyph crops `{content["data"]}`: letters with marks, {content["classes"]} classes of '
+        f'{content["most"]} to {content["fewest"]} training images; a ResNet-10 from random '
+        f'weights, {content["epochs"]} epochs. Mean and standard deviation over {seeds} seeds, in '
+        'percent; word mAP: retrieval of images by words. Cost: CPU time of training relative to '
+        'softmax. The classes are compositions of a letter and a mark, which the words name: where '
+        'words say less about what is to be seen, expect less.',
+        '',
+        '| method | overall | many | medium | few | ECE | word mAP | cost | |',
+        '|---|---|---|---|---|---|---|---|---|',
+    ]
+    for method in methods:
+        cells = []
+        for metric in METRICS:
+            found = mean_and_spread(rows, method, metric)
+            cells.append('' if found is None else f'{found[0]:.1%} ± {found[1]:.1%}')
+        cells = [cell.replace('%', '') for cell in cells]
+        cost = statistics.mean(row['relative_cost'] for row in rows if row['method'] == method)
+        lines.append(f'| {method} | {" | ".join(cells)} | {cost:.2f} | {MEANING[method]} |')
+    lines += ['', *differences(rows, methods)]
+    lines += ['', '| | image only, ms | full, ms | ratio | image only, MB | full, MB |']
+    lines.append('|---|---|---|---|---|---|')
+    for row in content['latency']:
+        times = f'{1e3 * row["stock_s"]:.2f} | {1e3 * row["ours_s"]:.2f} | {row["ratio"]:.3f}'
+        sizes = f'{row["stock_mb"]:.1f} | {row["ours_mb"]:.1f}'
+        lines.append(f'| {row["stage"]} | {times} | {sizes} |')
+    (folder / 'cmltnet.md').write_text('\n'.join(lines) + '\n')
+
+
+def differences(rows: list[dict], methods: list[str]) -> list[str]:
+    """The full model against the best image-only rows, and what each part adds."""
+
+    def points(metric: str, more: str, less: str) -> str:
+        pairs = (mean_and_spread(rows, method, metric) for method in (more, less))
+        (a, _), (b, _) = pairs
+        return f'{100 * (a - b):+.1f}'
+
+    lines = []
+    image_only = [method for method in methods if method in IMAGE_ONLY]
+    if 'full' in methods and image_only:
+        for metric, name in (('few', 'few-shot classes'), ('top1', 'overall')):
+            best = max(image_only, key=lambda m: mean_and_spread(rows, m, metric)[0])
+            gain = points(metric, 'full', best)
+            lines.append(f'- Full against the best image-only row ({best}), {name}: {gain} points.')
+    steps = [
+        ('all for twice the epochs', 'full_2x', 'balanced_softmax_2x'),
+        ('words against longer training', 'full', 'balanced_softmax_2x'),
+        ('alignment', 'alignment', 'no_parts'),
+        ('inference (with its gate)', 'inference', 'no_parts'),
+        ('alignment, given inference', 'full', 'inference'),
+        ('inference, given alignment', 'full', 'alignment'),
+        ('the gate against the mean', 'full', 'no_fusion'),
+    ]
+    for name, more, less in steps:
+        if more in methods and less in methods:
+            few, overall = (points(metric, more, less) for metric in ('few', 'top1'))
+            lines.append(f'- {name}: {few} few-shot, {overall} overall ({more} - {less}).')
+    return lines
+
+
+def main() -> None:
+    args = parse_args()
+    where = origin(f'torch {torch.__version__}, {torch.get_num_threads()} threads')
+    register_all_modules(init_default_scope=True)
+    MMLogger.get_instance('benchmark', log_level='WARNING')  # of the first weights
+    content = {
+        **where,
+        'command': f'OMP_NUM_THREADS=1 {where["command"]}',
+        'data': args.size,
+        'epochs': args.epochs,
+        'rows': [],
+        'latency': compare_latency(),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in args.seeds:
+            root = make_crops(f'{folder}/crops_{seed}', args.size, seed, progress=False)
+            val = Crops(root, 'val')
+            softmax_seconds = None
+            for method in args.methods:
+                _, described, factor = METHODS[method]
+                train = Crops(root, 'train', described, seed)
+                model = build_model(method, train, seed)
+                seconds = train_model(model, train, args, factor * args.epochs, seed)
+                softmax_seconds = softmax_seconds or seconds
+                groups = train.dataset.class_frequency.groups('shot')
+                counts = train.dataset.class_frequency.image_count.tolist()
+                content.update(classes=len(counts), most=max(counts), fewest=min(counts))
+                row = {'method': method, 'seed': seed, 'metrics': evaluate(model, val, groups)}
+                row['relative_cost'] = round(seconds / softmax_seconds, 3)
+                content['rows'].append(row)
+                found = {name: round(value, 3) for name, value in row['metrics'].items()}
+                print(f'{method}, seed {seed}: {seconds:.0f} s, {found}', flush=True)
+                write(content, Path(args.out))
+
+
+if __name__ == '__main__':
+    main()

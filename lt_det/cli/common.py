@@ -1,0 +1,88 @@
+"""What the command line tools share: arguments, config, process group, errors without traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from ..compat.checkpoint import restrict_checkpoint_loading
+from ..errors import BadInputError, MissingFileError, UserError
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that training and testing share, named as in MMDetection."""
+    parser.add_argument('--work-dir', help='where results go; default: work_dirs/CONFIG_NAME')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override config values, e.g. train_cfg.max_epochs=1 data.list="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read checkpoints that hold more than tensors; this runs code that they contain',
+    )
+    # torchrun sets the environment variable, older launchers pass the argument
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config of ``args`` with its overrides and its work dir."""
+    if '::' not in args.config and not Path(args.config).is_file():
+        raise MissingFileError(f'config {args.config} does not exist')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    try:
+        cfg.merge_from_dict(args.cfg_options or {})
+    except (KeyError, IndexError, TypeError) as error:
+        raise BadInputError(f'--cfg-options does not fit {args.config}: {error}') from error
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+    return cfg
+
+
+def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
+    """The runner of ``cfg``; without CUDA, processes started by torchrun join over gloo."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    restrict_checkpoint_loading(args.trust_checkpoint)
+    if args.launcher == 'pytorch' and not torch.cuda.is_available():
+        # MMEngine would select a CUDA device; a process group that exists is left alone.
+        torch.distributed.init_process_group('gloo')
+        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
+        cfg.model_wrapper_cfg.setdefault('device_ids', None)
+        for key, value in dict(broadcast_buffers=False, find_unused_parameters=False).items():
+            cfg.model_wrapper_cfg.setdefault(key, cfg.get(key, value))
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """End the program with the message alone where the cause is the user's input."""
+    try:
+        yield
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        # 2, as argparse ends on a bad argument
+        sys.exit(2)
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

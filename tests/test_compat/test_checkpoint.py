@@ -1,0 +1,64 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from lt_det.compat.checkpoint import restrict_checkpoint_loading
+from lt_det.errors import BadInputError, MissingFileError
+
+
+class Payload:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (self.marker,)
+
+
+@pytest.fixture(autouse=True)
+def restore_schemes(monkeypatch):
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+
+
+def load(path):
+    return CheckpointLoader.load_checkpoint(str(path), 'cpu')
+
+
+def test_what_mmengine_saves_is_read(tmp_path):
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    saved = dict(
+        state_dict=dict(w=torch.ones(2)),
+        message_hub=dict(log_scalars=dict(loss=history), runtime_info=dict(iter=np.int64(3))),
+    )
+    torch.save(saved, tmp_path / 'a.pth')
+    restrict_checkpoint_loading()
+    loaded = load(tmp_path / 'a.pth')
+    assert loaded['message_hub']['log_scalars']['loss'].mean() == 1.5
+    assert torch.equal(loaded['state_dict']['w'], torch.ones(2))
+
+
+def test_code_in_a_checkpoint_runs_only_when_trusted(tmp_path):
+    marker = tmp_path / 'executed'
+    torch.save(dict(state_dict={}, payload=Payload(str(marker))), tmp_path / 'a.pth')
+    restrict_checkpoint_loading()
+    with pytest.raises(BadInputError, match=r'a\.pth cannot be read.*--trust-checkpoint'):
+        load(tmp_path / 'a.pth')
+    assert not marker.exists()
+    restrict_checkpoint_loading(trust=True)
+    load(tmp_path / 'a.pth')
+    assert marker.exists()
+
+
+def test_missing_and_cut_off_files(tmp_path):
+    restrict_checkpoint_loading()
+    with pytest.raises(MissingFileError, match=r'none\.pth does not exist'):
+        load(tmp_path / 'none.pth')
+    torch.save(dict(state_dict=dict(w=torch.ones(1000))), tmp_path / 'a.pth')
+    (tmp_path / 'a.pth').write_bytes((tmp_path / 'a.pth').read_bytes()[:900])
+    with pytest.raises(BadInputError, match=r'a\.pth cannot be read'):
+        load(tmp_path / 'a.pth')
