@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
 PREFIX = 'lt_det::'
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def config_path(name: str) -> str:
