@@ -14,3 +14,7 @@ class BadInputError(UserError, ValueError):
 
 class MissingFileError(UserError, FileNotFoundError):
     """A file that should be there and is not."""
+
+
+class DataWarning(UserWarning):
+    """What was dropped, computed or assumed when data was read."""

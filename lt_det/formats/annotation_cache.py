@@ -29,9 +29,11 @@ try:
 except ImportError:  # Windows: processes that start together all parse, and one of them is kept
     fcntl = None
 
-FORMAT = 1
+FORMAT = 2
 SMALLEST = 2**24  # bytes; a smaller json is parsed in the time that it takes to look for a cache
+_ENDING = '.columns'
 _META = 'meta.json'
+_FACTS = ('federated', 'has_annotations', 'remarks', 'training_remarks')
 _CHECKED_BLOCKS, _CHECKED_BLOCK = 256, 2**18  # of each column; 64 MiB are all of it
 
 
@@ -50,7 +52,9 @@ class _MappedColumns(AnnotationColumns):
             )
             for name in meta['checksums']
         }
-        super().__init__(meta['categories'], arrays)
+        source = str(folder).removesuffix(_ENDING)
+        facts = (meta[name] for name in _FACTS)
+        super().__init__(source, meta['categories'], arrays, *facts)
         self.folder, self.meta = folder.absolute(), meta
 
     def __reduce__(self) -> tuple:
@@ -58,7 +62,7 @@ class _MappedColumns(AnnotationColumns):
 
 
 def cache_folder(path: str | Path) -> Path:
-    return Path(f'{path}.columns')
+    return Path(f'{path}{_ENDING}')
 
 
 def load_columns(
@@ -117,10 +121,10 @@ def open_cache(path: Path) -> AnnotationColumns | None:
     if not folder.exists():
         return None
     try:
-        columns = _MappedColumns(folder)
-        meta = columns.meta
+        meta = json.loads((folder / _META).read_bytes())
         if meta['format'] != FORMAT:
             return None
+        columns = _MappedColumns(folder)
         found = {name: _checksum(folder / f'{name}.npy') for name in columns.arrays}
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _CorruptError(f'cannot be read ({error})') from error
@@ -150,6 +154,7 @@ def _save(columns: AnnotationColumns, path: Path, stamp: list[int]) -> Annotatio
             'stamp': stamp,
             'sha256': _content_hash(path),
             'categories': columns.categories,
+            **{name: getattr(columns, name) for name in _FACTS},
             'checksums': {name: _checksum(new / f'{name}.npy') for name in columns.arrays},
         }
         _write_meta(new, meta)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import mmap
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 SECTIONS = ('images', 'annotations', 'categories')
 
@@ -45,7 +49,8 @@ def stream_records(path: Path) -> Iterator[tuple[str, list]]:
         except ValueError as error:  # an empty file
             raise NotStreamableError(str(error)) from error
         seen = set()
-        position = _match(_START, data, 0).end()
+        start = len(codecs.BOM_UTF8) if data[:3] == codecs.BOM_UTF8 else 0
+        position = _match(_START, data, start).end()
         while True:
             key = _match(_KEY, data, position)
             name, position = key[1].decode(errors='replace'), key.end()
@@ -81,7 +86,7 @@ def _records(data: mmap.mmap, position: int, name: str) -> Iterator[tuple[str, l
     while True:
         cut, is_last = _cut(data, position)
         try:
-            batch = json.loads(b'[' + data[position:cut] + b']')
+            batch = _parse(b'[' + data[position:cut] + b']')
         except (ValueError, RecursionError) as error:
             raise NotStreamableError(f'{error} behind {position}') from error
         yield name, batch
@@ -91,6 +96,13 @@ def _records(data: mmap.mmap, position: int, name: str) -> Iterator[tuple[str, l
         if position - forgotten > _FORGET and hasattr(mmap, 'MADV_DONTNEED'):
             forgotten = position // mmap.PAGESIZE * mmap.PAGESIZE
             data.madvise(mmap.MADV_DONTNEED, 0, forgotten)
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:  # NaN, Infinity and lone surrogates, which Python writes and reads
+        return json.loads(text)
 
 
 def _cut(data: mmap.mmap, position: int) -> tuple[int, bool]:

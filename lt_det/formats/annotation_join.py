@@ -1,0 +1,150 @@
+"""The lists of an annotation file joined: numbers in place of ids, annotations sorted by image."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+
+import numpy as np
+
+from ..errors import BadInputError
+from .annotation_masks import mask_problems
+from .annotation_records import BBOX, first_of, refusal
+from .annotation_remarks import file_remarks, training_remarks, unusable_reason
+from .annotation_tables import AnnotationTable, CategoryTable, ImageTable, Lists, as_numpy
+
+
+def join(
+    images: ImageTable, annotations: AnnotationTable, categories: CategoryTable
+) -> tuple[list[dict], dict[str, np.ndarray], list[str], list[str]]:
+    """Categories sorted by id, the arrays of ``AnnotationColumns``, and what is to be said.
+
+    Raises:
+        BadInputError: An id or a name occurs twice, an annotation points to nothing, or its box is
+            not finite.
+    """
+    image_id, annotation_id = as_numpy(images.ids), as_numpy(annotations.ids)
+    category_id = np.array([category['id'] for category in categories], np.int64)
+    for name, ids in (
+        ('images', image_id),
+        ('annotations', annotation_id),
+        ('categories', category_id),
+    ):
+        _check_unique(name, ids)
+    categories = sorted(categories, key=itemgetter('id'))
+    category_id.sort()
+    _check_names(categories)
+    image = _find(as_numpy(annotations.images), image_id, 'image_id', annotation_id)
+    category = _find(as_numpy(annotations.categories), category_id, 'category_id', annotation_id)
+    boxes = as_numpy(annotations.boxes).reshape(-1, 4)
+    _check_boxes(boxes, annotation_id)
+
+    sizes = as_numpy(images.sizes).reshape(-1, 2)
+    order = np.argsort(image, kind='stable')
+    problems = mask_problems(annotations, sizes, image)[order]
+    annotation_id, image, category = (
+        annotation_id[order],
+        image[order],
+        category[order].astype(np.int32),
+    )
+    boxes, areas = boxes[order], as_numpy(annotations.areas)[order]
+    ignore, crowd = as_numpy(annotations.ignore)[order], as_numpy(annotations.crowd)[order]
+    reason = unusable_reason(boxes, areas, ignore, sizes[image])
+    learned = (reason == 0) & ~crowd
+    num_categories = max(len(categories), 1)
+    pairs = np.unique((image * num_categories + category)[learned])
+    arrays = {
+        'image_id': image_id,
+        'image_size': sizes,
+        'annotation_start': np.searchsorted(image, np.arange(len(image_id) + 1)),
+        'annotation_id': annotation_id,
+        'category': category,
+        'bbox': boxes,
+        'area': areas,
+        'ignore': ignore,
+        'crowd': crowd,
+        'usable': reason == 0,
+        'mask_problem': problems,
+        'image_count': np.bincount(pairs % num_categories, minlength=len(categories)),
+        'instance_count': np.bincount(category[learned], minlength=len(categories)),
+        **_segmentations(annotations, order),
+        **images.paths.columns('path'),
+    }
+    unknown = {}
+    for name, lists in images.lists.items():
+        columns, unknown[name] = _known_ids(lists.columns(name), name, category_id, image_id)
+        arrays |= columns
+    general = file_remarks(images, annotations, unknown, arrays)
+    return categories, arrays, general, training_remarks(arrays, reason, categories)
+
+
+def _check_unique(section: str, ids: np.ndarray) -> None:
+    unique, counts = np.unique(ids, return_counts=True)
+    if len(unique) < len(ids):
+        raise BadInputError(
+            f'id {unique[counts > 1][0]} occurs more than once in {section}; expected every id once'
+        )
+
+
+def _check_names(categories: list[dict]) -> None:
+    id_of: dict[str, int] = {}
+    for category in categories:
+        name, number = category['name'], category['id']
+        if name in id_of:
+            raise BadInputError(
+                f"categories {id_of[name]} and {number} have the same name '{name}'; expected a "
+                'name of its own for each'
+            )
+        id_of[name] = number
+
+
+def _check_boxes(boxes: np.ndarray, annotation_id: np.ndarray) -> None:
+    finite = np.isfinite(boxes).all(1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise refusal(f'annotation {annotation_id[row]}', 'bbox', boxes[row].tolist(), BBOX)
+
+
+def _find(values: np.ndarray, ids: np.ndarray, key: str, annotation_id: np.ndarray) -> np.ndarray:
+    """Index in ``ids`` of each of the values."""
+    order = np.argsort(ids)
+    index = np.searchsorted(ids, values, sorter=order)
+    found = ids[order[index % len(ids)]] == values if len(ids) else np.zeros(len(values), bool)
+    if not found.all():
+        row = int(np.argmin(found))
+        section = {'image_id': 'images', 'category_id': 'categories'}[key]
+        raise BadInputError(
+            f'annotation {annotation_id[row]} has {key} {values[row]}, which is not in {section}; '
+            f'expected one of {len(ids)} ids: {first_of(np.sort(ids))}'
+        )
+    return order[index]
+
+
+def _segmentations(annotations: AnnotationTable, order: np.ndarray) -> dict[str, np.ndarray]:
+    ring_stop = as_numpy(annotations.ring_stop)
+    ring_start = np.concatenate([[0], ring_stop[:-1]]).astype(np.int64)[: len(ring_stop)]
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    others = place[annotations.others]
+    by_place = np.argsort(others)
+    other_text = Lists('B')
+    for index in by_place.tolist():
+        other_text.append(annotations.other_text.entry(index))
+    return {
+        'ring_range': np.stack([ring_start, ring_stop], 1)[order],
+        'other': others[by_place],
+        **annotations.rings.columns('ring'),
+        **other_text.columns('other_text'),
+    }
+
+
+def _known_ids(
+    columns: dict[str, np.ndarray], name: str, category_id: np.ndarray, image_id: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """A federated list without ids of no category, and of each of those the id of its image."""
+    values, starts = columns[name], columns[f'{name}_start']
+    known = np.isin(values, category_id)
+    if known.all():
+        return columns, image_id[:0]
+    owner = np.searchsorted(starts, np.flatnonzero(~known), side='right') - 1
+    before = np.concatenate([[0], np.cumsum(known)])
+    return {name: values[known], f'{name}_start': before[starts]}, image_id[owner]
