@@ -11,7 +11,8 @@ from torch import nn
 
 from ..adjustments.box_dimension import box_dimension_of
 from ..errors import BadInputError, MissingFileError
-from ..frequency import ClassFrequency, FrequencyModule, frequency_modules
+from ..frequency import ClassFrequency
+from ..frequency_module import FrequencyModule, frequency_modules
 
 
 @HOOKS.register_module()
@@ -121,12 +122,15 @@ class ClassFrequencyHook(Hook):
 
     def _fill(self, runner: Runner, metrics: list) -> None:
         needy = [module for module in frequency_modules(_unwrap(runner)) if not _satisfied(module)]
+        welcome = [metric for metric in metrics if hasattr(metric, 'use_frequency')]
         metrics = [metric for metric in metrics if hasattr(metric, 'set_class_frequency')]
         known = self._training or _carried(_unwrap(runner))
         if needy or (metrics and known is None):
             known = self._read_for_test(runner, needy)
         for metric in metrics:
             metric.set_class_frequency(known)
+        for metric in welcome if known is not None else ():
+            metric.use_frequency(known)
 
     def _read_for_test(self, runner: Runner, needy: list[nn.Module]) -> ClassFrequency:
         try:

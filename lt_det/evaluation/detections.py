@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .ground_truth import GroundTruth
 
 
 @dataclass
@@ -13,18 +17,17 @@ class Detections:
     """N detections of any images, in the order in which they were given.
 
     Attributes:
-        image: (N,) int32 image numbers of the ground truth, 0..I-1.
-        category: (N,) int32 category numbers, 0..K-1.
+        image: (N,) int64 image numbers of the ground truth, 0..I-1.
+        category: (N,) int64 category numbers, 0..K-1.
         score: (N,) float64.
-        area: (N,) float64 in square pixels, of the box where there is one, else of the mask.
-        boxes: (N, 4) float64 x, y, w, h in pixels, or None.
-        segmentations: N compressed masks, or None.
+        boxes: (N, 4) float64 x, y, w, h in pixels, NaN where a detection has none; or None.
+        segmentations: N masks (polygons or run-length codes), None where a detection has none; or
+            None.
     """
 
     image: np.ndarray
     category: np.ndarray
     score: np.ndarray
-    area: np.ndarray
     boxes: np.ndarray | None = None
     segmentations: list | None = None
 
@@ -32,32 +35,94 @@ class Detections:
         return len(self.score)
 
     def take(self, rows: np.ndarray) -> Detections:
-        """The detections with the given numbers, (M,) int64."""
-        columns = (self.image, self.category, self.score, self.area, self.boxes)
-        lists = self.segmentations
+        """The detections with the given numbers, (M,) int64, or a (N,) bool of those to keep."""
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        masks = self.segmentations
         return Detections(
-            *(None if column is None else column[rows] for column in columns),
-            segmentations=None if lists is None else [lists[i] for i in rows],
+            self.image[rows],
+            self.category[rows],
+            self.score[rows],
+            None if self.boxes is None else self.boxes[rows],
+            None if masks is None else [masks[i] for i in rows.tolist()],
         )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Detections]) -> Detections:
-        """Joins parts that carry the same columns."""
+        """Join parts; a column that some lack is filled up with nothing."""
+        parts = [part for part in parts if len(part)]
+        if not parts:
+            ids = np.zeros(0, np.int64)
+            return cls(ids, ids, np.zeros(0), np.zeros((0, 4)))
+        boxes = masks = None
+        if any(part.boxes is not None for part in parts):
+            missing = [np.full((len(p), 4), np.nan) if p.boxes is None else p.boxes for p in parts]
+            boxes = np.concatenate(missing)
+        if any(part.segmentations is not None for part in parts):
+            masks = [m for p in parts for m in p.segmentations or [None] * len(p)]
+        joined = (np.concatenate([getattr(p, n) for p in parts]) for n in _NUMBERS)
+        return cls(*joined, boxes, masks)
 
-        def join(name: str) -> np.ndarray | None:
-            columns = [getattr(part, name) for part in parts]
-            return None if columns[0] is None else np.concatenate(columns)
+    def records(self, truth: GroundTruth) -> list[dict]:
+        """One dict a detection, as in a result json."""
+        lists = [
+            truth.image_ids[self.image].tolist(),
+            truth.category_ids[self.category].tolist(),
+            self.score.tolist(),
+        ]
+        records = [dict(zip(('image_id', 'category_id', 'score'), row)) for row in zip(*lists)]
+        if self.boxes is not None:
+            for record, box in zip(records, self.boxes.tolist()):
+                if box[0] == box[0]:
+                    record['bbox'] = box
+        if self.segmentations is not None:
+            for record, mask in zip(records, self.segmentations):
+                if mask is not None:
+                    record['segmentation'] = mask
+        return records
 
-        lists = [part.segmentations for part in parts]
-        return cls(
-            **{name: join(name) for name in ('image', 'category', 'score', 'area', 'boxes')},
-            segmentations=None if lists[0] is None else [s for part in lists for s in part],
+    def array(self, truth: GroundTruth) -> np.ndarray:
+        """(N, 7) image id, x, y, w, h, score, category id; every detection has a box."""
+        ids = truth.image_ids[self.image], truth.category_ids[self.category]
+        return np.column_stack([ids[0], self.boxes, self.score, ids[1]])
+
+    def areas(self) -> np.ndarray:
+        """(N,) float64 square pixels, of the box where there is one, else of the mask (a code)."""
+        from hotcoco import mask as mask_utils
+
+        if self.all_boxed or not len(self):
+            return np.zeros(0) if not len(self) else self.boxes[:, 2] * self.boxes[:, 3]
+        areas = np.asarray(mask_utils.area(self.segmentations), np.float64)
+        return (
+            areas
+            if self.boxes is None
+            else np.where(np.isnan(self.boxes[:, 0]), areas, self.boxes[:, 2] * self.boxes[:, 3])
         )
 
-    @classmethod
-    def empty(cls, iou_type: str) -> Detections:
-        ids = np.zeros(0, dtype=np.int32)
-        values = np.zeros(0)
-        if iou_type == 'bbox':
-            return cls(ids, ids, values, values, boxes=np.zeros((0, 4)))
-        return cls(ids, ids, values, values, segmentations=[])
+    @property
+    def all_boxed(self) -> bool:
+        return self.boxes is not None and not np.isnan(self.boxes[:, 0]).any()
+
+
+_NUMBERS = ('image', 'category', 'score')
+
+
+def within_limit(group: np.ndarray, score: np.ndarray, limit: int) -> np.ndarray:
+    """Which detections are among the best of their group; the earlier one on equal scores.
+
+    Args:
+        group: (N,) group numbers, for example images.
+        score: (N,) scores.
+        limit: Number of detections kept per group; all where it is negative.
+
+    Returns:
+        (N,) bool.
+    """
+    keep = np.ones(len(score), dtype=bool)
+    if limit < 0 or not len(score):
+        return keep
+    order = np.lexsort((-score, group))
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(order)))
+    keep[order[np.arange(len(order)) - np.repeat(starts, sizes) >= limit]] = False
+    return keep

@@ -1,76 +1,123 @@
-"""LVIS annotations as columns: what the evaluation needs of a file, and nothing else."""
+"""What an evaluation needs of an annotation file: who counts, where, and in which group."""
 
 from __future__ import annotations
 
-import copy
-import json
 import os
 import warnings
-from array import array
 from collections.abc import Sequence
-from operator import itemgetter
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import BadInputError, MissingFileError
-from .boundary import boundary_rle
-from .masks import segmentation_problem, to_rle
+from ..errors import BadInputError, DataWarning
+from ..formats.annotation_cache import load_columns
+from ..formats.annotation_columns import AnnotationColumns, read_columns
+from ..frequency import LVIS_BOUNDS, ClassFrequency
 
+if TYPE_CHECKING:
+    from hotcoco import COCO
+
+PROTOCOLS = ('auto', 'lvis', 'coco')
 FREQUENCY_GROUPS = ('r', 'c', 'f')
-_LVIS_KEYS = {
-    'images': ('id', 'neg_category_ids', 'not_exhaustive_category_ids'),
-    'categories': ('id', 'frequency'),
-    'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
-}
+# An area in none of the ranges: the annotation can be matched, but neither it nor what matches it
+# counts. That is how lvis-api treats `ignore`, which the engine does not look at.
+_IGNORED_AREA = 1e11
 
 
-class LVISGroundTruth:
-    """Annotations in the order in which they are scored, and the pairs that can be scored.
+class GroundTruth:
+    """Annotations under the rules of a protocol.
 
-    I images and K categories are numbered by ascending id. A *pair* is an image and a category that
-    is annotated there (positive) or verified to be absent (negative); detections of any other
-    category of the image are not scored. P pairs are sorted by image, then category. G annotations
-    are sorted by pair, then by their order in the file. As in lvis-api, annotations whose area is
-    not positive and finite do not count.
+    I images in the order of the file, K categories by ascending id, G annotations that take part,
+    sorted by image, then in the order of the file.
+
+    - ``'lvis'``: federated. A category is judged on an image where it is annotated or listed in
+      ``neg_category_ids``; unmatched detections of ``not_exhaustive_category_ids`` are ignored.
+      Annotations whose area is not positive and finite do not take part, ``ignore`` is honoured and
+      ``iscrowd`` is not, as in lvis-api.
+    - ``'coco'``: every category is judged on every image, ``iscrowd`` regions are ignored, as in
+      pycocotools.
+    - ``'auto'``: lvis if the file has federated lists, else coco.
+
+    The group of a category (r, c, f) is that of the file's ``frequency``; where the file has none,
+    it follows from the training images in ``frequency``, or in the file's ``image_count``. Without
+    any of these it is empty.
 
     Args:
-        annotations: Path of an LVIS json, or its content. The content is not changed.
-        masks: Whether to keep the segmentations.
+        annotations: Path of an LVIS or COCO json, its content, or its columns.
+        protocol: One of the above.
+        frequency: Statistics of the training set; matched by class name where it has names.
+        bounds: Largest number of training images of a rare and of a common class. If given, groups
+            follow from numbers of images, whatever ``frequency`` the file has.
 
     Attributes:
-        source (str): Path of the file, for messages.
+        columns (AnnotationColumns): The file.
+        protocol (str): ``'lvis'`` or ``'coco'``.
         image_ids (np.ndarray): (I,) int64.
-        image_sizes (np.ndarray): (I, 2) int64 height and width in pixels; 0 where not given.
-        category_ids (np.ndarray): (K,) int64.
-        categories (list[dict]): K category records of the file.
-        frequency (np.ndarray): (K,) of 'r', 'c', 'f'.
-        pair_keys (np.ndarray): (P,) int64, image * K + category.
-        pair_starts (np.ndarray): (P + 1,) int64 ranges of annotations.
-        pair_open (np.ndarray): (P,) bool, category is not exhaustively annotated in the image.
-        pair (np.ndarray): (G,) int64 pair of each annotation.
-        boxes (np.ndarray): (G, 4) float64 x, y, w, h in pixels.
-        areas (np.ndarray): (G,) float64 as given in the file, in square pixels.
-        ids (np.ndarray): (G,) int64.
-        ignore (np.ndarray): (G,) bool.
+        image_sizes (np.ndarray): (I, 2) int64 height and width in pixels.
+        category_ids (np.ndarray): (K,) int64, ascending.
+        frequency (np.ndarray): (K,) of 'r', 'c', 'f' or ''.
+        train_images (list): K numbers of training images, None where unknown.
+        rows (np.ndarray): (G,) int64 annotations of the columns that take part.
+        out_of_range (np.ndarray): (G,) bool, those that can be matched but do not count.
+        ids, image, category, boxes, areas, ignore, crowd: Of those: (G,) int64 id, int64 number of
+            the image, int64 number of the category, (G, 4) float64 x, y, w, h in pixels, (G,)
+            float64 square pixels, bool, bool.
 
     Raises:
         MissingFileError: The file does not exist.
-        BadInputError: It is not an LVIS json, or a record in it cannot be used.
+        BadInputError: It cannot be used, or an option is unknown.
     """
 
-    def __init__(self, annotations: str | os.PathLike | dict, masks: bool = False) -> None:
+    def __init__(
+        self,
+        annotations: str | os.PathLike | dict | AnnotationColumns,
+        protocol: str = 'auto',
+        frequency: ClassFrequency | None = None,
+        bounds: Sequence[int] | None = None,
+    ) -> None:
+        if protocol not in PROTOCOLS:
+            raise BadInputError(f'protocol is {protocol!r}; expected one of {PROTOCOLS}')
         if isinstance(annotations, dict):
-            self.source = 'annotations given as a dict'
-            content = annotations
-        else:
-            self.source = os.fspath(annotations)
-            content = _read_json(self.source)
-        self._check_lvis(content)
-        self._set_images(content['images'], masks)
-        self._set_categories(content['categories'])
-        self._set_annotations(content['annotations'], masks)
-        self._set_pairs(content['images'])
+            annotations = read_columns(annotations)
+        elif not isinstance(annotations, AnnotationColumns):
+            annotations = load_columns(annotations)
+        self.columns = annotations
+        self.source = annotations.source
+        if protocol == 'lvis' and not annotations.federated:
+            raise BadInputError(
+                f'{self.source}: no image has neg_category_ids or not_exhaustive_category_ids, '
+                "which protocol 'lvis' needs; expected an LVIS json, or protocol 'coco'"
+            )
+        self.protocol = ('lvis' if annotations.federated else 'coco') * (protocol == 'auto')
+        self.protocol = self.protocol or protocol
+        arrays = annotations.arrays
+        self.image_ids, self.image_sizes = arrays['image_id'], arrays['image_size']
+        self.categories = annotations.categories
+        self.category_names = list(annotations.category_names)
+        self.category_ids = np.array([c['id'] for c in self.categories], np.int64)
+        for name, ids in (('image', self.image_ids), ('category', self.category_ids)):
+            if len(ids) and ids.min() < 0:
+                raise BadInputError(
+                    f'{self.source}: {name} with id {ids.min()}; expected ids of at least 0'
+                )
+        annotations.say_remarks()
+        self.set_groups(frequency, bounds)
+        areas = arrays['area']
+        counted = (areas > 0) & (areas < np.inf) if self.protocol == 'lvis' else areas < np.inf
+        self.rows = np.flatnonzero(counted)
+        self.ids = arrays['annotation_id'][self.rows]
+        self.category = arrays['category'][self.rows].astype(np.int64)
+        self.boxes, self.areas = arrays['bbox'][self.rows], areas[self.rows]
+        per_image = np.diff(arrays['annotation_start'])
+        self.image = np.repeat(np.arange(len(per_image)), per_image)[self.rows]
+        self.crowd = arrays['crowd'][self.rows]
+        self.ignore = arrays['ignore'][self.rows] if self.protocol == 'lvis' else self.crowd.copy()
+        # neither these nor what matches them count
+        self.out_of_range = self.ignore & (self.protocol == 'lvis')
+        self._image_order = np.argsort(self.image_ids)
+        self._loaded: dict[bool, COCO] = {}
+        self._say_deviations()
 
     @property
     def num_images(self) -> int:
@@ -80,218 +127,200 @@ class LVISGroundTruth:
     def num_categories(self) -> int:
         return len(self.category_ids)
 
-    @property
-    def category_names(self) -> list[str]:
-        """K names; the id where the file has none."""
-        return [str(c.get('name', c['id'])) for c in self.categories]
+    def find_images(self, ids: np.ndarray) -> np.ndarray:
+        """(N,) int64 number of the image with each id, -1 where there is none."""
+        order = self._image_order
+        return _found(self.image_ids[order], ids, order)
 
-    def find_pairs(self, image: np.ndarray, category: np.ndarray) -> np.ndarray:
-        """Number of the pair of each detection.
+    def find_categories(self, ids: np.ndarray) -> np.ndarray:
+        """(N,) int64 number of the category with each id, -1 where there is none."""
+        return _found(self.category_ids, ids, np.arange(self.num_categories))
 
-        Args:
-            image: (N,) image numbers, 0..I-1.
-            category: (N,) category numbers, 0..K-1.
-
-        Returns:
-            (N,) int64 pair numbers; -1 where the category cannot be scored on the image.
-        """
-        if not len(self.pair_keys):
-            return np.full(len(image), -1)
-        keys = image.astype(np.int64) * self.num_categories + category
-        pairs = np.searchsorted(self.pair_keys, keys)
-        np.minimum(pairs, len(self.pair_keys) - 1, out=pairs)
-        pairs[self.pair_keys[pairs] != keys] = -1
-        return pairs
-
-    def class_agnostic(self, categories: np.ndarray) -> LVISGroundTruth:
-        """The annotations as objects of one category, to be found on every image.
+    def judged(self, image: np.ndarray, category: np.ndarray) -> np.ndarray:
+        """(N,) bool, whether detections of a category are scored on an image.
 
         Args:
-            categories: (K,) bool, those to be found; objects of others are ignored.
+            image: (N,) image numbers.
+            category: (N,) category numbers.
         """
-        truth = copy.copy(self)
-        category = self.pair_keys[self.pair] % self.num_categories
-        truth.ignore = self.ignore | ~categories[category]
-        truth.pair = self.pair_keys[self.pair] // self.num_categories
-        truth.category_ids = np.zeros(1, dtype=np.int64)
-        truth.categories = [{'id': 0, 'name': 'object', 'frequency': 'f'}]
-        truth.frequency = np.array(['f'], dtype=object)
-        truth.pair_keys = np.arange(self.num_images)
-        truth.pair_starts = np.searchsorted(truth.pair, np.arange(self.num_images + 1))
-        truth.pair_open = np.zeros(self.num_images, dtype=bool)
-        return truth
+        if self.protocol == 'coco':
+            return np.ones(len(image), bool)
+        return _contains(self.judged_keys, image.astype(np.int64) * self.num_categories + category)
 
-    def rle(self, index: int) -> dict:
-        """Compressed mask of an annotation; polygons are converted once and then replaced."""
-        if self._segmentations is None:
-            raise BadInputError(f'{self.source}: was loaded without masks')
-        segmentation = self._segmentations[index]
-        if not (isinstance(segmentation, dict) and isinstance(segmentation['counts'], bytes)):
-            image = self.pair_keys[self.pair[index]] // self.num_categories
-            height, width = (int(side) for side in self.image_sizes[image])
-            problem = segmentation_problem(segmentation, height, width)
-            if problem:
-                raise BadInputError(f'{self.source}: annotation {self.ids[index]}: {problem}')
-            segmentation = self._segmentations[index] = to_rle(segmentation, height, width)
-        return segmentation
+    def partly_annotated(self, image: np.ndarray, category: np.ndarray) -> np.ndarray:
+        """(N,) bool, whether a category is not exhaustively annotated on an image."""
+        if self.protocol == 'coco':
+            return np.zeros(len(image), bool)
+        return _contains(self._open_keys, image.astype(np.int64) * self.num_categories + category)
 
-    def boundary(self, index: int) -> dict:
-        """Compressed boundary of an annotation, computed once."""
-        if index not in self._boundaries:
-            self._boundaries[index] = boundary_rle(self.rle(index))
-        return self._boundaries[index]
+    @cached_property
+    def judged_keys(self) -> np.ndarray:
+        """Sorted ``image * K + category`` of the pairs that are judged (lvis)."""
+        positive = self.image * self.num_categories + self.category
+        return np.union1d(positive, self._listed('neg_category_ids'))
 
-    def _check_lvis(self, content: Any) -> None:
-        for section, keys in _LVIS_KEYS.items():
-            records = content.get(section) if isinstance(content, dict) else None
-            if not isinstance(records, list):
-                raise BadInputError(
-                    f'{self.source}: not an LVIS annotation file: no list {section!r} in it'
-                )
-            for index, record in enumerate(records):
-                missing = [k for k in keys if not isinstance(record, dict) or k not in record]
-                if missing:
+    @cached_property
+    def _open_keys(self) -> np.ndarray:
+        return np.unique(self._listed('not_exhaustive_category_ids'))
+
+    def _listed(self, name: str) -> np.ndarray:
+        arrays = self.columns.arrays
+        image = np.repeat(np.arange(self.num_images), np.diff(arrays[f'{name}_start']))
+        return image * self.num_categories + self.find_categories(arrays[name])
+
+    def set_groups(
+        self, frequency: ClassFrequency | None = None, bounds: Sequence[int] | None = None
+    ) -> None:
+        """Set ``frequency`` and ``train_images``; see there."""
+        self.train_images = [category.get('image_count') for category in self.categories]
+        if frequency is not None:
+            self.train_images = self._counts_of(frequency)
+        groups = [category.get('frequency') for category in self.categories]
+        if bounds is None and groups and None not in groups:
+            for category, group in zip(self.categories, groups):
+                if group not in FREQUENCY_GROUPS:
                     raise BadInputError(
-                        f'{self.source}: {section}[{index}] lacks {", ".join(map(repr, missing))}; '
-                        f'LVIS evaluation needs {", ".join(map(repr, keys))} in all {section}'
+                        f'{self.source}: category {category["id"]} has frequency {group!r}; '
+                        f'expected one of {FREQUENCY_GROUPS}'
                     )
-
-    def _set_images(self, images: list[dict], masks: bool) -> None:
-        self.image_ids, order = self._sorted_ids(images, 'images')
-        sizes = [(image.get('height', 0), image.get('width', 0)) for image in images]
-        self.image_sizes = np.array(sizes, dtype=np.int64).reshape(-1, 2)[order]
-        if masks and (self.image_sizes <= 0).any():
-            unsized = self.image_ids[(self.image_sizes <= 0).any(1)][0]
-            raise BadInputError(
-                f'{self.source}: image {unsized} lacks height or width; masks need both'
-            )
-
-    def _set_categories(self, categories: list[dict]) -> None:
-        self.category_ids, order = self._sorted_ids(categories, 'categories')
-        self.categories = [categories[i] for i in order]
-        self.frequency = np.array([c['frequency'] for c in self.categories], dtype=object)
-        for category in self.categories:
-            if category['frequency'] not in FREQUENCY_GROUPS:
+        else:
+            rare, common = LVIS_BOUNDS if bounds is None else bounds
+            known = [isinstance(count, (int, np.integer)) for count in self.train_images]
+            if bounds is not None and not any(known):
                 raise BadInputError(
-                    f'{self.source}: category {category["id"]} has frequency '
-                    f'{category["frequency"]!r}; expected one of {FREQUENCY_GROUPS}'
+                    f'bounds is {tuple(bounds)}, but the training images of the classes are not '
+                    f'known: {self.source} has no image_count, and no frequency was given'
                 )
+            groups = [
+                ('r' if count <= rare else 'c' if count <= common else 'f') if k else ''
+                for count, k in zip(self.train_images, known)
+            ]
+        self.frequency = np.array(groups, dtype=object)
 
-    def _set_annotations(self, annotations: list[dict], masks: bool) -> None:
-        ids, _ = self._sorted_ids(annotations, 'annotations')
-        if 0 in ids:
-            warnings.warn(
-                f'{self.source}: annotation id 0: lvis-api takes a detection that matches it for '
-                'a false positive, and so does this evaluation; number annotations from 1',
-                stacklevel=4,
+    def _say_deviations(self) -> None:
+        crowds = int(self.crowd.sum())
+        if self.protocol == 'lvis' and crowds:
+            self._say(
+                f"{crowds} annotations have 'iscrowd' set, at which LVIS evaluation does not look"
             )
-        ids = self._integers(annotations, 'id', 'annotations')
-        image = self._find(annotations, 'image_id', self.image_ids)
-        category = self._find(annotations, 'category_id', self.category_ids)
-        areas = self._numbers(annotations, 'area', ())
-        boxes = self._numbers(annotations, 'bbox', (4,))
-        bad = ~np.isfinite(boxes).all(1) | (boxes[:, 2:] < 0).any(1)
-        if bad.any():
-            worst = annotations[int(np.argmax(bad))]
+        if (self.ids == 0).any():
+            self._say(
+                'an annotation has id 0: lvis-api and pycocotools take a detection that matches it '
+                'for a false positive, this evaluation does not'
+            )
+
+    def _say(self, remark: str) -> None:
+        warnings.warn(f'{self.source}: {remark}', DataWarning, stacklevel=1)
+
+    def _counts_of(self, frequency: ClassFrequency) -> list[int | None]:
+        if frequency.class_names is not None:
+            counts = dict(zip(frequency.class_names, frequency.image_count.tolist()))
+            return [counts.get(name) for name in self.category_names]
+        if frequency.num_classes != self.num_categories:
             raise BadInputError(
-                f'{self.source}: annotation {worst["id"]} has bbox {worst["bbox"]}; '
-                'expected finite x, y, width, height, the last two not negative'
+                f'frequency has {frequency.num_classes} classes without names, {self.source} has '
+                f'{self.num_categories} categories'
             )
-        keys = image * self.num_categories + category
-        counted = np.flatnonzero((areas > 0) & (areas < np.inf))
-        order = counted[np.argsort(keys[counted], kind='stable')]
-        self._keys = keys[order]
-        self.ids, self.areas, self.boxes = ids[order], areas[order], boxes[order]
-        self.ignore = np.array([bool(annotations[i].get('ignore', 0)) for i in order], dtype=bool)
-        self._segmentations: list | None = None
-        self._boundaries: dict[int, dict] = {}
+        return frequency.image_count.tolist()
+
+    def check_masks(self) -> None:
+        """Refuse annotations without a usable mask.
+
+        Raises:
+            BadInputError: Names the first, and how many there are.
+        """
+        bad = self.rows[self.columns.arrays['mask_problem'][self.rows] > 0]
+        if len(bad):
+            more = f' ({len(bad)} such annotations)' if len(bad) > 1 else ''
+            raise BadInputError(f'{self.source}: {self.columns.describe_mask(bad[0])}{more}')
+
+    def engine(self, masks: bool = False) -> COCO:
+        """The annotations in the engine; those without a usable mask are ignored."""
+        if masks not in self._loaded:
+            self._loaded[masks] = self._load(masks)
+        return self._loaded[masks]
+
+    def _load(self, masks: bool) -> COCO:
+        from hotcoco import COCO
+
+        ignored = self.out_of_range
         if masks:
-            for annotation in annotations:
-                if 'segmentation' not in annotation:
-                    raise BadInputError(
-                        f"{self.source}: annotation {annotation['id']} has no 'segmentation', "
-                        'which masks need'
-                    )
-            self._segmentations = [annotations[i]['segmentation'] for i in order]
+            ignored = ignored | (self.columns.arrays['mask_problem'][self.rows] > 0)
+        return COCO.from_arrays(
+            [self.image_record(image) for image in range(self.num_images)],
+            self.category_records(),
+            self.image_ids[self.image],
+            self.category_ids[self.category],
+            self.boxes,
+            # lvis-api and pycocotools take a match with annotation id 0 for none: no id is 0 here
+            ids=np.arange(1, len(self.rows) + 1),
+            area=np.where(ignored, _IGNORED_AREA, self.areas),
+            iscrowd=self.crowd if self.protocol == 'coco' else None,
+            segmentation=[self.segmentation(i) for i in range(len(self.rows))] if masks else None,
+        )
 
-    def _set_pairs(self, images: list[dict]) -> None:
-        negative = self._listed_keys(images, 'neg_category_ids')
-        self.pair_keys = np.union1d(self._keys, negative)
-        self.pair = np.searchsorted(self.pair_keys, self._keys)
-        starts = np.searchsorted(self._keys, self.pair_keys)
-        self.pair_starts = np.append(starts, len(self._keys))
-        open_keys = self._listed_keys(images, 'not_exhaustive_category_ids')
-        self.pair_open = np.isin(self.pair_keys, open_keys)
-        del self._keys
+    def image_record(self, image: int) -> dict:
+        """An image as the engine takes it."""
+        height, width = self.image_sizes[image].tolist()
+        record = {'id': int(self.image_ids[image]), 'height': height, 'width': width}
+        if self.protocol == 'lvis':
+            for name in ('neg_category_ids', 'not_exhaustive_category_ids'):
+                record[name] = self.listed_ids(name, image)
+        return record
 
-    def _listed_keys(self, images: list[dict], name: str) -> np.ndarray:
-        """Keys of the categories in a list of each image; ids of no category are left out."""
-        lists = [image[name] for image in images]
-        ids = np.array([image['id'] for image in images], dtype=np.int64)
-        image_ids = np.repeat(ids, [len(listed) for listed in lists])
-        category_ids = np.array([i for listed in lists for i in listed], dtype=np.int64)
-        known = np.isin(category_ids, self.category_ids)
-        image = np.searchsorted(self.image_ids, image_ids[known])
-        category = np.searchsorted(self.category_ids, category_ids[known])
-        return image * self.num_categories + category
+    def listed_ids(self, name: str, image: int) -> list[int]:
+        """One of the federated lists of an image."""
+        return self.columns.entry(name, image).tolist()
 
-    def _sorted_ids(self, records: list[dict], section: str) -> tuple[np.ndarray, np.ndarray]:
-        ids = self._integers(records, 'id', section)
-        order = np.argsort(ids, kind='stable')
-        ids = ids[order]
-        repeated = ids[1:][ids[1:] == ids[:-1]]
-        if len(repeated):
-            raise BadInputError(f'{self.source}: {section} have the id {repeated[0]} twice')
-        return ids, order
+    def category_records(self) -> list[dict]:
+        """All categories as the engine takes them."""
+        return [
+            {'id': c['id'], 'name': c['name'], 'frequency': group or 'f'}
+            for c, group in zip(self.categories, self.frequency)
+        ]
 
-    def _find(self, annotations: list[dict], key: str, known: np.ndarray) -> np.ndarray:
-        values = self._integers(annotations, key, 'annotations')
-        found = np.isin(values, known)
-        if not found.all():
-            bad = annotations[int(np.argmin(found))]
-            raise BadInputError(
-                f'{self.source}: annotation {bad["id"]} has {key} {bad[key]!r}, which the file '
-                'does not define'
-            )
-        return np.searchsorted(known, values)
+    def annotation_records(self, image: int, masks: bool = False) -> list[dict]:
+        """The annotations of an image as the engine takes them."""
+        first, last = np.searchsorted(self.image, [image, image + 1]).tolist()
+        records = []
+        for i in range(first, last):
+            ignored = self.out_of_range[i]
+            if masks and self.columns.arrays['mask_problem'][self.rows[i]]:
+                ignored = True
+            record: dict[str, Any] = {
+                'id': i + 1,
+                'image_id': int(self.image_ids[image]),
+                'category_id': int(self.category_ids[self.category[i]]),
+                'bbox': self.boxes[i].tolist(),
+                'area': _IGNORED_AREA if ignored else float(self.areas[i]),
+                'iscrowd': int(self.crowd[i] and self.protocol == 'coco'),
+            }
+            if masks:
+                record['segmentation'] = self.segmentation(i)
+            records.append(record)
+        return records
 
-    def _integers(self, records: list[dict], key: str, section: str) -> np.ndarray:
-        try:
-            return np.array(array('q', map(itemgetter(key), records)), dtype=np.int64)
-        except (TypeError, OverflowError):
-            bad = [(i, r[key]) for i, r in enumerate(records) if not isinstance(r[key], int)]
-            index, value = bad[0] if bad else (0, 'too large')
-            raise BadInputError(
-                f'{self.source}: {section}[{index}] has {key} {value!r}; expected an integer'
-            ) from None
-
-    def _numbers(self, annotations: list[dict], key: str, shape: Sequence[int]) -> np.ndarray:
-        values = list(map(itemgetter(key), annotations))
-        try:
-            return np.array(values, dtype=np.float64).reshape(len(values), *shape)
-        except (TypeError, ValueError):
-            for annotation, value in zip(annotations, values):
-                if not _is_numbers(value, shape):
-                    expected = f'{shape[0]} numbers' if shape else 'a number'
-                    raise BadInputError(
-                        f'{self.source}: annotation {annotation["id"]} has {key} {value!r}; '
-                        f'expected {expected}'
-                    ) from None
-            raise
+    def segmentation(self, index: int) -> list | dict:
+        """The mask of one of the G annotations; its box where there is no usable one."""
+        row = self.rows[index]
+        if self.columns.arrays['mask_problem'][row]:
+            return box_polygon(self.boxes[index])
+        return self.columns.segmentation(row)
 
 
-def _is_numbers(value: Any, shape: Sequence[int]) -> bool:
-    try:
-        return np.array(value, dtype=np.float64).shape == tuple(shape)
-    except (TypeError, ValueError):
-        return False
+def box_polygon(box: Sequence[float]) -> list[list[float]]:
+    """The polygon lvis-api takes for a box (x, y, w, h) that stands for a mask."""
+    x1, y1, w, h = (float(value) for value in box)
+    x2, y2 = x1 + w, y1 + h
+    return [[x1, y1, x1, y2, x2, y2, x2, y1]]
 
 
-def _read_json(path: str) -> Any:
-    try:
-        with open(path, 'rb') as file:
-            return json.load(file)
-    except FileNotFoundError:
-        raise MissingFileError(f'annotation file not found: {path}') from None
-    except ValueError as error:
-        raise BadInputError(f'{path}: not a json file: {error}') from None
+def _found(known: np.ndarray, values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    if not len(known):
+        return np.full(len(values), -1)
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return np.where(known[place] == values, numbers[place], -1)
+
+
+def _contains(sorted_keys: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    return _found(sorted_keys, keys, np.zeros(len(sorted_keys), np.int64)) == 0

@@ -1,65 +1,74 @@
-"""LVIS evaluation with the numbers of lvis-api 0.5.3, bit for bit, at a fraction of its cost."""
+"""AP on LVIS and COCO json, with the numbers of lvis-api and pycocotools, by training frequency."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import BadInputError
-from .accumulate import RECALL_POINTS, accumulate, spread, unpack_bits
-from .detections import Detections
-from .ground_truth import FREQUENCY_GROUPS, LVISGroundTruth
-from .grouping import within_limit
-from .matching import (
-    AREA_NAMES,
-    IOU_THRESHOLDS,
-    NUM_AREAS,
-    NUM_THRESHOLDS,
-    Matches,
-    count_annotations,
-    match,
-)
+from ..errors import BadInputError, DataWarning
+from . import engine
+from .detections import Detections, within_limit
+from .ground_truth import FREQUENCY_GROUPS, GroundTruth
 from .reader import DetectionReader
 
+if TYPE_CHECKING:
+    from ..formats.annotation_columns import AnnotationColumns
+    from ..frequency import ClassFrequency
+
 IOU_TYPES = ('bbox', 'segm', 'boundary')
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+AREA_NAMES = ('all', 'small', 'medium', 'large')
+MAX_DETS = {'lvis': 300, 'coco': 100}
 Input = Sequence[dict] | Mapping[str, Sequence] | str | os.PathLike | Detections
 
 
 class LVISEvaluator:
-    """Average precision and recall on LVIS, from detections of any framework.
+    """Average precision and recall, from detections of any framework.
 
-    The arrays equal those of lvis-api 0.5.3 (``LVISEval.eval``) exactly: the same 300 detections of
-    an image count, ties are broken the same way, and categories that are not verified on an image
-    are left out of it. That includes its reading of areas: the area of a detection is that of its
-    box if the first detection has one, even when masks are compared.
+    Under LVIS's rules the arrays equal those of lvis-api 0.5.3 (``LVISEval.eval``) exactly: the
+    same 300 detections of an image count, ties are broken the same way, categories that are not
+    verified on an image are left out of it, and the area of a detection is that of its box where it
+    has one, even when masks are compared. Under COCO's rules they equal those of pycocotools, with
+    100 detections of each category of an image. One case differs from both on purpose: an
+    annotation with id 0 can be found here.
 
-    T = 10 IoU thresholds 0.50:0.05:0.95, R = 101 recall points, I images and K categories by
-    ascending id, A = 4 area ranges: all, small (up to 32 x 32 pixels), medium (up to 96 x 96),
-    large. Metrics are in 0..1, and -1 where there is no annotation to find.
+    T = 10 IoU thresholds 0.50:0.05:0.95, R = 101 recall points, I images in the order of the file,
+    K categories by ascending id, A = 4 area ranges: all, small (up to 32 x 32 pixels), medium (up
+    to 96 x 96), large. Metrics are in 0..1, and -1 where there is no annotation to find.
 
     Detections are given as dicts with image_id, category_id, score and bbox (x, y, width, height in
     pixels) or segmentation (polygons or RLE); as a dict of such columns, bbox (N, 4); or as the
-    path of a json file with a list of records.
+    path of a json file with a list of records. A record without a mask is compared by its box, one
+    without a box by the box of its mask.
 
     Args:
-        annotations: Path of an LVIS json, its content, or an already loaded ``LVISGroundTruth``.
-        iou_type: 'bbox', 'segm', or 'boundary': masks that also agree on their boundaries.
-        max_dets: Number of detections of an image that count, all if negative.
+        annotations: Path of an LVIS or COCO json, its content, its columns, or a ``GroundTruth``.
+        iou_type: 'bbox', 'segm', or 'boundary': masks that also agree on their boundaries (needs
+            ``pip install vernier``).
+        max_dets: Number of detections that count, of an image (lvis) or of each category of an
+            image (coco), all if negative; by default 300 and 100.
         skip_invalid: Whether to leave invalid detections out and count them in ``skipped``, by
-            field, instead of raising.
+            field, instead of raising; annotations without a usable mask are then ignored.
         image_ids: Images to score; all by default. Other detections are left out.
         category_ids: Categories to score; all by default.
-        num_workers: Number of processes that share the reading of a file and the matching; the
-            metrics are the same.
+        num_workers: Threads of the engine, if this is the first evaluation of the process; by
+            default all cores. The metrics are the same.
+        protocol, frequency, bounds: Rules and groups, see ``GroundTruth``.
 
     Attributes:
+        truth (GroundTruth): Annotations.
         images (np.ndarray): (I,) bool, those that are scored.
         categories (np.ndarray): (K,) bool, likewise.
+        precision (np.ndarray): (T, R, K, A), after an evaluation.
+        recall (np.ndarray): (T, K, A), likewise.
+        skipped (Counter): Numbers of detections left out when last read, by invalid field.
 
     Raises:
         MissingFileError: A file does not exist.
@@ -68,108 +77,148 @@ class LVISEvaluator:
 
     def __init__(
         self,
-        annotations: str | os.PathLike | dict | LVISGroundTruth,
+        annotations: str | os.PathLike | dict | AnnotationColumns | GroundTruth,
         iou_type: str = 'bbox',
-        max_dets: int = 300,
+        max_dets: int | None = None,
         skip_invalid: bool = False,
         image_ids: Sequence[int] | None = None,
         category_ids: Sequence[int] | None = None,
-        num_workers: int = 1,
+        num_workers: int | None = None,
+        protocol: str = 'auto',
+        frequency: ClassFrequency | None = None,
+        bounds: Sequence[int] | None = None,
     ) -> None:
         if iou_type not in IOU_TYPES:
             raise BadInputError(f'iou_type is {iou_type!r}; expected one of {IOU_TYPES}')
-        if not isinstance(annotations, LVISGroundTruth):
-            annotations = LVISGroundTruth(annotations, masks=iou_type != 'bbox')
+        if num_workers is not None:
+            os.environ.setdefault('RAYON_NUM_THREADS', str(max(num_workers, 1)))
+        if not isinstance(annotations, GroundTruth):
+            annotations = GroundTruth(annotations, protocol, frequency, bounds)
         self.truth = annotations
         self.iou_type = iou_type
-        self.max_dets = max_dets
-        self.num_workers = num_workers
+        self.max_dets = MAX_DETS[self.truth.protocol] if max_dets is None else max_dets
+        self.skip_invalid = skip_invalid
         self.images = self._chosen('image_ids', image_ids, self.truth.image_ids)
         self.categories = self._chosen('category_ids', category_ids, self.truth.category_ids)
-        self._reader = DetectionReader(self.truth, iou_type, skip_invalid)
-        # Categories without annotations take no time and memory until the arrays are asked for.
-        self._present = np.zeros(0, dtype=np.int64)
-        self._precision = np.zeros((NUM_THRESHOLDS, len(RECALL_POINTS), 0, NUM_AREAS))
-        self._recall = np.zeros((NUM_THRESHOLDS, 0, NUM_AREAS))
+        if iou_type != 'bbox' and not skip_invalid:
+            self.truth.check_masks()
+        if iou_type == 'boundary':
+            from . import boundary
+
+            boundary.check_installed()
+        self._reader = DetectionReader(self.truth, skip_invalid)
+        limits = 1 if self.truth.protocol == 'lvis' else 3
+        shape = (len(IOU_THRESHOLDS), self.truth.num_categories, len(AREA_NAMES), limits)
+        self._recall = np.full(shape, -1.0)
+        self._precision = np.full((shape[0], len(RECALL_POINTS), *shape[1:]), -1.0)
 
     @property
     def precision(self) -> np.ndarray:
-        """(T, R, K, A) float64 precision, -1 where a category has no annotation."""
-        return spread(self._precision, self._present, len(self.categories))
+        return self._precision[..., -1]
 
     @property
     def recall(self) -> np.ndarray:
-        """(T, K, A) float64 recall, -1 where a category has no annotation."""
-        return spread(self._recall, self._present, len(self.categories))
+        return self._recall[..., -1]
 
     @property
     def skipped(self) -> Counter:
-        """Numbers of detections left out when last read, by invalid field."""
         return self._reader.skipped
 
-    def read(
-        self,
-        detections: Input,
-        progress: Callable[[int, int], None] | None = None,
-        all_masks: bool = False,
-    ) -> Detections:
-        """Detections as columns, to be scored several times without being read again.
-
-        Args:
-            detections: Detections in any form.
-            progress: Called with what is done and what there is: bytes of a file, else records.
-            all_masks: Whether to hold the masks that only ``proposal_recall`` needs too.
-        """
+    def read(self, detections: Input) -> Detections:
+        """Detections as columns, to be scored several times without being read again."""
         if not isinstance(detections, Detections):
-            detections = self._reader.read(detections, progress, all_masks, self.num_workers)
+            detections = self._reader.read(detections)
         if self.images.all():
             return detections
-        return detections.take(np.flatnonzero(self.images[detections.image]))
+        return detections.take(self.images[detections.image])
 
     def evaluate(self, detections: Input) -> dict[str, float]:
-        """The metrics of lvis-api.
+        """AP and recall, overall, by size and by training frequency.
+
+        Returns:
+            AP, AP50, AP75, APs, APm, APl, APr, APc, APf, AR@300, ARs@300, ARm@300, ARl@300 (lvis);
+            AR@1, AR@10, AR@100, ARs@100 ... (coco).
+        """
+        if not (isinstance(detections, (str, os.PathLike)) and self._evaluate_file(detections)):
+            self._run(self.read(detections))
+        return self.summarize()
+
+    def _evaluate_file(self, path: str | os.PathLike) -> bool:
+        """Let the engine read the file; False where that has to be done record by record."""
+        if self.iou_type == 'boundary':
+            return False
+        dt = engine.load_file(self.truth, path, self.iou_type)
+        if dt is None:
+            return False
+        with ThreadPoolExecutor(1) as pool:  # the engine matches meanwhile
+            sound = pool.submit(
+                lambda: engine.is_sound(self.truth, dt, self.iou_type) and self._reader.look(path)
+            )
+            arrays = engine.run(
+                self.truth, dt, self.iou_type, self.max_dets, self.images, self.categories
+            )
+        if sound.result():
+            self._reader.skipped.clear()
+            self._precision, self._recall = arrays
+        return sound.result()
+
+    def _run(self, detections: Detections, max_dets: int | None = None) -> None:
+        """Evaluate detections and set the arrays."""
+        if not len(detections):
+            warnings.warn(
+                f'{self._reader.source}: no detection to score, AP is 0', DataWarning, stacklevel=3
+            )
+        limit = self.max_dets if max_dets is None else max_dets
+        if self.iou_type == 'boundary':
+            from . import boundary
+
+            used = (self.truth, detections, limit, self.images, self.categories)
+            self._precision, self._recall = boundary.run(*used)
+            return
+        dt = engine.load(self.truth, detections, self.iou_type)
+        self._precision, self._recall = engine.run(
+            self.truth, dt, self.iou_type, limit, self.images, self.categories
+        )
+
+    def set_arrays(self, precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+        """Take arrays of the engine, (T, R, K, A, M) and (T, K, A, M); the metrics."""
+        self._precision, self._recall = precision, recall
+        return self.summarize()
+
+    def fixed_ap(self, detections: Input, max_per_category: int = 10000) -> dict[str, float]:
+        """AP without a limit on detections of an image (Dave et al., arXiv 2102.01066).
+
+        The arrays are then those of this AP.
 
         Args:
             detections: Detections in any form.
+            max_per_category: Number of detections of a category that count, over all images.
 
         Returns:
-            AP, AP50, AP75, APs, APm, APl, APr, APc, APf, AR@300, ARs@300, ARm@300, ARl@300.
+            fixed_AP, fixed_AP50 ... fixed_APf, and AP_pool: that of all categories ranked in one
+            list, which is sensitive to the calibration of scores across categories.
         """
-        return self.accumulate(self.match(self.read(detections)))
-
-    def fixed_ap(self, detections: Input, max_per_category: int = 10000) -> dict[str, float]:
-        """AP that cannot be raised by trading detections of one category for those of another.
-
-        Instead of 300 an image, the best detections of each category over all images count
-        (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the Details",
-        arXiv 2102.01066). AP-pool ranks all categories in one list, which calibrated scores need.
-
-        Args:
-            detections: All detections in any form, not cut to 300 an image.
-            max_per_category: Number of detections of each category that count.
-
-        Returns:
-            fixed_AP, fixed_AP50 ... fixed_APf and AP_pool.
-        """
-        matches = self.match_all(self.read(detections))
-        return self.accumulate_fixed(matches, max_per_category)
-
-    def accumulate_fixed(self, matches: Matches, max_per_category: int = 10000) -> dict[str, float]:
-        """The metrics of ``fixed_ap`` from ``match_all``; sets the arrays."""
-        # A detection cannot change the match of a better one: the limit may come afterwards.
-        kept = within_limit(matches.category, matches.score, max_per_category)
-        matches = self._restricted(matches.take(kept))
-        metrics = {
-            f'fixed_{key}': value
-            for key, value in self.accumulate(matches).items()
-            if key.startswith('AP')
-        }
-        # Equal scores are ranked by category, then image.
-        pool = matches.take(np.argsort(matches.category, kind='stable'))
-        pool.category = np.zeros_like(pool.category)
-        _, precision, _ = accumulate(pool, self._counts().sum(axis=0, keepdims=True))
-        metrics['AP_pool'] = _mean(precision[..., 0])
+        detections = self.read(detections)
+        self._warn_if_cut(detections, 'fixed AP and AP-pool')
+        # equal scores are ranked by image, as in the engine
+        order = np.argsort(self.truth.image_ids[detections.image], kind='stable')
+        detections = detections.take(order)
+        kept = within_limit(detections.category, detections.score, max_per_category)
+        detections = detections.take(kept)
+        self._run(detections, max_dets=-1)
+        metrics = {f'fixed_{k}': v for k, v in self.summarize().items() if k.startswith('AP')}
+        metrics['AP_pool'] = self._pooled(detections)
         return metrics
+
+    def _pooled(self, detections: Detections) -> float:
+        """AP of all categories in one list: every judged pair becomes an image of one category."""
+        from .pooling import pooled
+
+        used = self.categories[detections.category]
+        truth, pairs = pooled(self.truth, detections.take(used), self.images, self.categories)
+        evaluator = LVISEvaluator(truth, self.iou_type, max_dets=-1, skip_invalid=True)
+        evaluator._run(pairs)
+        return evaluator.summarize()['AP']
 
     def proposal_recall(
         self, detections: Input, limits: Sequence[int] = (100, 300, 1000)
@@ -177,58 +226,56 @@ class LVISEvaluator:
         """Recall of annotations of the scored categories, whatever category is predicted.
 
         Args:
-            detections: Detections in any form; if read before, then with ``all_masks``.
+            detections: Detections in any form.
             limits: Numbers of detections of an image that count.
 
         Returns:
             AR@100, ARs@100, ARm@100, ARl@100 and so on, averaged over the IoU thresholds.
         """
-        detections = self.read(detections, all_masks=True)
-        truth = self.truth.class_agnostic(self.categories)
-        detections = replace(detections, category=np.zeros_like(detections.category))
-        matches = self._match(truth, detections, max_dets=max(limits))
-        first = np.searchsorted(matches.image, matches.image)
-        rank = np.arange(len(matches)) - first
-        counts = count_annotations(truth, self.images)[0]
+        from .pooling import class_agnostic
+
+        detections = self.read(detections)
+        self._warn_if_cut(detections, 'recall of more detections', max(limits))
+        truth, objects = class_agnostic(self.truth, detections, self.images, self.categories)
+        evaluator = LVISEvaluator(truth, self.iou_type, max_dets=-1, skip_invalid=True)
         metrics = {}
         for limit in limits:
-            hits = np.zeros(NUM_AREAS * NUM_THRESHOLDS, dtype=np.int64)
-            words = matches.true[rank < limit]
-            hits += unpack_bits(words[words != 0]).sum(axis=0, dtype=np.int64)
-            hits = hits.reshape(NUM_AREAS, NUM_THRESHOLDS)
+            evaluator._run(objects, max_dets=limit)
             for a, name in enumerate(AREA_NAMES):
                 key = f'AR{name[0] if a else ""}@{limit}'
-                metrics[key] = float((hits[a] / counts[a]).mean()) if counts[a] else -1.0
+                metrics[key] = _mean(evaluator.recall[..., a])
         return metrics
 
-    def match(
-        self, detections: Detections, progress: Callable[[int, int], None] | None = None
-    ) -> Matches:
-        """Matches all detections of some images; different images may be matched separately."""
-        return self._match(self.truth, detections, max_dets=self.max_dets, progress=progress)
+    def diagnose(self, detections: Input) -> dict:
+        """Errors by kind, confusions and calibration by training frequency, as plain json."""
+        from .diagnosis import diagnose
 
-    def match_all(self, detections: Detections) -> Matches:
-        """The same without a limit, and with those that cannot be scored; for ``fixed_ap``."""
-        return self._match(self.truth, detections, max_dets=-1, keep_all=True)
-
-    def _match(self, truth: LVISGroundTruth, detections: Detections, **options: Any) -> Matches:
-        boundary = self.iou_type == 'boundary'
-        return match(truth, detections, boundary=boundary, num_workers=self.num_workers, **options)
-
-    def accumulate(self, matches: Matches) -> dict[str, float]:
-        """The metrics of ``evaluate`` from the matches of all images; sets the arrays.
-
-        Args:
-            matches: Outcomes, sorted by image (see ``Matches.concatenate``).
-        """
-        self._present, self._precision, self._recall = accumulate(
-            self._restricted(matches), self._counts()
+        return diagnose(
+            self.truth,
+            self.read(detections),
+            self.iou_type,
+            self.max_dets,
+            self.images,
+            self.categories,
         )
-        return self.summarize()
+
+    def _warn_if_cut(self, detections: Detections, what: str, wanted: int | None = None) -> None:
+        """Say that results were cut to a usual limit before they came here."""
+        counts = np.bincount(detections.image, minlength=1)
+        limit = int(counts.max())
+        if limit in MAX_DETS.values() and (wanted is None or wanted > limit):
+            warnings.warn(
+                f'{self._reader.source}: {(counts == limit).sum()} images have exactly {limit} '
+                f'detections and none has more: the results seem to be cut to that limit, and '
+                f'{what} are those of what is left',
+                DataWarning,
+                stacklevel=3,
+            )
 
     def summarize(self) -> dict[str, float]:
-        """The metrics of ``evaluate`` from ``precision`` and ``recall``."""
-        precision = self._precision
+        """The metrics of ``evaluate`` from the arrays."""
+        present = (self.recall[0] > -1).any(1)
+        precision = self.precision[:, :, present]
         metrics = {'AP': _mean(precision[..., 0])}
         for percent in (50, 75):
             chosen = np.isclose(IOU_THRESHOLDS, percent / 100)
@@ -236,17 +283,20 @@ class LVISEvaluator:
         for a, name in enumerate(AREA_NAMES[1:], start=1):
             metrics[f'AP{name[0]}'] = _mean(precision[..., a])
         for group in FREQUENCY_GROUPS:
-            metrics[f'AP{group}'] = _mean(precision[:, :, self._in_group(group), 0])
+            metrics[f'AP{group}'] = _mean(precision[:, :, self._in_group(group)[present], 0])
+        if self.truth.protocol == 'coco':
+            metrics['AR@1'] = _mean(self._recall[..., 0, 0])
+            metrics['AR@10'] = _mean(self._recall[..., 0, 1])
         suffix = f'@{self.max_dets}' if self.max_dets >= 0 else ''
         for a, name in enumerate(AREA_NAMES):
-            metrics[f'AR{name[0] if a else ""}{suffix}'] = _mean(self._recall[..., a])
+            metrics[f'AR{name[0] if a else ""}{suffix}'] = _mean(self.recall[..., a])
         return metrics
 
     def frequency_by_area(self) -> dict[str, dict[str, float]]:
         """AP of each frequency group in each area range: group 'r', 'c', 'f' -> range -> AP."""
         return {
             group: {
-                name: _mean(self._precision[:, :, self._in_group(group), a])
+                name: _mean(self.precision[:, :, self._in_group(group), a])
                 for a, name in enumerate(AREA_NAMES)
             }
             for group in FREQUENCY_GROUPS
@@ -254,20 +304,10 @@ class LVISEvaluator:
 
     def category_ap(self) -> np.ndarray:
         """(K,) AP of each category."""
-        ap = np.full(len(self.categories), -1.0)
-        ap[self._present] = [_mean(self._precision[:, :, p, 0]) for p in range(len(self._present))]
-        return ap
+        return np.array([_mean(self.precision[:, :, k, 0]) for k in range(len(self.categories))])
 
     def _in_group(self, group: str) -> np.ndarray:
-        return self.truth.frequency[self._present] == group
-
-    def _counts(self) -> np.ndarray:
-        return count_annotations(self.truth, self.images) * self.categories[:, None]
-
-    def _restricted(self, matches: Matches) -> Matches:
-        if self.images.all() and self.categories.all():
-            return matches
-        return matches.take(self.images[matches.image] & self.categories[matches.category])
+        return self.truth.frequency == group
 
     def _chosen(self, name: str, ids: Sequence[int] | None, known: np.ndarray) -> np.ndarray:
         if ids is None:

@@ -1,4 +1,4 @@
-"""LVIS evaluation for MMDetection's test loop."""
+"""LVIS and COCO evaluation for MMDetection's test loop."""
 
 from __future__ import annotations
 
@@ -7,51 +7,59 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from mmdet.registry import METRICS
+from mmengine.dist import get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
 from ..errors import BadInputError
+from ..formats.annotation_cache import load_columns
+from ..formats.annotation_columns import AnnotationColumns
+from ..frequency import ClassFrequency
 from .detections import Detections
-from .ground_truth import LVISGroundTruth
-from .grouping import within_limit
+from .ground_truth import GroundTruth
 from .lvis_eval import IOU_TYPES, LVISEvaluator
-from .matching import Matches
 from .per_class import check_per_class_file, format_per_class, per_class_table, write_per_class
-from .predictions import add_masks, match_classes, read_instances
+from .predictions import check_masks, encode_masks, match_classes, read_instances
+from .streaming import ImageStream, Worker, rows_that_count, rows_within_limit
 
 
 @METRICS.register_module()
 class LongTailLVISMetric(BaseMetric):
-    """AP of lvis-api, exactly, from predictions that are matched as they come.
+    """AP of lvis-api or pycocotools, exactly, from predictions that are matched as they come.
 
     Each image is cut to its best detections, those that the federated annotations cannot judge are
-    dropped before their masks are encoded, and the rest is matched at once. Only scores and match
-    flags are kept and gathered. The outcome does not depend on the batch size, the order of images
-    or the number of processes, and an image that a distributed sampler repeats counts once.
+    dropped before their masks are encoded, and the rest is encoded and matched by a thread while
+    the network goes on. Only scores and match flags are kept and gathered. The outcome does not
+    depend on the batch size, the order of images or the number of processes, and an image that a
+    distributed sampler repeats counts once.
 
     Scored are the images that were processed: on a subset of the annotation file (``indices`` of a
     data set, a filter) the metrics describe that subset, and a warning says so. Scored categories
     are the ``classes`` of the data set; all must be in the annotation file. Where there is no
     annotation to find, in an area range or a frequency group, the value is -1, as in lvis-api; a
-    model without any detection has AP 0.
+    model without any detection has AP 0. Without any annotation at all (a test set) only the result
+    files of ``outfile_prefix`` are written.
 
     Args:
-        ann_file: Path of the LVIS json.
+        ann_file: Path of the LVIS or COCO json.
         metric: Some of 'bbox', 'segm' and 'boundary'.
-        max_per_img: Number of detections of an image that count.
+        max_per_img: Number of detections that count, of an image (lvis, by default 300) or of each
+            category of an image (coco, by default 100).
         fixed_ap: Whether to add fixed_AP and AP_pool (see ``LVISEvaluator.fixed_ap``). The model
             should then not be limited to 300 detections an image.
         classwise: Whether to log the AP of every category.
         per_class_file: Where to write the AP of every category, as .csv or .parquet.
         outfile_prefix: Where to write results for other tools, as ``PREFIX.bbox.json`` and
             ``PREFIX.segm.json``. All masks are then encoded and gathered.
+        protocol, bounds: Rules and groups, see ``GroundTruth``.
         collect_device: 'cpu' or 'gpu', how results are gathered.
-        prefix: Prefix of the names of the metrics instead of 'lvis'.
+        prefix: Prefix of the names of the metrics instead of the protocol, 'lvis' or 'coco'.
         backend_args: Backend from which ``ann_file`` is read.
 
     Attributes:
@@ -61,56 +69,79 @@ class LongTailLVISMetric(BaseMetric):
 
     Raises:
         MissingFileError: The annotation file does not exist.
-        BadInputError: It is no LVIS json, an option is unknown, the classes of the data set do not
+        BadInputError: It cannot be used, an option is unknown, the classes of the data set do not
             belong to it, or a prediction has NaN in it.
     """
-
-    default_prefix = 'lvis'
 
     def __init__(
         self,
         ann_file: str,
         metric: str | Sequence[str] = ('bbox', 'segm'),
-        max_per_img: int = 300,
+        max_per_img: int | None = None,
         fixed_ap: bool = False,
         classwise: bool = False,
         per_class_file: str | None = None,
         outfile_prefix: str | None = None,
+        protocol: str = 'auto',
+        bounds: Sequence[int] | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         backend_args: dict | None = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
         if not self.metrics or not set(self.metrics) <= set(IOU_TYPES):
             raise BadInputError(f'metric is {metric!r}; expected some of {IOU_TYPES}')
         if per_class_file is not None:
             check_per_class_file(per_class_file)
         self.ann_file = ann_file
-        self.max_per_img = max_per_img
         self.fixed_ap = fixed_ap
         self.classwise = classwise
         self.per_class_file = per_class_file
         self.outfile_prefix = outfile_prefix
+        self._bounds = bounds
         with get_local_path(ann_file, backend_args=backend_args) as path:
-            self.truth = LVISGroundTruth(path, masks=self.metrics != ['bbox'])
-        self.truth.source = str(ann_file)
+            # a copy fetched from elsewhere is gone afterwards
+            columns = load_columns(path, cache=backend_args is None)
+        columns.source = str(ann_file)
+        self.truth = GroundTruth(columns, protocol, bounds=bounds if _counted(columns) else None)
+        super().__init__(collect_device=collect_device, prefix=prefix or self.truth.protocol)
         self.evaluators = {
-            iou_type: LVISEvaluator(self.truth, iou_type, max_dets=max_per_img)
-            for iou_type in self.metrics
+            iou_type: LVISEvaluator(self.truth, iou_type, max_per_img) for iou_type in self.metrics
         }
+        self.max_per_img = next(iter(self.evaluators.values())).max_dets
         self.per_class: list[dict] = []
         self._categories = np.arange(self.truth.num_categories)
+        self._worker = Worker()
+
+    def use_frequency(self, frequency: ClassFrequency) -> None:
+        """Take the groups r, c, f from a training set where the annotation file has none.
+
+        Args:
+            frequency: Statistics of the classes of the data set, in the order of their labels.
+        """
+        if self._bounds is None and all(self.truth.frequency):
+            return
+        if frequency.num_classes == len(self._categories):
+            names = [self.truth.category_names[k] for k in self._categories]
+            counts = frequency.image_count, frequency.instance_count, frequency.num_images
+            self.truth.set_groups(ClassFrequency(*counts, class_names=names), self._bounds)
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
-        """Checks the classes of the data set against the annotation file."""
+        """Check the classes of the data set against the annotation file."""
         self._dataset_meta = dataset_meta
         if dataset_meta and dataset_meta.get('classes'):
             self._categories = match_classes(dataset_meta['classes'], self.truth)
 
+    @property
+    def _used(self) -> np.ndarray:
+        """(K,) bool, the categories that are scored."""
+        used = np.zeros(self.truth.num_categories, bool)
+        used[self._categories] = True
+        return used
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Matches the predictions of a batch.
+        """Take the predictions of a batch; they are encoded and matched by a thread.
 
         Args:
             data_batch: Not used.
@@ -118,50 +149,59 @@ class LongTailLVISMetric(BaseMetric):
                 (N, 4) as x1, y1, x2, y2 in pixels of the original image, and for 'segm' masks
                 (N, H, W), or N RLE dicts.
         """
-        for sample in data_samples:
-            found = np.flatnonzero(self.truth.image_ids == sample['img_id'])
-            if not len(found):
-                raise BadInputError(f'image {sample["img_id"]} is not in {self.ann_file}')
-            result: dict[str, Any] = {'image': int(found[0])}
-            for iou_type in self.metrics:
-                result[iou_type] = self._match(int(found[0]), sample['pred_instances'], iou_type)
-            self.results.append(result)
-
-    def _match(self, image: int, instances: Any, iou_type: str) -> dict[str, Any]:
-        """Outcomes of one image, and records for the result file, if one is asked for."""
-        with_masks = iou_type != 'bbox'
-        detections = read_instances(instances, image, self._categories, self.truth, with_masks)
-        kept = within_limit(detections.image, detections.score, self.max_per_img)
-        scored = self.truth.find_pairs(detections.image, detections.category) >= 0
-        if with_masks:
-            needed = kept if self.outfile_prefix is not None else kept & scored
-            if self.fixed_ap:
-                needed = needed | scored
-            add_masks(detections, instances, np.flatnonzero(needed), self.truth)
-        evaluator = self.evaluators[iou_type]
-        result = {'matches': evaluator.match(detections.take(np.flatnonzero(kept & scored)))}
-        if self.fixed_ap:
-            result['fixed'] = evaluator.match_all(detections)
-        if self.outfile_prefix is not None:
-            result['records'] = self._records(detections.take(np.flatnonzero(kept)))
-        return result
-
-    def _records(self, detections: Detections) -> list[dict]:
-        """Detections as in a result json of lvis-api; with masks, they carry no box."""
-        records = []
-        for i in range(len(detections)):
-            record = {
-                'image_id': int(self.truth.image_ids[detections.image[i]]),
-                'category_id': int(self.truth.category_ids[detections.category[i]]),
-                'score': float(detections.score[i]),
+        if not self.results:
+            used = self._used
+            streams = {
+                iou_type: ImageStream(self.truth, iou_type, self.max_per_img, used)
+                for iou_type in self.metrics
+                if iou_type != 'boundary'
             }
-            if detections.segmentations is None:
-                record['bbox'] = detections.boxes[i].tolist()
-            else:
-                mask = detections.segmentations[i]
-                record['segmentation'] = {**mask, 'counts': mask['counts'].decode()}
-            records.append(record)
-        return records
+            self.results.append({'streams': streams, 'images': [], 'kept': []})
+        state = self.results[0]
+        for sample in data_samples:
+            image = int(self.truth.find_images(np.array([sample['img_id']]))[0])
+            if image < 0:
+                raise BadInputError(f'image {sample["img_id"]} is not in {self.ann_file}')
+            instances = sample['pred_instances']
+            found = {
+                with_masks: read_instances(
+                    instances, image, self._categories, self.truth, with_masks
+                )
+                for with_masks in {iou_type != 'bbox' for iou_type in self.metrics}
+            }
+            masks = None
+            if True in found:
+                check_masks(instances, image, self.truth)
+                masks = instances['masks']
+            self._worker.submit(partial(self._take, state, image, found, masks))
+
+    def _take(self, state: dict, image: int, found: dict[bool, Detections], masks: Any) -> None:
+        """Encode, match and keep what is needed of an image; runs in the thread."""
+        truth, limit = self.truth, self.max_per_img
+        counted = {w: rows_that_count(truth, d, limit) for w, d in found.items()}
+        written = {w: rows_within_limit(truth, d, limit) for w, d in found.items()}
+        judged = {w: truth.judged(d.image, d.category) for w, d in found.items()}
+        if True in found:
+            needed = counted[True] | (judged[True] if self.fixed_ap else False)
+            needed = needed | (written[True] if self.outfile_prefix is not None else False)
+            found[True].boxes = None
+            found[True].segmentations = codes = [None] * len(found[True])
+            rows = np.flatnonzero(needed)
+            for row, code in zip(rows.tolist(), encode_masks(masks, rows)):
+                codes[row] = code
+        for iou_type, stream in state['streams'].items():
+            with_masks = iou_type != 'bbox'
+            stream.add(truth, image, found[with_masks].take(counted[with_masks]), self._used)
+        if self.fixed_ap or 'boundary' in self.metrics or self.outfile_prefix is not None:
+            scored = judged if self.fixed_ap else counted
+            parts = {}
+            for iou_type in self.metrics:
+                detections = found[iou_type != 'bbox']
+                parts[iou_type] = detections.take(scored[iou_type != 'bbox'])
+                if self.outfile_prefix is not None:
+                    parts['file', iou_type] = detections.take(written[iou_type != 'bbox'])
+            state['kept'].append((image, parts))
+        state['images'].append(image)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Metrics of all processed images.
@@ -172,9 +212,20 @@ class LongTailLVISMetric(BaseMetric):
         Returns:
             bbox_AP, bbox_AP50 ... segm_APf, segm_AR@300 in 0..1, -1 where there is no annotation.
         """
-        by_image = {result['image']: result for result in reversed(results)}
-        images = np.zeros(self.truth.num_images, dtype=bool)
-        images[list(by_image)] = True
+        self._worker.wait()
+        images = np.zeros(self.truth.num_images, bool)
+        for state in results:
+            images[state['images']] = True
+        kept = {image: parts for state in reversed(results) for image, parts in state['kept']}
+        kept = [kept[image] for image in sorted(kept)]
+        if self.outfile_prefix is not None:
+            for iou_type in self.metrics:
+                if iou_type != 'boundary':
+                    self._write(iou_type, [parts['file', iou_type] for parts in kept])
+        if not len(self.truth.rows):
+            wrote = '' if self.outfile_prefix else '; outfile_prefix writes result files'
+            print_log(f'{self.ann_file} has no annotations: no metrics{wrote}', logger='current')
+            return {}
         if not images.all():
             print_log(
                 f'scored on the {images.sum()} images with predictions, out of the '
@@ -182,33 +233,61 @@ class LongTailLVISMetric(BaseMetric):
                 logger='current',
                 level=logging.WARNING,
             )
-        categories = np.zeros(self.truth.num_categories, dtype=bool)
-        categories[self._categories] = True
+        used = self._used
         metrics: dict[str, float] = OrderedDict()
         for iou_type, evaluator in self.evaluators.items():
-            parts = [by_image[i][iou_type] for i in sorted(by_image)]
-            evaluator.images, evaluator.categories = images, categories
-            values = {}
+            evaluator.images, evaluator.categories = images, used
+            fixed = {}
             if self.fixed_ap:
-                fixed = Matches.concatenate([part['fixed'] for part in parts])
-                values = evaluator.accumulate_fixed(fixed)
-            matches = Matches.concatenate([part['matches'] for part in parts])
-            values = {**evaluator.accumulate(matches), **values}
-            metrics.update({f'{iou_type}_{key}': value for key, value in values.items()})
-            if self.outfile_prefix is not None:
-                self._write(iou_type, [part['records'] for part in parts])
-        self.per_class = [
-            row for row, used in zip(per_class_table(self.evaluators), categories) if used
-        ]
+                fixed = evaluator.fixed_ap(
+                    Detections.concatenate([parts[iou_type] for parts in kept])
+                )
+            if iou_type == 'boundary':
+                values = evaluator.evaluate(
+                    Detections.concatenate([parts[iou_type] for parts in kept])
+                )
+            else:
+                streams = [state['streams'][iou_type] for state in results]
+                values = evaluator.set_arrays(*ImageStream.arrays(streams, used))
+            metrics.update({f'{iou_type}_{k}': v for k, v in {**values, **fixed}.items()})
+        self.per_class = [row for row, u in zip(per_class_table(self.evaluators), used) if u]
         if self.classwise:
             print_log('\n' + format_per_class(self.per_class), logger='current')
         if self.per_class_file is not None:
             write_per_class(self.per_class, self.per_class_file)
         return metrics
 
-    def _write(self, iou_type: str, records: list[list[dict]]) -> None:
+    def evaluate(self, size: int) -> dict:
+        """Gather what the processes kept, one item each, and compute the metrics."""
+        self._worker.wait()
+        if not self.results:
+            self.process(None, [])
+        return super().evaluate(get_world_size())
+
+    def _write(self, iou_type: str, parts: list[Detections]) -> None:
         path = f'{self.outfile_prefix}.{iou_type}.json'
         os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-        with open(path, 'w') as file:
-            json.dump([record for image in records for record in image], file)
+        unfinished = f'{path}.unfinished'
+        texts = (
+            json.dumps([_as_json(record) for record in part.records(self.truth)])[1:-1]
+            for part in parts
+            if len(part)
+        )
+        with open(unfinished, 'w', encoding='utf-8') as file:
+            file.write('[' + next(texts, ''))
+            for text in texts:
+                file.write(', ' + text)
+            file.write(']')
+        os.replace(unfinished, path)
         print_log(f'wrote {path}', logger='current')
+
+
+def _counted(columns: AnnotationColumns) -> bool:
+    return all(isinstance(c.get('image_count'), int) for c in columns.categories)
+
+
+def _as_json(record: dict) -> dict:
+    mask = record.get('segmentation')
+    if isinstance(mask, dict) and isinstance(mask['counts'], bytes):
+        record['segmentation'] = {**mask, 'counts': mask['counts'].decode()}
+    return record

@@ -22,7 +22,7 @@ def per_class_table(evaluators: Mapping[str, LVISEvaluator]) -> list[dict]:
         evaluators: Evaluators that have scored the same detections, by IoU type.
 
     Returns:
-        K dicts by ascending category id: category_id, name, frequency ('r', 'c' or 'f'),
+        K dicts by ascending category id: category_id, name, frequency ('r', 'c', 'f' or ''),
         image_count and instance_count (in training, from the annotation file; None where it has no
         such count), and per IoU type bbox_AP or segm_AP in 0..1, -1 where the category has no
         annotation.
@@ -32,11 +32,13 @@ def per_class_table(evaluators: Mapping[str, LVISEvaluator]) -> list[dict]:
         {
             'category_id': int(category['id']),
             'name': name,
-            'frequency': category['frequency'],
-            'image_count': category.get('image_count'),
+            'frequency': group,
+            'image_count': images,
             'instance_count': category.get('instance_count'),
         }
-        for category, name in zip(truth.categories, truth.category_names)
+        for category, name, group, images in zip(
+            truth.categories, truth.category_names, truth.frequency, truth.train_images
+        )
     ]
     for iou_type, evaluator in evaluators.items():
         for row, ap in zip(rows, evaluator.category_ap().tolist()):

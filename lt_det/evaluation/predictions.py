@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import print_log
-from pycocotools import mask as mask_utils
 
 from ..errors import BadInputError
 from .detections import Detections
-from .ground_truth import LVISGroundTruth
+from .ground_truth import GroundTruth
 
 # LazyMasks are pasted when they are indexed, so this bounds their memory too.
 _PIXELS_AT_ONCE = 2**25
 
 
 def read_instances(
-    instances: Any, image: int, categories: np.ndarray, truth: LVISGroundTruth, with_masks: bool
+    instances: Any, image: int, categories: np.ndarray, truth: GroundTruth, with_masks: bool
 ) -> Detections:
     """Detections of one image, without their masks.
 
@@ -50,50 +49,33 @@ def read_instances(
             f'{where}: labels reach from {labels.min()} to {labels.max()}, but the data set has '
             f'{len(categories)} classes'
         )
-    return Detections(
-        image=np.full(len(scores), image, dtype=np.int32),
-        category=categories[labels].astype(np.int32),
-        score=scores,
-        area=boxes[:, 2] * boxes[:, 3],
-        boxes=boxes,
-    )
+    return Detections(np.full(len(scores), image), categories[labels], scores, boxes)
 
 
-def add_masks(
-    detections: Detections, instances: Any, rows: np.ndarray, truth: LVISGroundTruth
-) -> None:
-    """Encodes some masks of one image; areas become those of the masks, 0 without one.
-
-    Args:
-        detections: N detections of one image.
-        instances: pred_instances with masks (N, H, W), or N RLE dicts.
-        rows: (M,) int64 indices of the masks to encode.
-        truth: Annotations.
+def check_masks(instances: Any, image: int, truth: GroundTruth) -> None:
+    """Refuse predictions without masks, or with masks that are not of the size of the image.
 
     Raises:
-        BadInputError: There are no masks, or not of the size of the image.
+        BadInputError: That is so.
     """
     if 'masks' not in instances:
         raise BadInputError("metric 'segm' needs masks, but the model predicts none")
-    encoded = encode_masks(instances['masks'], rows)
-    if encoded:
-        image = detections.image[0]
-        expected = truth.image_sizes[image].tolist()
-        if list(encoded[0]['size']) != expected:
-            raise BadInputError(
-                f'prediction for image {truth.image_ids[image]}: masks have the size '
-                f'{list(encoded[0]["size"])}, but the image in {truth.source} has {expected}'
-            )
-    masks: list[dict | None] = [None] * len(detections)
-    for row, mask in zip(rows, encoded):
-        masks[row] = mask
-    detections.segmentations = masks
-    detections.area = np.zeros(len(detections))
-    # under numpy 2, pycocotools fails on more masks at once
-    areas = [mask_utils.area(encoded[i : i + 255]) for i in range(0, len(encoded), 255)]
-    detections.area[rows] = np.concatenate([np.zeros(0), *areas])
+    masks = instances['masks']
+    if not len(masks):
+        return
+    if isinstance(masks, (torch.Tensor, np.ndarray)):
+        size = list(masks.shape[-2:])
+    else:
+        size = list(masks[0]['size'])
+    expected = truth.image_sizes[image].tolist()
+    if size != expected:
+        raise BadInputError(
+            f'prediction for image {truth.image_ids[image]}: masks have the size {size}, but the '
+            f'image in {truth.source} has {expected}'
+        )
 
 
+@torch.no_grad()
 def encode_masks(masks: torch.Tensor | np.ndarray | Sequence[dict], rows: np.ndarray) -> list[dict]:
     """Compressed RLE of some of the masks of an image.
 
@@ -104,15 +86,17 @@ def encode_masks(masks: torch.Tensor | np.ndarray | Sequence[dict], rows: np.nda
     Returns:
         M dicts with 'size' and 'counts' (bytes).
     """
+    from hotcoco import mask as mask_utils
+
     if not len(rows):
         return []
     if not isinstance(masks, (torch.Tensor, np.ndarray)):
         return [masks[i] for i in rows]
     masks = torch.as_tensor(masks)
     encoded = []
-    step = max(_PIXELS_AT_ONCE // masks[:1].numel(), 1)
+    step = max(_PIXELS_AT_ONCE // max(masks[:1].numel(), 1), 1)
     for part in torch.as_tensor(rows, device=masks.device).split(step):
-        # pycocotools reads column by column; transposed here, its input needs no other copy.
+        # codes go down the columns; transposed here, on the device of the masks
         columns = masks[part].transpose(1, 2).to(torch.uint8).contiguous().cpu().numpy()
         encoded += mask_utils.encode(columns.transpose(2, 1, 0))
     return encoded
@@ -122,7 +106,7 @@ def to_numpy(values: torch.Tensor | np.ndarray) -> np.ndarray:
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
 
 
-def match_classes(classes: Sequence[str], truth: LVISGroundTruth) -> np.ndarray:
+def match_classes(classes: Sequence[str], truth: GroundTruth) -> np.ndarray:
     """Category number of each label.
 
     Names are looked up, so that a data set may use some of the categories only. Class lists in use
@@ -137,15 +121,18 @@ def match_classes(classes: Sequence[str], truth: LVISGroundTruth) -> np.ndarray:
         (number of labels,) int64.
 
     Raises:
-        BadInputError: The classes are not those of the annotation file.
+        BadInputError: The classes are not those of the annotation file, or one is there twice.
     """
     names = truth.category_names
     if list(classes) == names:
         return np.arange(len(names))
     number = {name: k for k, name in enumerate(names)}
+    twice = [name for name, count in zip(*np.unique(classes, return_counts=True)) if count > 1]
+    if twice:
+        raise BadInputError(f'the classes of the data set have {str(twice[0])!r} twice')
     unknown = [label for label, name in enumerate(classes) if name not in number]
-    if not unknown and len(number) == len(names) and len(set(classes)) == len(classes):
-        return np.array([number[name] for name in classes])
+    if not unknown:
+        return np.array([number[name] for name in classes], np.int64)
     aligned = [number.get(name, label) == label for label, name in enumerate(classes)]
     if len(classes) == len(names) and all(aligned) and 2 * len(unknown) < len(names):
         label = unknown[0]
@@ -156,7 +143,7 @@ def match_classes(classes: Sequence[str], truth: LVISGroundTruth) -> np.ndarray:
             level=logging.WARNING,
         )
         return np.arange(len(names))
-    label = unknown[0] if unknown else 0
+    label = unknown[0]
     other = repr(names[label]) if label < len(names) else 'nothing'
     raise BadInputError(
         f'the classes of the data set are not the categories of {truth.source}: the data set has '

@@ -1,28 +1,28 @@
-"""Result records, from memory or a file, turned into columns and checked."""
+"""Result records, from memory or a file, checked one by one and turned into columns."""
 
 from __future__ import annotations
 
 import gc
 import os
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from ..errors import BadInputError
-from ..formats.result_files import parse_piece, record_blocks, text_pieces
+from ..formats.result_files import record_blocks, spread_records
+from ..formats.segmentations import compressed_masks, mask_problem, rle_areas
 from .detections import Detections
-from .ground_truth import LVISGroundTruth
-from .masks import box_polygon, compressed_masks, rle_areas, segmentation_problem, to_rle
-from .parallel import fork_map
-from .record_columns import Columns, from_columns, from_records, is_finite, position
+from .ground_truth import GroundTruth
 
+_WHOLE, _PART = 1 << 23, 1 << 20  # bytes: of a larger file an eighth is looked at
 _BLOCK = 65536  # records checked at a time
-_FIRST_BYTES = 1 << 16  # read to see the first record
-_MASK_BLOCK = 512  # masks decoded at a time
+_CODES = 512  # masks decoded at a time
 _MASK = 'segmentation'
 _NAMING = ('image_id', 'category_id')
 
@@ -30,271 +30,252 @@ _NAMING = ('image_id', 'category_id')
 class DetectionReader:
     """Turns result records into ``Detections`` and refuses, or counts, those that are invalid.
 
-    As in lvis-api, the first record decides where areas come from: from the box if it has one,
-    also when masks are compared, else from the mask. Masks are compared by the polygon of the box
-    where a record has no segmentation, boxes by the box of the mask where there is no box.
+    Ids are integers, whole floats, or arrays and tensors of one; scores and boxes are numbers,
+    arrays or tensors. A record needs a box or a mask.
 
     Args:
         truth: Annotations that the records are checked against.
-        iou_type: 'bbox', 'segm' or 'boundary'.
         skip_invalid: Whether to leave invalid records out and count them instead of raising.
 
     Attributes:
         skipped (Counter): Number of records left out, by the field that is invalid.
     """
 
-    def __init__(self, truth: LVISGroundTruth, iou_type: str, skip_invalid: bool = False) -> None:
+    def __init__(self, truth: GroundTruth, skip_invalid: bool = False) -> None:
         self.truth = truth
-        self.iou_type = iou_type
         self.skip_invalid = skip_invalid
         self.skipped: Counter = Counter()
         self.source = 'detections'
-        self._use_box: bool | None = None
-        self._all_masks = False
 
     def read(
-        self,
-        detections: Sequence[dict] | Mapping[str, Sequence] | str | os.PathLike,
-        progress: Callable[[int, int], None] | None = None,
-        all_masks: bool = False,
-        num_workers: int = 1,
+        self, detections: Sequence[dict] | Mapping[str, Sequence] | str | os.PathLike
     ) -> Detections:
-        """Reads all records.
+        """Read all records.
 
         Args:
             detections: Records with image_id, category_id, score and bbox (x, y, w, h in pixels)
                 or segmentation; or a dict of such columns of equal length, bbox (N, 4); or the
                 path of a json file with a list of records, which is read in pieces.
-            progress: Called with what is done and what there is: bytes of a file, else records.
-            all_masks: Whether to hold the masks of detections that cannot be scored too.
-            num_workers: Number of processes that share the parsing of a file.
 
         Raises:
             MissingFileError: The file does not exist.
-            BadInputError: The file is no json list, is empty, or a record is invalid.
+            BadInputError: The file is no json list, or a record is invalid.
         """
         self.source = 'detections'
         self.skipped.clear()
-        self._use_box = None
-        self._all_masks = all_masks
-        if isinstance(detections, (str, os.PathLike)):
-            self.source = os.fspath(detections)
-            if num_workers > 1:
-                try:
-                    return self._read_shared(self.source, progress, num_workers)
-                except ValueError:
-                    # Read in one process, to number the record that is invalid.
-                    self.skipped.clear()
+        if isinstance(detections, Mapping):
+            part = self._plain_columns(detections)
+            if part is not None:
+                return part
         parts = []
         count = 0
         with _no_collection():
-            for block, done, total in self._blocks(detections):
-                if len(block):
-                    parts.append(self._read_block(block, count))
-                    count += len(block)
-                if progress is not None:
-                    progress(done, total)
-        return self._joined(parts)
+            for block in self._blocks(detections):
+                parts.append(self._read_block(block, count))
+                count += len(block)
+        return Detections.concatenate(parts)
 
-    def _joined(self, parts: list[Detections]) -> Detections:
-        if any(map(len, parts)):
-            return Detections.concatenate(parts)
-        if not self.skip_invalid:
-            raise BadInputError(f'{self.source}: the list of results is empty')
-        return Detections.empty(self.iou_type)
+    def look(self, path: str | os.PathLike) -> bool:
+        """Whether all records of a small file, or many of a large one, are valid as they are."""
+        try:
+            return all(
+                self._plain(records) is not None for records in spread_records(path, _WHOLE, _PART)
+            )
+        except (ValueError, OSError):
+            return False
 
-    def _read_shared(
-        self, path: str, progress: Callable[[int, int], None] | None, num_workers: int
-    ) -> Detections:
-        positions = []
-
-        def pieces() -> Iterator[bytes]:
-            for piece, reached in text_pieces(path):
-                if self._use_box is None:
-                    # The first record decides for all processes.
-                    blocks = record_blocks(path, _FIRST_BYTES)
-                    first = next((record for block, _ in blocks for record in block), None)
-                    self._use_box = isinstance(first, dict) and 'bbox' in first
-                positions.append(reached)
-                yield piece
-
-        def read_piece(piece: bytes) -> tuple[Detections, Counter]:
-            self.skipped = Counter()
-            with _no_collection():
-                return self._read_block(parse_piece(piece), 0), self.skipped
-
-        parts = []
-        all_skipped: Counter = Counter()
-        for part, skipped in fork_map(read_piece, pieces(), num_workers):
-            parts.append(part)
-            all_skipped.update(skipped)
-            if progress is not None:
-                progress(positions[len(parts) - 1], os.path.getsize(path))
-        self.skipped = all_skipped
-        return self._joined(parts)
-
-    def _blocks(self, detections: Any) -> Iterator[tuple[Sequence[dict] | Columns, int, int]]:
-        """Some records at a time, how far they reach, and how far all of them do."""
+    def _blocks(self, detections: Any) -> Iterator[list]:
         if isinstance(detections, (str, os.PathLike)):
-            for records, position in record_blocks(detections):
-                size = os.path.getsize(detections)
-                for start in range(0, len(records), _BLOCK):
-                    yield records[start : start + _BLOCK], position, size
-            return
-        if isinstance(detections, Mapping):
-            detections = Columns(detections)
-        elif not isinstance(detections, (list, tuple)):
+            self.source = os.fspath(detections)
+            blocks = record_blocks(detections)
+        elif isinstance(detections, Mapping):
+            blocks = _blocks_of_columns(detections)
+        elif isinstance(detections, (list, tuple)):
+            blocks = [detections]
+        else:
             raise BadInputError(
                 f'{self.source}: expected a list of records, columns, or a path, got '
                 f'{type(detections).__name__}'
             )
-        for start in range(0, len(detections), _BLOCK):
-            block = detections[start : start + _BLOCK]
-            yield block, start + len(block), len(detections)
+        for records in blocks:
+            for start in range(0, len(records), _BLOCK):
+                yield records[start : start + _BLOCK]
 
-    def _read_block(self, records: Sequence[dict] | Columns, start: int) -> Detections:
-        numbers = np.arange(start, start + len(records))
-        if self._use_box is None:
-            self._use_box = isinstance(records[0], dict) and 'bbox' in records[0]
-        columns = self._checked(records)
-        if columns is None:
-            records = list(records)
-            problems = {i: p for i, r in enumerate(records) if (p := self._problem(r))}
-            self._report(problems, records, numbers)
-            good = [i for i in range(len(records)) if i not in problems]
-            records, numbers = [records[i] for i in good], numbers[good]
-            columns = self._checked(records)
-            if columns is None:
+    def _read_block(self, records: Sequence[Any], start: int) -> Detections:
+        part = self._plain(records)
+        if part is None:
+            clean = []
+            for number, record in enumerate(records, start):
+                problem, values = self._normal(record)
+                if problem:
+                    self._report(problem, record, number)
+                else:
+                    clean.append(values)
+            part = self._plain(clean)
+            if part is None:
                 raise BadInputError(f'{self.source}: no valid records from number {start} on')
-        image, category, score, boxes = columns
-        masks = None
-        if self.iou_type != 'bbox' or boxes is None:
-            masks, areas, problems = self._masks(records, image)
-            if problems:
-                self._report(problems, records, numbers)
-                good = [i for i in range(len(records)) if i not in problems]
-                masks = [masks[i] for i in good]
-                image, category, score, areas = (
-                    column[good] for column in (image, category, score, areas)
-                )
-                boxes = None if boxes is None else boxes[good]
-        if boxes is not None:
-            areas = boxes[:, 2] * boxes[:, 3]
-        elif self.iou_type == 'bbox':
-            boxes = np.array(mask_utils.toBbox(masks), dtype=np.float64).reshape(-1, 4)
-        if self.iou_type != 'bbox' and not self._all_masks:
-            scored = self.truth.find_pairs(image, category) >= 0
-            masks = [mask if kept else None for mask, kept in zip(masks, scored.tolist())]
-        return Detections(
-            image.astype(np.int32),
-            category.astype(np.int32),
-            score,
-            areas.astype(np.float64),
-            boxes=boxes if self.iou_type == 'bbox' else None,
-            segmentations=None if self.iou_type == 'bbox' else masks,
-        )
+        return part
 
-    def _checked(self, records: Sequence[dict] | Columns) -> tuple | None:
-        """Image, category, score, boxes of records; None when any record is not valid."""
+    def _plain(self, records: Sequence[Any]) -> Detections | None:
+        """Columns of records of plain types; None when one is not valid, or has to be looked at."""
         if not len(records):
-            ids = np.zeros(0, dtype=np.int64)
-            return ids, ids, np.zeros(0), np.zeros((0, 4)) if self._use_box else None
-        extract = from_columns if isinstance(records, Columns) else from_records
-        columns = extract(records, self._use_box)
-        if columns is None:
+            return Detections.concatenate([])
+        # array() is stricter than numpy: 'q' takes nothing but integers, 'd' nothing but numbers.
+        try:
+            image, category, score = (
+                np.array(array(code, map(itemgetter(name), records)))
+                for code, name in (('q', 'image_id'), ('q', 'category_id'), ('d', 'score'))
+            )
+            has_box = ['bbox' in record for record in records]
+            has_mask = [_MASK in record for record in records]
+            boxes = None
+            if all(has_box):
+                boxes = list(map(itemgetter('bbox'), records))
+                if set(map(len, boxes)) != {4}:
+                    return None
+                boxes = np.array(array('d', chain.from_iterable(boxes))).reshape(-1, 4)
+            elif any(has_box):
+                given = [r['bbox'] if b else [np.nan] * 4 for r, b in zip(records, has_box)]
+                boxes = np.array(array('d', chain.from_iterable(given))).reshape(-1, 4)
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             return None
-        image_ids, category_ids, score, boxes = columns
-        image = position(self.truth.image_ids, image_ids)
-        category = position(self.truth.category_ids, category_ids)
+        if not all(box or mask for box, mask in zip(has_box, has_mask)):
+            return None
+        image, category = self.truth.find_images(image), self.truth.find_categories(category)
         if (image < 0).any() or (category < 0).any() or not np.isfinite(score).all():
             return None
-        if boxes is not None and not (np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all()):
+        if boxes is not None:
+            present = boxes[np.array(has_box)]
+            if not (np.isfinite(present).all() and (present[:, 2:] >= 0).all()):
+                return None
+        masks = None
+        if any(has_mask):
+            masks = [record.get(_MASK) for record in records]
+            rows = np.flatnonzero(has_mask)
+            if not self._usable([records[i] for i in rows], self.truth.image_sizes[image[rows]]):
+                return None
+        return Detections(image, category, score, boxes, masks)
+
+    def _plain_columns(self, columns: Mapping[str, Sequence]) -> Detections | None:
+        """The same of whole columns of boxes."""
+        _check_columns(columns)
+        if set(columns) - {'image_id', 'category_id', 'score', 'bbox'} or 'bbox' not in columns:
             return None
-        return image, category, score, boxes
+        try:
+            arrays = {name: np.asarray(column, np.float64) for name, column in columns.items()}
+        except (TypeError, ValueError, RuntimeError):
+            return None
+        ids = [arrays[name].astype(np.int64) for name in _NAMING]
+        whole = all((values == arrays[name]).all() for values, name in zip(ids, _NAMING))
+        score, boxes = arrays['score'], arrays['bbox']
+        if not whole or score.ndim != 1 or boxes.shape != (len(score), 4):
+            return None
+        image, category = self.truth.find_images(ids[0]), self.truth.find_categories(ids[1])
+        if (image < 0).any() or (category < 0).any() or not np.isfinite(score).all():
+            return None
+        if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
+            return None
+        return Detections(image, category, score, boxes)
 
-    def _problem(self, record: Any) -> tuple[str, str] | None:
-        """The field that makes a record invalid and why, apart from its mask."""
-        if not isinstance(record, dict):
-            return 'record', f'is {type(record).__name__}; expected a dict'
-        for field in ['image_id', 'category_id', 'score'] + ['bbox'] * self._use_box:
-            if field not in record:
-                return field, 'is missing'
-        for field, known in (
-            ('image_id', self.truth.image_ids),
-            ('category_id', self.truth.category_ids),
-        ):
-            if not isinstance(record[field], (int, np.integer)) or isinstance(record[field], bool):
-                return field, f'is {record[field]!r}; expected an integer'
-            if record[field] not in known:
-                return field, f'{record[field]} is not in {self.truth.source}'
-        if not is_finite(record['score']):
-            return 'score', f'is {record["score"]!r}; expected a finite number'
-        if self._use_box:
-            box = record['bbox']
-            if not isinstance(box, (list, tuple, np.ndarray)) or len(box) != 4:
-                return 'bbox', f'is {box!r}; expected [x, y, width, height]'
-            if not all(map(is_finite, box)):
-                return 'bbox', f'is {box!r}; expected finite numbers'
-            if box[2] < 0 or box[3] < 0:
-                return 'bbox', f'is {box!r}; width and height must not be negative'
-        return None
-
-    def _masks(
-        self, records: Sequence[dict], image: np.ndarray
-    ) -> tuple[list[dict | None], np.ndarray, dict[int, tuple[str, str]]]:
-        """Compressed masks of records, their areas, and what is wrong with some of them."""
-        sizes = self.truth.image_sizes[image]
+    @staticmethod
+    def _usable(records: Sequence[dict], sizes: np.ndarray) -> bool:
+        """Whether the masks of records can be used as they are."""
         masks = compressed_masks(records, sizes)
-        problems = {}
         if masks is None:
-            masks, problems = self._formed_masks(records, sizes)
-        areas = np.zeros(len(records), dtype=np.int64)
-        formed = [i for i, mask in enumerate(masks) if mask is not None]
+            return not any(
+                mask_problem(record[_MASK], height, width)
+                for record, (height, width) in zip(records, sizes.tolist())
+            )
         pixels = sizes.prod(1)
-        for start in range(0, len(formed), _MASK_BLOCK):
-            block = formed[start : start + _MASK_BLOCK]
-            areas[block] = rle_areas([masks[i]['counts'] for i in block], pixels[block])
-        for index in np.flatnonzero(areas < 0).tolist():
-            problems[index] = (_MASK, 'is not usable: malformed RLE')
-        return masks, areas, problems
+        for start in range(0, len(masks), _CODES):
+            codes = [mask['counts'] for mask in masks[start : start + _CODES]]
+            if (rle_areas(codes, pixels[start : start + _CODES]) < 0).any():
+                return False
+        return True
 
-    def _formed_masks(
-        self, records: Sequence[dict], sizes: np.ndarray
-    ) -> tuple[list[dict | None], dict[int, tuple[str, str]]]:
-        """Compressed masks of records in any form, and those whose form is wrong."""
-        masks: list[dict | None] = [None] * len(records)
-        problems = {}
-        for index, (record, (height, width)) in enumerate(zip(records, sizes.tolist())):
-            segmentation = record.get(_MASK)
-            if segmentation is None and self._use_box:
-                segmentation = box_polygon(record['bbox'])
-            if segmentation is None:
-                problems[index] = (
-                    self.iou_type if self.iou_type == 'bbox' else _MASK,
-                    'is missing',
-                )
-                continue
-            problem = segmentation_problem(segmentation, height, width)
+    def _normal(self, record: Any) -> tuple[tuple[str, str] | None, dict | None]:
+        """The field that makes a record invalid and why, or the record in plain types."""
+        if not isinstance(record, Mapping):
+            return ('record', f'is {type(record).__name__}; expected a dict'), None
+        for field in (*_NAMING, 'score'):
+            if field not in record:
+                return (field, 'is missing'), None
+        values: dict[str, Any] = {}
+        for field, find, known in (
+            ('image_id', self.truth.find_images, 'images'),
+            ('category_id', self.truth.find_categories, 'categories'),
+        ):
+            value = _number(record[field])
+            if value is None or value != value // 1:
+                return (field, f'is {record[field]!r}; expected an integer'), None
+            if find(np.array([int(value)]))[0] < 0:
+                return (field, f'{int(value)} is not in the {known} of {self.truth.source}'), None
+            values[field] = int(value)
+        score = _number(record['score'])
+        if score is None or not np.isfinite(score):
+            return ('score', f'is {record["score"]!r}; expected a finite number'), None
+        values['score'] = float(score)
+        box, mask = record.get('bbox'), record.get(_MASK)
+        if box is None and mask is None:
+            return ('bbox', f'is missing, and so is {_MASK}'), None
+        if box is not None:
+            box = box.tolist() if hasattr(box, 'tolist') else box
+            if not isinstance(box, (list, tuple)) or len(box) != 4:
+                return ('bbox', f'is {box!r}; expected [x, y, width, height]'), None
+            box = [_number(side) for side in box]
+            if None in box or not np.isfinite(box).all():
+                return ('bbox', f'is {record["bbox"]!r}; expected finite numbers'), None
+            if box[2] < 0 or box[3] < 0:
+                return ('bbox', f'is {box!r}; width and height must not be negative'), None
+            values['bbox'] = box
+        if mask is not None:
+            image = self.truth.find_images(np.array([values['image_id']]))[0]
+            problem = mask_problem(mask, *self.truth.image_sizes[image].tolist())
             if problem:
-                problems[index] = (_MASK, f'is not usable: {problem}')
-            else:
-                masks[index] = to_rle(segmentation, height, width)
-        return masks, problems
+                return (_MASK, f'is not usable: {problem}'), None
+            values[_MASK] = mask
+        return None, values
 
-    def _report(
-        self, problems: dict[int, tuple[str, str]], records: Sequence[Any], numbers: np.ndarray
-    ) -> None:
-        """Raises for the first problem, or counts all of them."""
-        for index in sorted(problems):
-            field, detail = problems[index]
-            if self.skip_invalid:
-                self.skipped[field] += 1
-                continue
-            record = records[index]
-            known = record if isinstance(record, dict) else {}
-            named = [f'{key} {known[key]}' for key in _NAMING if key in known]
-            where = f' ({", ".join(named)})' if named else ''
-            raise BadInputError(f'{self.source}: record {numbers[index]}{where}: {field} {detail}')
+    def _report(self, problem: tuple[str, str], record: Any, number: int) -> None:
+        """Raise, or count."""
+        field, detail = problem
+        if self.skip_invalid:
+            self.skipped[field] += 1
+            return
+        known = record if isinstance(record, Mapping) else {}
+        named = [f'{key} {known[key]}' for key in _NAMING if key in known]
+        where = f' ({", ".join(named)})' if named else ''
+        raise BadInputError(f'{self.source}: record {number}{where}: {field} {detail}')
+
+
+def _number(value: Any) -> int | float | None:
+    """A number, also from an array or tensor of one; None for anything else."""
+    if hasattr(value, 'item') and getattr(value, 'size', 1) != 0:
+        try:
+            value = value.item()
+        except (ValueError, RuntimeError):
+            return None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _check_columns(columns: Mapping[str, Sequence]) -> None:
+    missing = [name for name in ('image_id', 'category_id', 'score') if name not in columns]
+    if missing:
+        raise BadInputError(
+            'detections: expected a list of records, or a dict of columns; it lacks '
+            f'{", ".join(map(repr, missing))}'
+        )
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) != 1:
+        raise BadInputError(f'detections: columns must be of equal length, got {lengths}')
+
+
+def _blocks_of_columns(columns: Mapping[str, Sequence]) -> Iterator[list[dict]]:
+    """Records of a dict of columns, some at a time."""
+    for start in range(0, len(columns['score']), _BLOCK):
+        parts = [column[start : start + _BLOCK] for column in columns.values()]
+        lists = [part.tolist() if hasattr(part, 'tolist') else part for part in parts]
+        yield [dict(zip(columns, values)) for values in zip(*lists)]
 
 
 @contextmanager

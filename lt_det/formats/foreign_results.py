@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,6 @@ import numpy as np
 import torch
 
 from ..errors import BadInputError, MissingFileError
-from ..evaluation.ground_truth import LVISGroundTruth
-from ..evaluation.predictions import to_numpy
 
 _ALLOWED = {
     ('_codecs', 'encode'),
@@ -38,45 +36,71 @@ _ALLOWED = {
 }
 
 
-def read_foreign(path: str | os.PathLike, truth: LVISGroundTruth) -> dict[str, list[dict] | dict]:
+def read_foreign(
+    path: str | os.PathLike, classes: Sequence[str], ids: Mapping[str, int]
+) -> dict[str, list[dict] | dict]:
     """Detections of a file that is no json, by what they hold.
 
     Read are pickles of MMDetection 3.x (``tools/test.py --out``: a list of data samples with
-    pred_instances) and ``instances_predictions.pth`` of Detectron2, whose categories are numbered
-    from 0.
+    pred_instances) and ``instances_predictions.pth`` of Detectron2. Both number the classes from 0
+    and do not name them.
 
     Args:
         path: A file that ends in .pkl, .pickle or .pth.
-        truth: Annotations, for the ids of the categories.
+        classes: Name of each number, in the order of the model.
+        ids: Category id of each name.
 
     Returns:
         By 'bbox' and, where there are masks, 'segm': detections for ``LVISEvaluator``.
 
     Raises:
         MissingFileError: The file does not exist.
-        BadInputError: It is not one of these files.
+        BadInputError: It is not one of these files, a name is no category, or a number has no name.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f'result file not found: {path}')
-    try:
-        if path.suffix == '.pth':
-            content = torch.load(path, map_location='cpu', weights_only=True)
-        else:
-            with path.open('rb') as file:
-                content = _Unpickler(file, path).load()
-    except (pickle.UnpicklingError, EOFError, RuntimeError, AttributeError, IndexError) as error:
-        raise BadInputError(f'{path}: not a result file that can be read: {error}') from None
+    unknown = [name for name in classes if name not in ids]
+    if unknown:
+        raise BadInputError(f'classes of {path}: {unknown[0]!r} is no category of the annotations')
+    content = _load(path)
     convert = _converter(content)
     if convert is None:
         raise BadInputError(
             f"{path}: expected a list of samples with 'img_id' and 'pred_instances' (MMDetection), "
             "or with 'image_id' and 'instances' (Detectron2)"
         )
+    category_ids = np.array([ids[name] for name in classes], np.int64)
     try:
-        return convert(content, truth.category_ids)
+        return convert(content, _Numbering(path, category_ids))
     except (KeyError, IndexError, TypeError) as error:
         raise BadInputError(f'{path}: a sample lacks or has an unknown {error}') from None
+
+
+def _load(path: Path) -> Any:
+    try:
+        if path.suffix == '.pth':
+            return torch.load(path, map_location='cpu', weights_only=True)
+        with path.open('rb') as file:
+            return _Unpickler(file, path).load()
+    except (pickle.UnpicklingError, EOFError, RuntimeError, AttributeError, IndexError) as error:
+        raise BadInputError(f'{path}: not a result file that can be read: {error}') from None
+
+
+class _Numbering:
+    """Category ids of class numbers, which must have one."""
+
+    def __init__(self, path: Path, category_ids: np.ndarray) -> None:
+        self.path, self.category_ids = path, category_ids
+
+    def __call__(self, labels: np.ndarray) -> np.ndarray:
+        known = len(self.category_ids)
+        if labels.size and not 0 <= labels.min() <= labels.max() < known:
+            raise BadInputError(
+                f'{self.path}: labels reach from {labels.min()} to {labels.max()}, but there are '
+                f'{known} classes'
+            )
+        return self.category_ids[labels]
 
 
 def _converter(content: Any) -> Callable | None:
@@ -89,19 +113,19 @@ def _converter(content: Any) -> Callable | None:
     return None
 
 
-def _from_mmdetection(samples: list[dict], category_ids: np.ndarray) -> dict[str, dict]:
+def _from_mmdetection(samples: list[dict], category_ids: _Numbering) -> dict[str, dict]:
     columns: dict[str, list] = {name: [] for name in ('image_id', 'category_id', 'score', 'bbox')}
     mask_scores, masks = [], []
     for sample in samples:
         instances = sample['pred_instances']
-        scores = to_numpy(instances['scores'])
-        boxes = to_numpy(instances['bboxes']).astype(np.float64).reshape(-1, 4)
+        scores = np.asarray(instances['scores'])
+        boxes = np.asarray(instances['bboxes']).astype(np.float64).reshape(-1, 4)
         boxes[:, 2:] -= boxes[:, :2]
         columns['image_id'].append(np.full(len(scores), sample['img_id'], dtype=np.int64))
-        columns['category_id'].append(category_ids[to_numpy(instances['labels'])])
+        columns['category_id'].append(category_ids(np.asarray(instances['labels'])))
         columns['score'].append(scores)
         columns['bbox'].append(boxes)
-        mask_scores.append(to_numpy(instances.get('mask_scores', scores)))
+        mask_scores.append(np.asarray(instances.get('mask_scores', scores)))
         masks.extend(instances.get('masks', ()))
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     results = {'bbox': joined}
@@ -115,16 +139,17 @@ def _from_mmdetection(samples: list[dict], category_ids: np.ndarray) -> dict[str
     return results
 
 
-def _from_detectron2(samples: list[dict], category_ids: np.ndarray) -> dict[str, list[dict]]:
-    records = [
-        {**record, 'category_id': int(category_ids[record['category_id']])}
-        for sample in samples
-        for record in sample['instances']
-    ]
+def _from_detectron2(samples: list[dict], category_ids: _Numbering) -> dict[str, list[dict]]:
+    records = [record for sample in samples for record in sample['instances']]
+    ids = category_ids(np.array([record['category_id'] for record in records], np.int64))
+    records = [{**r, 'category_id': i} for r, i in zip(records, ids.tolist())]
     results = {'bbox': records}
-    if records and 'segmentation' in records[0]:
+    if any('segmentation' in record for record in records):
         # Detectron2 evaluates masks without boxes, so that areas are those of the masks.
-        results['segm'] = [{k: v for k, v in r.items() if k != 'bbox'} for r in records]
+        results['segm'] = [
+            {k: v for k, v in r.items() if k != 'bbox'} if 'segmentation' in r else r
+            for r in records
+        ]
     return results
 
 

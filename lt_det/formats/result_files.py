@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 
@@ -14,50 +15,40 @@ from ..errors import BadInputError, MissingFileError
 _PIECE_BYTES = 1 << 24
 _TAIL = 1 << 16
 _BOUNDARY = re.compile(rb'\}\s*,\s*(?=\{)')
+_BOM = b'\xef\xbb\xbf'
 
 
-def record_blocks(
-    path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES
-) -> Iterator[tuple[list, int]]:
+def record_blocks(path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES) -> Iterator[list]:
     """Records of a json file that holds one list.
 
     Args:
-        path: The json file.
+        path: The json file, in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
         piece_bytes: Number of bytes to parse at a time.
 
     Yields:
-        Some records, in order, and the number of bytes read so far.
+        Some records, in order.
 
     Raises:
         MissingFileError: The file does not exist.
         BadInputError: It is not a json list.
     """
     text = b''
-    for piece, position in text_pieces(path, piece_bytes):
+    for piece in text_pieces(path, piece_bytes):
         text += piece
         try:
-            records = parse_piece(text)
-        except ValueError as error:
+            records = _parse(text)
+        except (ValueError, RecursionError) as error:
             # A record that holds a list of dicts itself may have been cut: it goes on.
             problem = error
             continue
         text = b''
-        yield records, position
+        yield records
     if text:
         raise BadInputError(f'{path}: not a json file: {problem}') from None
 
 
-def text_pieces(
-    path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES
-) -> Iterator[tuple[bytes, int]]:
-    """The text of a json list, most likely cut where one record ends and the next begins.
-
-    Args:
-        path: The json file.
-        piece_bytes: Number of bytes to read at a time.
-
-    Yields:
-        Text for ``parse_piece``, and the number of bytes read so far.
+def text_pieces(path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:
+    """The UTF-8 text of a json list, most likely cut where one record ends and the next begins.
 
     Raises:
         MissingFileError: The file does not exist.
@@ -67,27 +58,65 @@ def text_pieces(
         file = open(path, 'rb')  # noqa: SIM115
     except FileNotFoundError:
         raise MissingFileError(f'result file not found: {path}') from None
+    except IsADirectoryError:
+        raise BadInputError(f'{path}: expected a json file, found a folder') from None
     with file:
         text = file.read(piece_bytes)
+        encoding = json.detect_encoding(text[:4])
+        if not encoding.startswith('utf-8'):
+            try:
+                yield _begun(path, Path(path).read_bytes().decode(encoding).encode())
+            except UnicodeError as error:
+                raise BadInputError(f'{path}: not a json file: {error}') from None
+            return
+        text = text.removeprefix(_BOM)
         while text.isspace():
             text = file.read(piece_bytes)
-        if text.lstrip()[:1] != b'[':
-            raise BadInputError(f'{path}: expected a json list of records')
+        text = _begun(path, text)
         while more := file.read(piece_bytes):
             text += more
             end = _last_boundary(text) + 1
             if end:
-                yield text[:end], file.tell()
+                yield text[:end]
                 text = text[end:]
-        yield text, file.tell()
+        yield text
 
 
-def parse_piece(text: bytes) -> list:
-    """Records of a piece: it begins with the bracket or a comma, and may end with the bracket.
+def spread_records(path: str | os.PathLike, whole: int, part: int) -> Iterator[list]:
+    """Records from parts of a file that are spread over it; all records of a small file.
 
-    Raises:
-        ValueError: It is not json.
+    Args:
+        path: The json file.
+        whole: Bytes up to which a file is read as a whole, and from the start of one part to the
+            start of the next in a larger one.
+        part: Bytes of a part.
     """
+    size = os.path.getsize(path)
+    if size <= whole:
+        yield from record_blocks(path)
+        return
+    with open(path, 'rb') as file:
+        for start in range(0, size, whole):
+            file.seek(start)
+            text = file.read(part)
+            first, last = _BOUNDARY.search(text), _last_boundary(text)
+            if first and last > first.start():
+                yield _parse(text[first.start() + 1 : last + 1])
+
+
+def holds_key(path: str | os.PathLike, key: str) -> bool:
+    """Whether a record of a result file has a key."""
+    return any(f'"{key}"'.encode() in piece for piece in text_pieces(path))
+
+
+def _begun(path: str | os.PathLike, text: bytes) -> bytes:
+    if text.lstrip()[:1] != b'[':
+        raise BadInputError(f'{path}: expected a json list of records, found {text[:20]!r}')
+    return text
+
+
+def _parse(text: bytes) -> list:
+    """Records of a piece: it begins with the bracket or a comma, and may end with the bracket."""
     text = text.strip()
     text = b'[%b%b' % (text[1:], b'' if text.endswith(b']') else b']')
     try:

@@ -21,15 +21,19 @@ def plot_ap_by_frequency(
 
     Args:
         per_class: A dict a class with ``frequency`` (r, c or f), ``image_count`` (training images)
-            and ``{iou_type}_AP`` (-1: no ground truth, left out).
+            and ``{iou_type}_AP`` (-1: no ground truth, left out). Classes whose training images are
+            not known are left out, too, and their number is said in the title.
         path: The picture, in the format of its ending.
         iou_type: ``'bbox'`` or ``'segm'``.
     """
     figure = Figure(figsize=(7, 4.5), layout='constrained')
     axes = figure.subplots()
     key = f'{iou_type}_AP'
+    judged = [row for row in per_class if row[key] >= 0]
+    known = [row for row in judged if row['image_count'] is not None]
+    without = len(judged) - len(known)
     for group, colour in GROUP_COLOURS.items():
-        rows = [row for row in per_class if row['frequency'] == group and row[key] >= 0]
+        rows = [row for row in known if row['frequency'] == group]
         if not rows:
             continue
         images = np.array([max(row['image_count'], 0.5) for row in rows])  # 0 has no logarithm
@@ -45,7 +49,8 @@ def plot_ap_by_frequency(
         ylim=(-0.02, 1.02),
         xlabel='training images of the class',
         ylabel=f'{iou_type} AP',
-        title='AP by training frequency',
+        title='AP by training frequency'
+        + f' ({without} classes without a known number of images left out)' * bool(without),
     )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc='best', frameon=False)

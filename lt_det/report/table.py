@@ -7,11 +7,11 @@ from collections.abc import Mapping
 DETECTION_COLUMNS = ('AP', 'APr', 'APc', 'APf', 'AP50', 'AP75', 'APs', 'APm', 'APl')
 CLASSIFICATION_COLUMNS = ('all', 'many', 'medium', 'few')
 MORE_COLUMNS = ('macro', 'top5', 'ece')
-IOU_TYPES = ('bbox', 'segm')
+IOU_TYPES = ('bbox', 'segm', 'boundary')
 
 
 def format_table(metrics: Mapping[str, float]) -> str | None:
-    """Metrics as aligned text: a row for bbox and for segm, or one row of shot accuracies.
+    """Metrics as aligned text: a row an IoU type, or one row of shot accuracies.
 
     Args:
         metrics: Values in 0..1 by key (``bbox_APr``; a prefix up to ``/`` is ignored). -1 stands

@@ -10,13 +10,12 @@ import pytest
 import torch
 from pycocotools import mask as mask_utils
 
-import lt_det  # noqa: F401
 from lt_det.evaluation import LVISEvaluator
-from lt_det.evaluation.ground_truth import LVISGroundTruth
 from lt_det.formats.foreign_results import read_foreign
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 64
+IDS = {'name4': 4, 'name7': 7, 'name8': 8}
 
 
 @pytest.fixture
@@ -113,7 +112,7 @@ def ann_file(tmp_path, annotations):
 def test_reads_pickles_of_mmdetection(tmp_path, ann_file, samples):
     path = tmp_path / 'results.pkl'
     path.write_bytes(pickle.dumps(samples))
-    found = read_foreign(path, LVISGroundTruth(ann_file))
+    found = read_foreign(path, ('name4', 'name7', 'name8'), IDS)
     for iou_type in ('bbox', 'segm'):
         evaluator = LVISEvaluator(ann_file, iou_type)
         expected = evaluator.evaluate(records_of(samples, with_box=iou_type == 'bbox'))
@@ -126,7 +125,7 @@ def test_reads_predictions_of_detectron2(tmp_path, ann_file, samples):
     numbered = [{**r, 'category_id': (4, 7, 8).index(r['category_id'])} for r in records]
     path = tmp_path / 'instances_predictions.pth'
     torch.save([{'image_id': 3, 'instances': numbered}], path)
-    found = read_foreign(path, LVISGroundTruth(ann_file))
+    found = read_foreign(path, ('name4', 'name7', 'name8'), IDS)
     assert found['bbox'] == records
     assert found['segm'] == records_of(samples, with_box=False)
 
@@ -139,7 +138,7 @@ def test_a_pickle_cannot_run_code(tmp_path, ann_file):
     path = tmp_path / 'results.pkl'
     path.write_bytes(pickle.dumps([Bad()]))
     with pytest.raises(ValueError, match=r'results\.pkl: holds posix\.mkdir.*not loaded'):
-        read_foreign(path, LVISGroundTruth(ann_file))
+        read_foreign(path, ('name4',), IDS)
     assert not (tmp_path / 'made').exists()
 
 
@@ -148,12 +147,12 @@ def test_other_pickles_are_refused(tmp_path, ann_file, content):
     path = tmp_path / 'results.pkl'
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(ValueError, match=r"expected a list of samples with 'img_id'"):
-        read_foreign(path, LVISGroundTruth(ann_file))
+        read_foreign(path, ('name4',), IDS)
     path.write_bytes(b'\x80')
     with pytest.raises(ValueError, match='not a result file'):
-        read_foreign(path, LVISGroundTruth(ann_file))
+        read_foreign(path, ('name4',), IDS)
     with pytest.raises(FileNotFoundError, match='result file not found'):
-        read_foreign(tmp_path / 'nowhere.pkl', LVISGroundTruth(ann_file))
+        read_foreign(tmp_path / 'nowhere.pkl', ('name4',), IDS)
 
 
 def run(*args):
@@ -193,12 +192,62 @@ def test_the_tool_scores_a_subset_of_a_pickle(tmp_path, ann_file, samples):
     ids.write_text('3\n')
     done = run(
         *(results, '--ann', ann_file, '--iou-type', 'boundary', '--image-ids', ids),
+        *('--classes', 'by-id'),
         *('--categories', 'name4', 'name7', '--out', out),
     )
     assert done.returncode == 0, done.stderr
     evaluator = LVISEvaluator(ann_file, 'boundary', image_ids=[3], category_ids=[4, 7])
     expected = evaluator.evaluate(records_of(samples, with_box=False))
     assert json.loads(out.read_text()) == {f'boundary_{k}': v for k, v in expected.items()}
+
+
+@pytest.mark.parametrize('ending', ['pkl', 'pth'])
+def test_classes_of_a_model_go_by_name(tmp_path, ann_file, samples, ending):
+    results, names = tmp_path / f'results.{ending}', tmp_path / 'names.txt'
+    if ending == 'pkl':
+        results.write_bytes(pickle.dumps(samples))
+    else:
+        records = records_of(samples)
+        numbers = [{**r, 'category_id': (4, 7, 8).index(r['category_id'])} for r in records]
+        torch.save([{'image_id': 3, 'instances': numbers}], results)
+    done = run(results, '--ann', ann_file)
+    assert done.returncode == 2 and 'numbers its classes and does not name them' in done.stderr
+    names.write_text('\n'.join(('name8', 'name7', 'name4')), encoding='utf-8-sig')
+    found = read_foreign(results, ('name8', 'name7', 'name4'), IDS)
+    expected = LVISEvaluator(ann_file).evaluate(found['bbox'])
+    assert expected != LVISEvaluator(ann_file).evaluate(records_of(samples, with_mask=False))
+    out = tmp_path / 'out.json'
+    run(results, '--ann', ann_file, '--classes', names, '--iou-type', 'bbox', '--out', out)
+    assert json.loads(out.read_text())['bbox_AP'] == expected['AP']
+    with pytest.raises(ValueError, match="'ant' is no category"):
+        read_foreign(results, ('ant',), IDS)
+    with pytest.raises(ValueError, match='labels reach from 0 to 2, but there are 2 classes'):
+        read_foreign(results, ('name4', 'name7'), IDS)
+
+
+def test_label_minus_1_is_no_class(tmp_path, samples):
+    path = tmp_path / 'results.pkl'
+    samples[0]['pred_instances']['labels'][0] = -1
+    path.write_bytes(pickle.dumps(samples))
+    with pytest.raises(ValueError, match='labels reach from -1'):
+        read_foreign(path, tuple(IDS), IDS)
+
+
+def test_coco_annotations_need_the_training_set_for_groups(tmp_path, ann_file, samples):
+    content = json.loads(ann_file.read_text())
+    for image in content['images']:
+        del image['neg_category_ids'], image['not_exhaustive_category_ids']
+    for category in content['categories']:
+        del category['frequency']
+    ann_file.write_text(json.dumps(content))
+    results, out = tmp_path / 'results.json', tmp_path / 'out.json'
+    results.write_text(json.dumps(records_of(samples, with_mask=False)))
+    done = run(results, '--ann', ann_file, '--out', out)
+    assert 'no APr, APc, APf' in done.stdout and '--train' in done.stdout
+    metrics = json.loads(out.read_text())
+    assert metrics['bbox_AP'] > 0 > metrics['bbox_APr'] and 'bbox_AR@100' in metrics
+    done = run(results, '--ann', ann_file, '--out', out, '--train', ann_file, '--bounds', 1, 2)
+    assert done.returncode == 0 and json.loads(out.read_text())['bbox_APc'] >= 0
 
 
 def test_the_tool_names_a_bad_record_without_a_traceback(tmp_path, ann_file, samples):

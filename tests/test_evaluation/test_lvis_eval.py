@@ -1,21 +1,19 @@
 import copy
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
-from lt_det.evaluation import LVISEvaluator, matching, result_files
-from lt_det.evaluation.ground_truth import LVISGroundTruth
-from lt_det.evaluation.masks import rle_areas
-from lt_det.evaluation.matching import Matches
-from lt_det.evaluation.overlaps import box_iou
-from lt_det.evaluation.reader import DetectionReader
-from lt_det.formats.result_files import record_blocks
+from lt_det.evaluation import LVISEvaluator
+from lt_det.evaluation.ground_truth import GroundTruth
+from lt_det.formats.result_files import record_blocks, spread_records
+from lt_det.formats.segmentations import rle_areas
+from lt_det.frequency import ClassFrequency
 
 SIDE = 120
 
@@ -79,7 +77,7 @@ def cases(draw, iou_type):
     for index in range(draw(st.integers(0, 6))):
         box = draw(boxes())
         annotation = {
-            'id': draw(st.sampled_from([0, 100])) + index,
+            'id': draw(st.sampled_from([1, 100])) + index,
             'image_id': draw(image),
             'category_id': draw(category),
             'bbox': box,
@@ -125,7 +123,7 @@ def encoded(box, as_text):
     return {**rle, 'counts': rle['counts'].decode()} if as_text else rle
 
 
-@pytest.mark.filterwarnings('ignore:.*annotation id 0')
+@pytest.mark.filterwarnings('ignore::lt_det.errors.DataWarning')
 @pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
 def test_equals_lvis_api_on_any_case(lvis_api, iou_type):
     @settings(max_examples=100, deadline=None, derandomize=True)
@@ -142,29 +140,103 @@ def test_equals_lvis_api_on_any_case(lvis_api, iou_type):
     compare()
 
 
-def test_box_iou_is_bit_equal_to_pycocotools():
-    rng = np.random.default_rng(0)
-    a, b = rng.uniform(0, 100, (2, 300, 4))
-    b[:50] = a[:50]
-    b[50:60, 2] = 0
-    expected = mask_utils.iou(a.tolist(), b.tolist(), [0] * 300).diagonal()
-    np.testing.assert_array_equal(box_iou(a, b), expected)
+def coco_eval(annotations, detections, iou_type):
+    """pycocotools' evaluated COCOeval."""
+    truth = COCO()
+    truth.dataset = copy.deepcopy(annotations)
+    for annotation in truth.dataset['annotations']:
+        annotation.setdefault('iscrowd', 0)  # which pycocotools needs
+    truth.createIndex()
+    evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(detections)), iou_type)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation
 
 
+@pytest.mark.filterwarnings('ignore::lt_det.errors.DataWarning')
 @pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
-def test_matching_images_apart_gives_the_same_arrays(real_annotations, real_detections, iou_type):
-    evaluator = LVISEvaluator(real_annotations, iou_type)
-    detections = real_detections(iou_type, seed=1, per_image=40)
-    evaluator.evaluate(detections)
-    expected = evaluator.precision, evaluator.recall
-    reader = DetectionReader(evaluator.truth, iou_type)
-    by_image = {}
-    for detection in detections:
-        by_image.setdefault(detection['image_id'], []).append(detection)
-    parts = [evaluator.match(reader.read(part)) for part in by_image.values()]
-    evaluator.accumulate(Matches.concatenate(parts))
-    np.testing.assert_array_equal(evaluator.precision, expected[0])
-    np.testing.assert_array_equal(evaluator.recall, expected[1])
+def test_equals_pycocotools_on_any_case(capsys, iou_type):
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(case=cases(iou_type), crowd=st.lists(st.booleans(), min_size=6, max_size=6))
+    def compare(case, crowd):
+        annotations, detections = case
+        for image in annotations['images']:
+            del image['neg_category_ids'], image['not_exhaustive_category_ids']
+        for annotation, flag in zip(annotations['annotations'], crowd):
+            annotation['iscrowd'] = int(flag)
+        expected = coco_eval(annotations, detections, iou_type)
+        evaluator = LVISEvaluator(annotations, iou_type)
+        metrics = evaluator.evaluate(detections)
+        np.testing.assert_array_equal(evaluator.precision, expected.eval['precision'][..., -1])
+        np.testing.assert_array_equal(evaluator.recall, expected.eval['recall'][..., -1])
+        names = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100')
+        names += ('ARs@100', 'ARm@100', 'ARl@100')
+        assert [metrics[name] for name in names] == expected.stats.tolist()
+
+    compare()
+
+
+def test_equals_pycocotools_on_real_annotations(real_annotations, real_detections, capsys):
+    detections = real_detections('bbox', seed=8, per_image=150)
+    expected = coco_eval(real_annotations, detections, 'bbox')
+    evaluator = LVISEvaluator(real_annotations, protocol='coco')
+    metrics = evaluator.evaluate(detections)
+    np.testing.assert_array_equal(evaluator.precision, expected.eval['precision'][..., -1])
+    np.testing.assert_array_equal(evaluator.recall, expected.eval['recall'][..., -1])
+    assert metrics['AP'] == expected.stats[0]
+    # groups come from the file in either protocol
+    rare = evaluator.precision[:, :, evaluator.truth.frequency == 'r', 0]
+    assert metrics['APr'] == rare[rare > -1].mean()
+
+
+def test_an_annotation_with_id_0_can_be_found(lvis_api, small):
+    """lvis-api and pycocotools take its match for none; files that count from 0 are common."""
+    small['annotations'][0]['id'] = 0
+    assert lvis_api(small, [detection()]).results['AP'] == 0
+    with pytest.warns(UserWarning, match='id 0'):
+        evaluator = LVISEvaluator(small)
+    assert evaluator.evaluate([detection()])['AP'] == pytest.approx(1)
+
+
+def test_ignore_is_honoured_though_the_engine_does_not(lvis_api, small):
+    second = {**small['annotations'][0], 'id': 2, 'bbox': [50, 50, 9, 9], 'area': 81.0, 'ignore': 1}
+    small['annotations'].append(second)
+    found = [detection(), detection(bbox=[50, 50, 9, 9], score=0.9)]
+    assert LVISEvaluator(small).evaluate(found)['AP'] == lvis_api(small, found).results['AP'] > 0.9
+
+
+@pytest.mark.parametrize('protocol', ['lvis', 'coco'])
+def test_groups_come_from_the_training_set_where_the_file_has_none(small, protocol):
+    for category in small['categories']:
+        del category['frequency']
+    if protocol == 'coco':
+        for image in small['images']:
+            del image['neg_category_ids'], image['not_exhaustive_category_ids']
+    metrics = LVISEvaluator(small).evaluate([detection()])
+    assert metrics['APr'] == metrics['APc'] == metrics['APf'] == -1
+    seen = ClassFrequency([50, 5], class_names=['c2', 'c1'])  # by name, in another order
+    metrics = LVISEvaluator(small, frequency=seen).evaluate([detection()])
+    assert metrics['APr'] == pytest.approx(1) and metrics['APc'] == metrics['APf'] == -1
+    evaluator = LVISEvaluator(small, frequency=seen, bounds=(2, 4))
+    assert evaluator.truth.frequency.tolist() == ['f', 'f']
+    assert evaluator.truth.protocol == protocol
+    with pytest.raises(ValueError, match='training images of the classes are not known'):
+        LVISEvaluator(small, bounds=(2, 4))
+    with pytest.raises(ValueError, match='3 classes without names'):
+        LVISEvaluator(small, frequency=ClassFrequency([1, 2, 3]))
+    for category, count in zip(small['categories'], (5, 50)):
+        category['image_count'] = count
+    assert LVISEvaluator(small).truth.frequency.tolist() == ['r', 'c']
+
+
+def test_protocols_that_cannot_be(small):
+    with pytest.raises(ValueError, match="protocol is 'voc'"):
+        LVISEvaluator(small, protocol='voc')
+    for image in small['images']:
+        del image['neg_category_ids'], image['not_exhaustive_category_ids']
+    with pytest.raises(ValueError, match="which protocol 'lvis' needs"):
+        LVISEvaluator(small, protocol='lvis')
 
 
 def test_masks_are_measured_as_pycocotools_does():
@@ -204,8 +276,8 @@ def without(record, key):
 
 
 BAD_DETECTIONS = [
-    ('image_id 9 is not in', detection(image_id=9)),
-    ('category_id 9 is not in', detection(category_id=9)),
+    ('image_id 9 is not in the images of', detection(image_id=9)),
+    ('category_id 9 is not in the categories of', detection(category_id=9)),
     ("image_id is '1'; expected an integer", detection(image_id='1')),
     ('score is nan', detection(score=float('nan'))),
     ('score is inf', detection(score=float('inf'))),
@@ -244,69 +316,121 @@ def test_an_invalid_record_is_named_or_counted(tmp_path, small, iou_type, messag
     assert sum(evaluator.skipped.values()) == 1
 
 
-@pytest.mark.parametrize('iou_type, field', [('bbox', 'bbox'), ('segm', 'segmentation')])
-def test_a_record_with_neither_box_nor_mask(small, iou_type, field):
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_a_record_with_neither_box_nor_mask(tmp_path, small, iou_type):
     record = {'image_id': 1, 'category_id': 1, 'score': 0.5}
-    with pytest.raises(ValueError, match=f'record 0 .*{field} is missing'):
-        LVISEvaluator(small, iou_type).evaluate([record])
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps([detection(), record]))
+    for source in ([detection(), record], path):
+        with pytest.raises(ValueError, match='record 1 .*bbox is missing, and so is segmentation'):
+            LVISEvaluator(small, iou_type).evaluate(source)
 
 
-def test_no_result_is_an_error_unless_invalid_ones_are_skipped(small):
-    with pytest.raises(ValueError, match='empty'):
-        LVISEvaluator(small).evaluate([])
-    metrics = LVISEvaluator(small, skip_invalid=True).evaluate([])
+@pytest.mark.parametrize('iou_type, lacking', [('segm', 'segmentation'), ('bbox', 'bbox')])
+def test_a_record_is_taken_for_what_it_has(tmp_path, small, iou_type, lacking):
+    """Whatever the first record has: a box stands for a mask, the box of a mask for a box."""
+    records = [without(detection(image_id=2, score=0.9), lacking), detection()]
+    for order in (records, records[::-1]):
+        path = tmp_path / 'results.json'
+        path.write_text(json.dumps(order))
+        by_file = LVISEvaluator(small, iou_type).evaluate(path)
+        assert by_file == LVISEvaluator(small, iou_type).evaluate(order)
+        assert by_file['AP'] == pytest.approx(1)
+    small['images'][1]['neg_category_ids'] = [1]
+    assert LVISEvaluator(small, iou_type).evaluate(records)['AP'] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize('source', ['memory', 'file'])
+def test_no_detection_is_ap_0_and_said(tmp_path, small, source):
+    path = tmp_path / 'results.json'
+    path.write_text('[]')
+    with pytest.warns(UserWarning, match='no detection to score, AP is 0'):
+        metrics = LVISEvaluator(small).evaluate([] if source == 'memory' else path)
     assert metrics['AP'] == metrics['APr'] == 0
     assert metrics['APf'] == -1
     with pytest.raises(ValueError, match='expected a'):
         LVISEvaluator(small).evaluate({'images': []})
 
 
-@pytest.mark.parametrize(
-    'change, message',
-    [
-        (lambda a: a['images'][0].pop('neg_category_ids'), r"images\[0\] lacks 'neg_category_ids'"),
-        (lambda a: a['images'][1].pop('not_exhaustive_category_ids'), 'not_exhaustive_category'),
-        (lambda a: a['categories'][1].pop('frequency'), r"categories\[1\] lacks 'frequency'"),
-        (lambda a: a['categories'][0].update(frequency='x'), "frequency 'x'"),
-        (lambda a: a.pop('annotations'), "no list 'annotations'"),
-        (lambda a: a['images'][1].update(id=1), 'images have the id 1 twice'),
-        (lambda a: a['categories'][1].update(id=1), 'categories have the id 1 twice'),
-        (lambda a: a['annotations'].append(a['annotations'][0]), 'annotations have the id 1 twice'),
-        (lambda a: a['annotations'][0].update(category_id=5), 'annotation 1 has category_id 5'),
-        (lambda a: a['annotations'][0].update(image_id=5), 'annotation 1 has image_id 5'),
-        (lambda a: a['annotations'][0].update(bbox=[0, 0, -1, 1]), 'annotation 1 has bbox'),
-        (lambda a: a['annotations'][0].update(bbox=[0, 0]), r'annotation 1 has bbox \[0, 0\]'),
-        (
-            lambda a: a['annotations'][0].update(area='big'),
-            "annotation 1 has area 'big'; expected a",
-        ),
-        (lambda a: a['annotations'][0].update(image_id=1.5), r'annotations\[0\] has image_id 1\.5'),
-        (lambda a: a['images'][1].update(id='2'), r"images\[1\] has id '2'; expected an integer"),
-        (lambda a: a['images'][0].pop('height'), 'image 1 lacks height or width'),
-        (lambda a: a['annotations'][0].pop('segmentation'), "1 has no 'segmentation'"),
-    ],
-)
-def test_annotations_that_cannot_be_used(tmp_path, small, change, message):
-    change(small)
-    path = tmp_path / 'annotations.json'
-    path.write_text(json.dumps(small))
-    with pytest.raises(ValueError, match=rf'annotations\.json: .*{message}'):
-        LVISEvaluator(path, 'segm')
+NUMBERS = {
+    'float32': np.float32(0.5),
+    'float16': np.float16(0.5),
+    'an array of one': np.array(0.5),
+    'an integer': 1,
+}
 
 
-def test_a_short_polygon_of_the_annotations_is_named(small):
-    small['annotations'][0]['segmentation'] = [[1, 1, 5, 5]]
-    with pytest.raises(ValueError, match='annotation 1: polygon has 4 numbers'):
-        LVISEvaluator(small, 'segm').evaluate([detection()])
+@pytest.mark.parametrize('score', NUMBERS.values(), ids=list(NUMBERS))
+def test_scores_of_any_type(small, score):
+    assert LVISEvaluator(small).evaluate([detection(score=score)])['AP'] == pytest.approx(1)
+
+
+def test_ids_and_boxes_of_any_type(small):
+    torch = pytest.importorskip('torch')
+    box = [10.0, 10.0, 20.0, 20.0]
+    for changes in (
+        {'image_id': 1.0, 'category_id': np.float64(1)},
+        {'image_id': np.int32(1), 'category_id': torch.tensor(1)},
+        {'bbox': np.array(box, np.float32)},
+        {'bbox': torch.tensor(box), 'score': torch.tensor(0.5)},
+    ):
+        assert LVISEvaluator(small).evaluate([detection(**changes)])['AP'] == pytest.approx(1)
+    columns = {'image_id': [1.0], 'category_id': [1], 'score': [0.5], 'bbox': [box]}
+    for convert in (np.array, torch.tensor, list):
+        found = {name: convert(column) for name, column in columns.items()}
+        assert LVISEvaluator(small).evaluate(found)['AP'] == pytest.approx(1)
+    with pytest.raises(ValueError, match=r'image_id is 1\.5; expected an integer'):
+        LVISEvaluator(small).evaluate([detection(image_id=1.5)])
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-16-le', 'utf-32'])
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path, small, encoding):
+    results, annotations = tmp_path / 'results.json', tmp_path / 'annotations.json'
+    results.write_text(json.dumps([detection()]), encoding=encoding)
+    annotations.write_text(json.dumps(small), encoding=encoding)
+    assert LVISEvaluator(annotations).evaluate(results)['AP'] == pytest.approx(1)
+
+
+def test_a_large_file_is_looked_at_in_parts(tmp_path):
+    records = [{'a': i, 'text': 'x' * (i % 7)} for i in range(2000)]
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps(records))
+    size = path.stat().st_size
+    assert [r for part in spread_records(path, size, 10) for r in part] == records
+    parts = list(spread_records(path, 10000, 1000))
+    assert len(parts) == size // 10000 + 1
+    seen = [record for part in parts for record in part]
+    assert len(seen) > 100 and all(record in records for record in seen)
+    assert seen[-1]['a'] > 1700
+
+
+def test_masks_of_the_annotations_are_checked_before_anything_is_scored(small):
+    for segmentation, message in (
+        ([[1, 1, 5, 5]], 'annotation 1: polygon has 4 numbers'),
+        ([], 'annotation 1: no segmentation'),
+        ({'size': [SIDE, SIDE], 'counts': 'abc'}, 'annotation 1: malformed RLE'),
+    ):
+        small['annotations'][0]['segmentation'] = segmentation
+        with pytest.raises(ValueError, match=message):
+            LVISEvaluator(small, 'segm')
+        assert LVISEvaluator(small).evaluate([detection()])['AP'] == pytest.approx(1)
+        ignoring = LVISEvaluator(small, 'segm', skip_invalid=True)
+        assert ignoring.evaluate([detection()])['AP'] == -1
+
+
+def test_a_bad_frequency_is_named(small):
+    small['categories'][0]['frequency'] = 'rare'
+    with pytest.raises(ValueError, match="category 1 has frequency 'rare'"):
+        LVISEvaluator(small)
 
 
 def test_files_that_are_missing_or_no_json(tmp_path, small):
-    with pytest.raises(FileNotFoundError, match=r'annotation file not found.*nowhere\.json'):
+    with pytest.raises(FileNotFoundError, match=r'annotation file .*nowhere\.json does not exist'):
         LVISEvaluator(tmp_path / 'nowhere.json')
     with pytest.raises(FileNotFoundError, match=r'result file not found.*nowhere\.json'):
         LVISEvaluator(small).evaluate(tmp_path / 'nowhere.json')
     (tmp_path / 'broken.json').write_text('{"images": [')
-    with pytest.raises(ValueError, match=r'broken\.json: not a json file'):
+    with pytest.raises(ValueError, match=r'broken\.json is not json'):
         LVISEvaluator(tmp_path / 'broken.json')
     with pytest.raises(ValueError, match='iou_type'):
         LVISEvaluator(small, iou_type='keypoints')
@@ -338,8 +462,7 @@ def test_a_result_file_is_read_in_pieces(tmp_path, block_bytes, indent):
     path = tmp_path / 'results.json'
     path.write_text(json.dumps(records, indent=indent))
     blocks = list(record_blocks(path, block_bytes))
-    assert [record for block, _ in blocks for record in block] == records
-    assert blocks[-1][1] == path.stat().st_size
+    assert [record for block in blocks for record in block] == records
     path.write_text(json.dumps(records)[:-2])
     with pytest.raises(ValueError, match=r'results\.json: not a json file'):
         list(record_blocks(path, block_bytes))
@@ -347,48 +470,11 @@ def test_a_result_file_is_read_in_pieces(tmp_path, block_bytes, indent):
     with pytest.raises(ValueError, match='expected a json list'):
         list(record_blocks(path, block_bytes))
     path.write_text(' []')
-    assert [record for block, _ in record_blocks(path, block_bytes) for record in block] == []
-
-
-@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
-def test_several_processes_give_the_same_arrays(
-    tmp_path, monkeypatch, real_annotations, real_detections, iou_type
-):
-    monkeypatch.setattr(result_files.text_pieces, '__defaults__', (20000,))
-    for name in ('_CHUNK', '_MASK_CHUNK'):
-        monkeypatch.setattr(matching, name, 500)
-    path = tmp_path / 'results.json'
-    records = real_detections(iou_type, seed=6, per_image=30)
-    path.write_text(json.dumps(records))
-    one, two = (LVISEvaluator(real_annotations, iou_type, num_workers=n) for n in (1, 2))
-    assert one.evaluate(path) == two.evaluate(path)
-    np.testing.assert_array_equal(one.precision, two.precision)
-    np.testing.assert_array_equal(one.recall, two.recall)
-
-    records[1700]['score'] = None
-    path.write_text(json.dumps(records))
-    with pytest.raises(ValueError, match='record 1700 '):
-        two.evaluate(path)
-    skipping = LVISEvaluator(real_annotations, iou_type, skip_invalid=True, num_workers=2)
-    skipping.evaluate(path)
-    assert skipping.skipped == {'score': 1}
-    path.write_text('[]')
-    with pytest.raises(ValueError, match='empty'):
-        two.evaluate(path)
+    assert [record for block in record_blocks(path, block_bytes) for record in block] == []
 
 
 def test_annotations_are_not_changed(small):
     before = copy.deepcopy(small)
     LVISEvaluator(small, 'segm').evaluate([detection()])
     assert small == before
-    assert LVISGroundTruth(small).category_names == ['c1', 'c2']
-
-
-def test_needs_neither_torch_nor_mmdet():
-    code = (
-        'import sys; sys.modules.update(torch=None, mmdet=None, mmengine=None, mmcv=None)\n'
-        'import importlib.util as u; find = u.find_spec\n'
-        "u.find_spec = lambda n, *a: None if n in ('mmdet', 'torch') else find(n, *a)\n"
-        'from lt_det.evaluation import LVISEvaluator'
-    )
-    subprocess.run([sys.executable, '-c', code], check=True)
+    assert GroundTruth(small).category_names == ['c1', 'c2']

@@ -10,8 +10,7 @@ import torch.multiprocessing as mp
 from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
 
-import lt_det  # noqa: F401  (provides mmcv's ops before mmdet is imported)
-from lt_det.evaluation import LVISEvaluator, per_class, predictions
+from lt_det.evaluation import LVISEvaluator, lvis_metric, per_class
 from lt_det.evaluation.lvis_metric import LongTailLVISMetric
 from lt_det.evaluation.predictions import encode_masks
 
@@ -162,7 +161,7 @@ def test_only_masks_that_can_be_scored_are_encoded(monkeypatch, annotations, ann
         encoded.append(len(rows))
         return encode_masks(masks, rows)
 
-    monkeypatch.setattr(predictions, 'encode_masks', count)
+    monkeypatch.setattr(lvis_metric, 'encode_masks', count)
     samples = make_samples(annotations)
     run(LongTailLVISMetric(ann_file, max_per_img=10), samples)
     scorable = 0

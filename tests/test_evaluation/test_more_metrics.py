@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from lt_det.evaluation import LVISEvaluator
-from lt_det.evaluation.boundary import boundary_rle
+from lt_det.evaluation import LVISEvaluator, boundary
 
 
 @pytest.fixture(scope='module')
@@ -133,27 +132,8 @@ def plain_boundary(mask):
     return mask - eroded[1:-1, 1:-1]
 
 
-def shapes():
-    rng = np.random.default_rng(0)
-    yield np.zeros((30, 40), np.uint8)
-    yield np.ones((30, 40), np.uint8)
-    yield (rng.random((60, 80)) < 0.9).astype(np.uint8)
-    big = np.zeros((300, 400), np.uint8)
-    big[20:280, 0:200] = 1
-    big[100:110, 50:60] = 0
-    yield big
-    thin = np.zeros((50, 50), np.uint8)
-    thin[49, 49] = 1
-    yield thin
-
-
-@pytest.mark.parametrize('mask', list(shapes()), ids=['empty', 'full', 'noise', 'big', 'pixel'])
-def test_boundary_is_that_of_its_authors(mask):
-    found = mask_utils.decode(boundary_rle(mask_utils.encode(np.asfortranarray(mask))))
-    np.testing.assert_array_equal(found, plain_boundary(mask))
-
-
 def test_boundary_ap_takes_the_lower_iou(lvis_api, real_annotations, real_detections, monkeypatch):
+    pytest.importorskip('vernier')
     annotations = copy.deepcopy(real_annotations)
     annotations['images'] = annotations['images'][:12]
     ids = {image['id'] for image in annotations['images']}
@@ -179,3 +159,20 @@ def test_boundary_ap_takes_the_lower_iou(lvis_api, real_annotations, real_detect
     api = lvis_api(annotations, segments, 'segm')
     np.testing.assert_array_equal(evaluator.precision, api.eval['precision'])
     np.testing.assert_array_equal(evaluator.recall, api.eval['recall'])
+
+
+def test_boundary_ap_without_vernier_is_refused_at_once(real_annotations, monkeypatch):
+    monkeypatch.setattr(boundary, 'find_spec', lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'lt_det\[boundary\]'"):
+        LVISEvaluator(real_annotations, 'boundary')
+
+
+@pytest.mark.parametrize('number, said', [(300, True), (299, False), (301, False)])
+def test_results_that_were_cut_are_said_to_be(real_annotations, detections, recwarn, number, said):
+    image_id = real_annotations['images'][0]['id']
+    records = [{**detections[0], 'image_id': image_id} for _ in range(number)]
+    evaluator = LVISEvaluator(real_annotations)
+    evaluator.fixed_ap(records)
+    evaluator.proposal_recall(records)
+    texts = [str(warning.message) for warning in recwarn]
+    assert sum('cut to that limit' in text for text in texts) == 2 * said

@@ -1,4 +1,4 @@
-"""Evaluate a file of detections against LVIS annotations, without a model.
+"""Evaluate a file of detections against LVIS or COCO annotations, without a model.
 
 Reads result files in the format of lvis-api and Detectron2 (a json list of records), the pickles of
 MMDetection (``tools/test.py --out``) and Detectron2's ``instances_predictions.pth``.
@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from itertools import islice
 from pathlib import Path
-
-from tqdm import tqdm
 
 from lt_det.cli.common import user_errors
 from lt_det.errors import BadInputError
 from lt_det.evaluation import LVISEvaluator
-from lt_det.evaluation.ground_truth import LVISGroundTruth
+from lt_det.evaluation.ground_truth import PROTOCOLS, GroundTruth
 from lt_det.evaluation.lvis_eval import IOU_TYPES
 from lt_det.evaluation.per_class import check_per_class_file, per_class_table, write_per_class
-from lt_det.formats.foreign_results import read_foreign
-from lt_det.formats.result_files import record_blocks
+from lt_det.formats.result_files import holds_key
+from lt_det.frequency import ClassFrequency
 from lt_det.report import format_table
 
 
@@ -33,15 +29,44 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('results', help='.json, .pkl or .pth')
-    parser.add_argument('--ann', required=True, help='LVIS annotation json')
+    parser.add_argument('--ann', required=True, help='LVIS or COCO annotation json')
     parser.add_argument(
         '--iou-type', nargs='+', choices=IOU_TYPES, help='default: what the results hold'
     )
     parser.add_argument(
-        '--max-dets', type=int, default=300, help='detections of an image that count, -1 for all'
+        '--protocol',
+        choices=PROTOCOLS,
+        default='auto',
+        help='rules; auto: lvis if the annotations have federated lists, else coco',
+    )
+    parser.add_argument(
+        '--train', metavar='FILE', help='training json, for rare, common and frequent classes'
+    )
+    parser.add_argument(
+        '--bounds',
+        nargs=2,
+        type=int,
+        metavar='N',
+        help='most training images of a rare and of a common class (LVIS: 10 100)',
+    )
+    parser.add_argument(
+        '--max-dets',
+        type=int,
+        help='detections that count, of an image (lvis: 300) or of a category of an image '
+        '(coco: 100), -1 for all',
+    )
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='NAME',
+        help='of a .pkl or .pth: class names in the order of the model, a text file of them, or '
+        '"by-id" if classes are numbered as the categories of --ann',
     )
     parser.add_argument('--fixed', action='store_true', help='add fixed AP and AP-pool')
     parser.add_argument('--proposals', action='store_true', help='add class-agnostic recall')
+    parser.add_argument(
+        '--diagnose', metavar='FILE', help='print and write errors, confusions and calibration'
+    )
     parser.add_argument('--image-ids', metavar='FILE', help='score these images: one id a line')
     parser.add_argument('--categories', nargs='+', metavar='NAME', help='score these categories')
     parser.add_argument(
@@ -49,10 +74,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--per-class', metavar='FILE', help='write AP by category: .csv, .parquet')
     parser.add_argument('--out', metavar='FILE', help='write all metrics as json')
-    parser.add_argument(
-        '--workers', type=int, default=min(os.cpu_count() or 1, 8), help='processes (same result)'
-    )
-    parser.add_argument('--no-progress', action='store_true')
+    parser.add_argument('--workers', type=int, help='threads (same result); default: all cores')
+    parser.add_argument('--no-progress', action='store_true', help='do not say what is being done')
     return parser.parse_args()
 
 
@@ -66,13 +89,13 @@ def main() -> int:
 def evaluate(args: argparse.Namespace) -> None:
     if args.per_class:
         check_per_class_file(args.per_class)
-    truth = LVISGroundTruth(args.ann)
-    sources = find_sources(args, truth)
-    if set(sources) != {'bbox'}:
-        truth = LVISGroundTruth(args.ann, masks=True)
+    frequency = ClassFrequency.from_annotation_file(args.train) if args.train else None
+    say(args, f'reading {args.ann}')
+    truth = GroundTruth(args.ann, args.protocol, frequency, args.bounds)
     metrics: dict[str, float] = {}
     evaluators = {}
-    for iou_type, source in sources.items():
+    for iou_type, source in find_sources(args, truth).items():
+        say(args, f'evaluating {iou_type}')
         evaluators[iou_type] = evaluator = LVISEvaluator(
             truth,
             iou_type,
@@ -94,23 +117,36 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def score(evaluator: LVISEvaluator, source: object, args: argparse.Namespace) -> dict[str, float]:
-    with Progress(f'{evaluator.iou_type}: reading', args.no_progress) as progress:
-        detections = evaluator.read(source, progress, all_masks=args.proposals)
     metrics = {}
+    if args.proposals or args.fixed or args.diagnose:
+        source = evaluator.read(source)
     if args.proposals:
-        recall = evaluator.proposal_recall(detections)
+        recall = evaluator.proposal_recall(source)
         metrics.update({f'proposal_{key}': value for key, value in recall.items()})
     if args.fixed:
-        metrics.update(evaluator.fixed_ap(detections))
-    with Progress(f'{evaluator.iou_type}: matching', args.no_progress) as progress:
-        matches = evaluator.match(detections, progress)
-    return {**evaluator.accumulate(matches), **metrics}
+        metrics.update(evaluator.fixed_ap(source))
+    if args.diagnose and evaluator.iou_type != 'boundary':
+        diagnose(evaluator, source, args)
+    return {**evaluator.evaluate(source), **metrics}
 
 
-def find_sources(args: argparse.Namespace, truth: LVISGroundTruth) -> dict[str, object]:
+def diagnose(evaluator: LVISEvaluator, detections: object, args: argparse.Namespace) -> None:
+    from lt_det.evaluation.diagnosis import format_diagnosis
+
+    diagnosis = evaluator.diagnose(detections)
+    print(f'\n{format_diagnosis(diagnosis)}')
+    path = Path(args.diagnose)
+    parts = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**parts, evaluator.iou_type: diagnosis}, indent=1) + '\n')
+
+
+def find_sources(args: argparse.Namespace, truth: GroundTruth) -> dict[str, object]:
     """What to evaluate for each IoU type."""
     if Path(args.results).suffix != '.json':
-        found = read_foreign(args.results, truth)
+        from lt_det.formats.foreign_results import read_foreign  # needs torch
+
+        ids = dict(zip(truth.category_names, truth.category_ids.tolist()))
+        found = read_foreign(args.results, class_names(args, truth), ids)
         wanted = args.iou_type or list(found)
         missing = [t for t in wanted if ('bbox' if t == 'bbox' else 'segm') not in found]
         if missing:
@@ -118,23 +154,41 @@ def find_sources(args: argparse.Namespace, truth: LVISGroundTruth) -> dict[str, 
         return {t: found['bbox' if t == 'bbox' else 'segm'] for t in wanted}
     if args.iou_type:
         return dict.fromkeys(args.iou_type, args.results)
-    first = next((r for block, _ in islice(record_blocks(args.results), 1) for r in block), None)
-    keys = first.keys() if isinstance(first, dict) else ()
-    if 'segmentation' not in keys:
-        return {'bbox': args.results}
-    return dict.fromkeys(['bbox', 'segm'] if 'bbox' in keys else ['segm'], args.results)
+    masks = holds_key(args.results, 'segmentation')
+    boxes = holds_key(args.results, 'bbox')
+    if masks and boxes:
+        print(
+            'segm: areas of detections are those of their boxes, which the records carry, as in '
+            'lvis-api; without boxes they are those of the masks'
+        )
+    return dict.fromkeys(['bbox'] * (boxes or not masks) + ['segm'] * masks, args.results)
+
+
+def class_names(args: argparse.Namespace, truth: GroundTruth) -> list[str]:
+    """Names of the classes of a model."""
+    if args.classes is None:
+        raise BadInputError(
+            f'{args.results} numbers its classes and does not name them: give --classes (names in '
+            'the order of the model, a text file of them, or by-id if they are numbered as the '
+            f'categories of {args.ann})'
+        )
+    if args.classes == ['by-id']:
+        return truth.category_names
+    if len(args.classes) == 1 and Path(args.classes[0]).is_file():
+        return Path(args.classes[0]).read_text(encoding='utf-8-sig').splitlines()
+    return args.classes
 
 
 def read_ids(path: str | None) -> list[int] | None:
     if path is None:
         return None
     try:
-        return [int(line) for line in Path(path).read_text().split()]
+        return [int(line) for line in Path(path).read_text(encoding='utf-8-sig').split()]
     except (OSError, ValueError) as error:
         raise BadInputError(f'--image-ids {path}: expected one integer a line: {error}') from None
 
 
-def category_ids(names: list[str] | None, truth: LVISGroundTruth) -> list[int] | None:
+def category_ids(names: list[str] | None, truth: GroundTruth) -> list[int] | None:
     if names is None:
         return None
     ids = dict(zip(truth.category_names, truth.category_ids.tolist()))
@@ -149,6 +203,12 @@ def print_metrics(metrics: dict[str, float], evaluators: dict[str, LVISEvaluator
     if table:
         print(f'\n{table}')
     for iou_type, evaluator in evaluators.items():
+        if not any(evaluator.truth.frequency):
+            print(
+                f'\n{iou_type}: no APr, APc, APf: {evaluator.truth.source} does not say how many '
+                'training images a class has; --train FILE does'
+            )
+            continue
         print(f'\n{iou_type} AP by frequency and area')
         for group, values in evaluator.frequency_by_area().items():
             cells = [f'{name} {format_value(value)}' for name, value in values.items()]
@@ -164,21 +224,9 @@ def format_value(value: float) -> str:
     return '-' if value < 0 else f'{value:.3f}'
 
 
-class Progress:
-    """A bar that learns what there is to do with the first step."""
-
-    def __init__(self, title: str, disable: bool) -> None:
-        self._bar = tqdm(desc=title, disable=disable, unit_scale=True, leave=False)
-
-    def __call__(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
+def say(args: argparse.Namespace, what: str) -> None:
+    if not args.no_progress and sys.stderr.isatty():
+        print(f'{what} ...', file=sys.stderr)
 
 
 if __name__ == '__main__':
