@@ -67,6 +67,7 @@ setup(
         'onedl-mmdetection>=3.5.1',
         'onedl-mmpretrain>=1.3.6',
         'pycocotools>=2.0.7',
+        'hotcoco>=1.3,<2',  # the engine of the evaluation
         'numpy>=1.26',
         'scipy>=1.11',
         'orjson>=3.9',
@@ -82,8 +83,10 @@ setup(
             'pytest-xdist>=3.5',
             'pytorch-metric-learning>=2.5',  # the oracle of the contrastive loss
             'ruff==0.17.5',  # another ruff formats differently
+            'vernier>=0.5.4,<0.6',
             'setuptools>=70.1',  # the packaging test builds a wheel off-line
         ],
+        'boundary': ['vernier>=0.5.4,<0.6'],  # Boundary AP
         'clip': ['open_clip_torch>=3.0'],  # BALLAD
         'report': ['pyarrow>=15', 'scikit-learn>=1.4'],  # tables as Parquet, t-SNE
     },

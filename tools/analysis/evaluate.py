@@ -152,16 +152,14 @@ def find_sources(args: argparse.Namespace, truth: GroundTruth) -> dict[str, obje
         if missing:
             raise BadInputError(f'{args.results} has no masks, which {missing[0]} needs')
         return {t: found['bbox' if t == 'bbox' else 'segm'] for t in wanted}
-    if args.iou_type:
-        return dict.fromkeys(args.iou_type, args.results)
-    masks = holds_key(args.results, 'segmentation')
-    boxes = holds_key(args.results, 'bbox')
-    if masks and boxes:
+    boxes, masks = (holds_key(args.results, key) for key in ('bbox', 'segmentation'))
+    wanted = args.iou_type or ['bbox'] * (boxes or not masks) + ['segm'] * masks
+    if boxes and masks and set(wanted) != {'bbox'}:
         print(
             'segm: areas of detections are those of their boxes, which the records carry, as in '
             'lvis-api; without boxes they are those of the masks'
         )
-    return dict.fromkeys(['bbox'] * (boxes or not masks) + ['segm'] * masks, args.results)
+    return dict.fromkeys(wanted, args.results)
 
 
 def class_names(args: argparse.Namespace, truth: GroundTruth) -> list[str]:
