@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from .errors import BadInputError
 from .formats.annotation_cache import load_columns
@@ -155,7 +153,8 @@ class ClassFrequency:
 
         A data set with a ``class_frequency`` of its own (``LongTailLVISDataset``: counted over the
         whole annotation file) is taken at its word. Others are counted item by item, so images
-        that they filtered out are not in ``num_images``.
+        that they filtered out are not in ``num_images``, nor instances that training ignores in
+        the counts.
         """
         if hasattr(dataset, 'datasets'):  # ConcatDataset
             return _sum([cls.from_dataset(part) for part in dataset.datasets])
@@ -169,27 +168,41 @@ class ClassFrequency:
         names = dataset.metainfo.get('classes')
         if names is None:
             raise BadInputError(f"{type(dataset).__name__} has no metainfo['classes']")
-        labels = [dataset.get_cat_ids(index) for index in range(len(dataset))]
+        labels = [_labels(dataset, index) for index in range(len(dataset))]
         images = np.repeat(np.arange(len(labels)), [len(some) for some in labels])
         return cls.from_pairs(images, np.concatenate([[], *labels]), len(names), len(labels), names)
 
     @classmethod
     def from_annotation_file(cls, path: str | Path) -> ClassFrequency:
-        """Statistics of an LVIS or COCO json (categories by id), or of a "path label" list file."""
+        """Statistics of an LVIS or COCO json (categories by id), or of a "path label" list file.
+
+        Of a json, annotations count that training learns from: with a box that can be used, and
+        neither ``ignore`` nor ``iscrowd``.
+        """
         path = Path(path)
-        if path.suffix == '.json':
+        if path.suffix.lower() == '.json':
             return cls._from_coco(path)
         return cls(np.bincount(read_list_file(path)[1]))
 
     @classmethod
     def _from_coco(cls, path: Path) -> ClassFrequency:
         columns = load_columns(path, make_cache=False)
+        columns.require_annotations()
+        columns.say_remarks(training=True)
         return cls(
             columns.arrays['image_count'],
             columns.arrays['instance_count'],
             columns.num_images,
             columns.category_names,
         )
+
+
+def _labels(dataset: Any, index: int) -> list[int]:
+    """Labels of the instances of an item that training learns from."""
+    item = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
+    if 'instances' not in item:
+        return dataset.get_cat_ids(index)
+    return [i['bbox_label'] for i in item['instances'] if not i.get('ignore_flag')]
 
 
 def _counts(name: str, values: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -209,61 +222,3 @@ def _sum(parts: list[ClassFrequency]) -> ClassFrequency:
         sum(part.num_images for part in parts),
         parts[0].class_names,
     )
-
-
-class FrequencyModule(nn.Module):
-    """A module that needs class statistics; a checkpoint carries them in its buffers.
-
-    ``ClassFrequencyHook`` calls :meth:`set_class_frequency` before training; loading a checkpoint
-    restores the statistics without the training set.
-
-    Args:
-        num_classes: C, foreground classes.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.register_buffer('image_count', torch.zeros(num_classes, dtype=torch.int64))
-        self.register_buffer('instance_count', torch.zeros(num_classes, dtype=torch.int64))
-        self.register_buffer('num_images', torch.zeros((), dtype=torch.int64))
-        self.has_frequency = False
-
-    @property
-    def frequency(self) -> ClassFrequency:
-        """The statistics in the buffers (reads them back from the device)."""
-        return ClassFrequency(
-            self.image_count.cpu().numpy(),
-            self.instance_count.cpu().numpy(),
-            self.num_images.item(),
-        )
-
-    def set_class_frequency(self, frequency: ClassFrequency) -> None:
-        """Take over the statistics of the training set.
-
-        Raises:
-            BadInputError: ``frequency`` has another number of classes.
-        """
-        if frequency.num_classes != self.num_classes:
-            raise BadInputError(
-                f'{type(self).__name__} is built for num_classes={self.num_classes}, '
-                f'the data set has {frequency.num_classes} classes'
-            )
-        self.image_count.copy_(torch.from_numpy(frequency.image_count))
-        self.instance_count.copy_(torch.from_numpy(frequency.instance_count))
-        self.num_images.fill_(frequency.num_images)
-        self.has_frequency = True
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        if prefix + 'image_count' in state_dict:
-            self.has_frequency = bool(self.num_images.item())
-
-
-def frequency_modules(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules with ``set_class_frequency``; they pass it on to what they hold."""
-    if hasattr(module, 'set_class_frequency'):
-        yield module
-        return
-    for child in module.children():
-        yield from frequency_modules(child)

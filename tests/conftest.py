@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 from mmengine.registry import DefaultScope
 
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
 from lt_det.datasets.glyphs import make_crops, make_glyphs
 from lt_det.frequency import ClassFrequency
 

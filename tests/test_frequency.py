@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lt_det.errors import BadInputError, MissingFileError
-from lt_det.frequency import ClassFrequency, FrequencyModule, frequency_modules
+from lt_det.frequency import ClassFrequency
+from lt_det.frequency_module import FrequencyModule, frequency_modules
 
 
 def test_groups_at_their_bounds():

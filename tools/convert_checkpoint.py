@@ -9,15 +9,7 @@ from the training set of the config.
 import argparse
 from pathlib import Path
 
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-import torch
-from mmengine.runner.checkpoint import CheckpointLoader
-
 from lt_det.cli.common import user_errors
-from lt_det.compat.checkpoint import restrict_checkpoint_loading
-from lt_det.compat.convert import convert_checkpoint
 from lt_det.errors import BadInputError
 from lt_det.frequency import ClassFrequency
 
@@ -42,6 +34,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+
+    import torch
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    from lt_det.compat.checkpoint import restrict_checkpoint_loading
+    from lt_det.compat.convert import convert_checkpoint
+
     if Path(args.new).exists():
         raise BadInputError(f'{args.new} exists already')
     restrict_checkpoint_loading(args.trust_checkpoint)

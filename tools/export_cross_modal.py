@@ -5,18 +5,7 @@ python tools/export_cross_modal.py configs/glyphs/words_cmltnet.py work_dirs/x/e
 
 import argparse
 
-import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmengine.runner.checkpoint import load_checkpoint
-from mmpretrain.registry import MODELS
-from mmpretrain.utils import register_all_modules
-
 from lt_det.cli.common import user_errors
-from lt_det.compat.checkpoint import restrict_checkpoint_loading
 from lt_det.errors import BadInputError
 
 
@@ -32,6 +21,16 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from mmengine.runner.checkpoint import load_checkpoint
+    from mmpretrain.registry import MODELS
+    from mmpretrain.utils import register_all_modules
+
+    from lt_det.compat.checkpoint import restrict_checkpoint_loading
+
     cfg = Config.fromfile(args.config)
     register_all_modules(init_default_scope=False)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

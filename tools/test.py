@@ -1,18 +1,17 @@
 """Evaluate a checkpoint: python tools/test.py configs/lvis/mask_rcnn_r50_iif.py epoch_12.pth"""
 
+from __future__ import annotations
+
 import argparse
 from copy import deepcopy
 from pathlib import Path
-
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-from mmdet.engine.hooks.utils import trigger_visualization_hook
-from mmdet.evaluation import DumpDetResults
-from mmengine.config import Config, ConfigDict
+from typing import TYPE_CHECKING
 
 from lt_det.cli.common import add_common_arguments, build_runner, load_config, user_errors
 from lt_det.errors import BadInputError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +34,8 @@ def classifies(cfg: Config) -> bool:
 def show_predictions(cfg: Config, args: argparse.Namespace) -> Config:
     """Switch the config's visualization hook on."""
     if not classifies(cfg):
+        from mmdet.engine.hooks.utils import trigger_visualization_hook
+
         return trigger_visualization_hook(cfg, args)
     hook = cfg.default_hooks.setdefault('visualization', dict(type='VisualizationHook'))
     hook.update(enable=True, interval=1, show=args.show, wait_time=args.wait_time)
@@ -67,7 +68,7 @@ def use_tta(cfg: Config) -> None:
             dict(type='TestTimeAug', transforms=[flips, [pack]]),
         ]
     dataset.pipeline = pipeline
-    cfg.model = ConfigDict(**model, module=cfg.model)
+    cfg.model = dict(**model, module=cfg.model)
 
 
 def main() -> None:
@@ -82,6 +83,8 @@ def main() -> None:
         use_tta(cfg)
     runner = build_runner(cfg, args)
     if args.out:
+        from mmdet.evaluation import DumpDetResults
+
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     runner.test()
 

@@ -2,9 +2,6 @@
 
 import argparse
 
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
 from lt_det.cli.common import add_common_arguments, build_runner, load_config, user_errors
 from lt_det.errors import BadInputError
 

@@ -28,16 +28,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-import numpy as np
-import torch
 from common.origin import ROOT, option_parser, origin, publish
-from mmengine.config import Config
-from mmengine.logging import MMLogger
-from speed.ballad_cost import measure_memory, measure_speed
 
 from lt_det.datasets.glyphs import CROP_SIZES, make_crops
 from lt_det.datasets.glyphs.recipe import exponential_counts
-from lt_det.engine.phase_runner import PhaseRunner
 
 CONFIGS = ROOT / 'configs' / 'glyphs'
 # symbols, and letters whose names share words
@@ -95,6 +89,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data', default='data/glyphs')
     parser.add_argument('--threads', type=int, default=1)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from speed.ballad_cost import measure_memory, measure_speed
+
+from lt_det.engine.phase_runner import PhaseRunner
 
 
 def load(name: str, data: Path, work_dir: Path, seed: int, tiny: bool) -> Config:

@@ -25,24 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-import cv2
-import numpy as np
-import torch
-
-import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops not compiled)
-
-# isort: split
 from common.origin import option_parser, origin
-from mmengine.logging import MMLogger
-from mmpretrain.registry import MODELS
-from mmpretrain.structures import DataSample
-from mmpretrain.utils import register_all_modules
-from torch.nn import functional as F
-
-from lt_det.datasets import CrossModalDataset
-from lt_det.datasets.glyphs import make_crops
-from lt_det.evaluation.classification import class_accuracy, group_means, reliability
-from lt_det.evaluation.retrieval import average_precision
 
 PAD = 3
 BACKBONE = dict(
@@ -122,6 +105,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--lr', type=float, default=0.05)
     return parser.parse_args()
 
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
+import cv2
+import numpy as np
+import torch
+from mmengine.logging import MMLogger
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from mmpretrain.utils import register_all_modules
+from torch.nn import functional as F
+
+from lt_det.datasets import CrossModalDataset
+from lt_det.datasets.glyphs import make_crops
+from lt_det.evaluation.classification import class_accuracy, group_means, reliability
+from lt_det.evaluation.retrieval import average_precision
 
 # ------------------------------------------------------------------------------------------- data
 

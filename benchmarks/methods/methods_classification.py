@@ -29,27 +29,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-import cv2
-import numpy as np
-import torch
 from common.origin import ROOT, option_parser, origin, publish
-from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.runner import Runner
-from mmpretrain.registry import MODELS
-from mmpretrain.structures import DataSample
-from mmpretrain.utils import register_all_modules
-from torch import Tensor, nn
 
-from lt_det.adjustments import build_adjustment
 from lt_det.adjustments.iif import LINKS
-from lt_det.datasets.glyphs import make_crops
-from lt_det.evaluation.classification import class_accuracy, group_means, reliability
-from lt_det.formats.list_file import read_list_file
-from lt_det.frequency import ClassFrequency
 
 CONFIGS = ROOT / 'configs' / 'glyphs'
 COLUMNS = ('top1', 'many', 'medium', 'few', 'ece')
@@ -102,6 +84,28 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data', default='data/glyphs/methods_classification')
     parser.add_argument('--threads', type=int, default=1)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from mmpretrain.utils import register_all_modules
+from torch import Tensor, nn
+
+from lt_det.adjustments import build_adjustment
+from lt_det.datasets.glyphs import make_crops
+from lt_det.evaluation.classification import class_accuracy, group_means, reliability
+from lt_det.formats.list_file import read_list_file
+from lt_det.frequency import ClassFrequency
 
 
 def load(name: str, data: Path, seed: int, work_dir: Path, epochs: int | None) -> Config:

@@ -31,25 +31,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-import numpy as np
-import torch
 from common.origin import ROOT, option_parser, origin, publish
-from methods.detection_report import collect, plot, report, saved
-from mmdet.utils import register_all_modules
-from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.registry import DATASETS, METRICS
-from mmengine.runner import Runner, load_checkpoint
-from speed.iteration_cost import built, cost_at_lvis_size, relative_cost
 
-from lt_det.adjustments.box_dimension import box_dimension_of
 from lt_det.datasets.glyphs import SIZES, make_glyphs
-from lt_det.evaluation.lvis_metric import LongTailLVISMetric
-from lt_det.evaluation.matching import Matches
-from lt_det.frequency import ClassFrequency
 
 CONFIGS = ROOT / 'configs' / 'glyphs'
 HEAD = 'model.roi_head.bbox_head.'
@@ -106,21 +90,6 @@ RFS_THRESHOLD = 100 / 1600
 OTHER_GLYPHS = 'BCDFJLNPSTUVXYZ0689abdefghkmnqrtyαβγδζθξπφψωбджзцшэ∀∂∇∑√∞∫♀♂'
 
 
-@METRICS.register_module()
-class ComparisonMetric(LongTailLVISMetric):
-    """LongTailLVISMetric that keeps every detection's score and whether it is right.
-
-    Attributes:
-        curve: Scores (N,) and, for masks at IoU 0.5, true positives (N,) and false ones (N,).
-    """
-
-    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        matches = Matches.concatenate([result['segm']['matches'] for result in results])
-        bit = np.uint64(1)  # all areas, lowest threshold
-        self.curve = matches.score, (matches.true & bit) > 0, (matches.false & bit) > 0
-        return super().compute_metrics(results)
-
-
 def parse_args() -> argparse.Namespace:
     parser = option_parser(__doc__)
     parser.add_argument('--size', choices=sorted(SIZES), default='bench', help='of the data set')
@@ -140,6 +109,41 @@ def parse_args() -> argparse.Namespace:
     args.work_dir = Path(args.work_dir or f'work_dirs/methods_detection/{name}')
     args.pretrained = args.work_dir / 'pretrained' / 'detector.pth'
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
+import numpy as np
+import torch
+from methods.detection_report import collect, plot, report, saved
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, METRICS
+from mmengine.runner import Runner, load_checkpoint
+from speed.iteration_cost import built, cost_at_lvis_size, relative_cost
+
+from lt_det.adjustments.box_dimension import box_dimension_of
+from lt_det.evaluation.lvis_metric import LongTailLVISMetric
+from lt_det.evaluation.matching import Matches
+from lt_det.frequency import ClassFrequency
+
+
+@METRICS.register_module()
+class ComparisonMetric(LongTailLVISMetric):
+    """LongTailLVISMetric that keeps every detection's score and whether it is right.
+
+    Attributes:
+        curve: Scores (N,) and, for masks at IoU 0.5, true positives (N,) and false ones (N,).
+    """
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        matches = Matches.concatenate([result['segm']['matches'] for result in results])
+        bit = np.uint64(1)  # all areas, lowest threshold
+        self.curve = matches.score, (matches.true & bit) > 0, (matches.false & bit) > 0
+        return super().compute_metrics(results)
 
 
 # ---------------------------------------------------------------------------------------- one run

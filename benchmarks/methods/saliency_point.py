@@ -13,6 +13,7 @@ are left out without one.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,9 +22,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
+from common.origin import option_parser, origin, publish
+
+
+def parse_args() -> argparse.Namespace:
+    parser = option_parser(__doc__)
+    parser.add_argument('--number', type=int, default=500, help='of images in a row')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
 import cv2
 import numpy as np
-from common.origin import option_parser, origin, publish
 from methods.smcl import RECIPE, SIDE
 
 from lt_det.datasets.glyphs.crops import plan_crops
@@ -99,9 +112,7 @@ def report(result: dict) -> str:
 
 
 def main() -> None:
-    parser = option_parser(__doc__)
-    parser.add_argument('--number', type=int, default=500, help='of images in a row')
-    args = parser.parse_args()
+    args = parse_args()
     result = origin(f'OpenCV {cv2.__version__}')
     np.random.seed(0)
     rows = []

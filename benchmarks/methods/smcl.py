@@ -33,25 +33,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-import cv2
-import numpy as np
-import torch
-
-import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops that are not compiled)
-
-# isort: split
 from common.origin import option_parser, origin, publish, spread
-from mmengine.dataset import default_collate
-from mmengine.logging import MMLogger
-from mmpretrain.registry import DATASETS, MODELS
-from mmpretrain.utils import register_all_modules
-from torch.utils.data import DataLoader
 
 from lt_det.datasets.glyphs import GlyphRecipe, make_crops
 from lt_det.datasets.glyphs.crops import CROP_GLYPHS, plan_crops
 from lt_det.datasets.glyphs.plan import BACKGROUNDS
 from lt_det.datasets.glyphs.recipe import exponential_counts
-from lt_det.frequency import ClassFrequency, frequency_modules
 
 CLASSES = 16
 SIDE = 40
@@ -112,6 +99,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--workers', type=int, default=1, help='trainings at a time')
     parser.add_argument('--smoke', action='store_true')
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
+import cv2
+import numpy as np
+import torch
+from mmengine.dataset import default_collate
+from mmengine.logging import MMLogger
+from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.utils import register_all_modules
+from torch.utils.data import DataLoader
+
+from lt_det.frequency import ClassFrequency
+from lt_det.frequency_module import frequency_modules
 
 
 def pipeline(method: tuple | None) -> list[dict]:

@@ -8,9 +8,6 @@ import time
 import weakref
 from collections.abc import Callable
 
-import lt_det  # before mmdet: it stands in for mmcv ops that are not compiled
-
-# isort: split
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -19,6 +16,7 @@ from mmpretrain.utils import register_all_modules
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from lt_det.engine import ModuleEpochHook
 from lt_det.engine.phase_runner import PhaseRunner
 
 
@@ -73,7 +71,7 @@ def _large_tower(cached_s: float) -> dict:
     )
 
 
-class _EpochClock(lt_det.engine.ModuleEpochHook):
+class _EpochClock(ModuleEpochHook):
     """Wall-clock seconds of each epoch."""
 
     priority = 'VERY_LOW'

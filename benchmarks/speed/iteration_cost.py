@@ -20,7 +20,8 @@ from mmengine.device import get_device
 from mmengine.registry import MODELS
 from torch import nn
 
-from lt_det.frequency import ClassFrequency, frequency_modules
+from lt_det.frequency import ClassFrequency
+from lt_det.frequency_module import frequency_modules
 
 CONFIGS = ROOT / 'configs' / 'lvis'
 LVIS_CONFIGS = ('mask_rcnn_r50_softmax', 'mask_rcnn_r50_iif', 'mask_rcnn_r50_iif_camc')

@@ -10,6 +10,7 @@ writes benchmarks/results/mask_cost.json and .md.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -19,16 +20,26 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
+from common.origin import option_parser, origin, publish
+
+
+def parse_args() -> argparse.Namespace:
+    parser = option_parser(__doc__)
+    parser.add_argument('--repeats', type=int, default=100, help='of 20 items each')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
 import cv2
 import numpy as np
 import torch
-
-import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-from common.origin import option_parser, origin, publish
 from mmcv.transforms import Compose
 from mmpretrain.utils import register_all_modules
+
+import lt_det  # noqa: F401  (its transforms, and what stands in for compiled mmcv ops)
 
 
 def measure(repeats: int, folder: Path) -> list[dict]:
@@ -97,9 +108,7 @@ def report(result: dict) -> str:
 
 
 def main() -> None:
-    parser = option_parser(__doc__)
-    parser.add_argument('--repeats', type=int, default=100, help='of 20 items each')
-    args = parser.parse_args()
+    args = parse_args()
     register_all_modules(init_default_scope=True)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -1,6 +1,12 @@
 """De-biasing rules at the logits, all of them affine maps per class."""
 
-from .base import ADJUSTMENTS, ComposedAdjustment, LogitAdjustment, build_adjustment
+from .base import (
+    ADJUSTMENTS,
+    ComposedAdjustment,
+    LogitAdjustment,
+    build_adjustment,
+    register_adjustment,
+)
 from .fracal import FRACAL
 from .iif import IIF
 from .learned_scale import LearnedScale
@@ -19,4 +25,5 @@ __all__ = [
     'PriorShift',
     'TauNorm',
     'build_adjustment',
+    'register_adjustment',
 ]

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import pkgutil
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from mmengine.registry import Registry
 from torch import Tensor, nn
 
 from ..errors import BadInputError
-from ..frequency import ClassFrequency, FrequencyModule
+from ..frequency import ClassFrequency
+from ..frequency_module import FrequencyModule
 
-ADJUSTMENTS = Registry('adjustment', locations=['lt_det.adjustments'])
+ADJUSTMENTS: dict[str, type[LogitAdjustment]] = {}  # by the name that configs give as type
 STAGES = ('both', 'train', 'test')
+
+
+def register_adjustment(rule: type[LogitAdjustment]) -> type[LogitAdjustment]:
+    """Class decorator: make a rule known to configs by the name of its class."""
+    known = ADJUSTMENTS.get(rule.__name__)
+    if known is not None:
+        raise KeyError(f'there is an adjustment {rule.__name__} in {known.__module__} already')
+    ADJUSTMENTS[rule.__name__] = rule
+    return rule
 
 
 class LogitAdjustment(FrequencyModule):
@@ -172,17 +182,27 @@ def build_adjustment(
 
 
 def _build_rule(cfg: dict, num_classes: int, num_extra: int) -> LogitAdjustment:
-    known = ', '.join(sorted(ADJUSTMENTS.module_dict))
+    known = ', '.join(sorted(ADJUSTMENTS))
     if not isinstance(cfg, dict) or 'type' not in cfg:
         raise BadInputError(
             f'adjustment is {cfg!r}, expected dict(type=..., ...) with one of {known}'
         )
     arguments = dict(cfg)
     name = arguments.pop('type')
-    rule = ADJUSTMENTS.get(name) if isinstance(name, str) else name
+    rule = _rule_named(name) if isinstance(name, str) else name
     if rule is None:
         raise BadInputError(f"adjustment.type '{name}' does not exist; there are {known}")
     try:
         return rule(num_classes=num_classes, num_extra=num_extra, **arguments)
     except TypeError as error:
         raise BadInputError(f'adjustment={dict(cfg)}: {error}') from error
+
+
+def _rule_named(name: str) -> type[LogitAdjustment] | None:
+    """The rule of that name; a config that was dumped may have it with its module."""
+    if '.' not in name:
+        return ADJUSTMENTS.get(name)
+    try:
+        return pkgutil.resolve_name(name)
+    except (AttributeError, ImportError, ValueError):
+        return None

@@ -9,11 +9,11 @@ import torch
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import ADJUSTMENTS, LogitAdjustment
+from .base import LogitAdjustment, register_adjustment
 from .counts import at_least_one, check_count, class_counts
 
 
-@ADJUSTMENTS.register_module()
+@register_adjustment
 class FRACAL(LogitAdjustment):
     """``z_c + log10(N / n_c) - log10(C) - lam ln(Phi_c)`` on the foreground (CVPR 2025).
 

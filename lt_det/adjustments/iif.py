@@ -9,7 +9,7 @@ import torch
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import ADJUSTMENTS, LogitAdjustment
+from .base import LogitAdjustment, register_adjustment
 from .counts import at_least_one, check_count, class_counts, warn_classes
 
 
@@ -33,7 +33,7 @@ LINKS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 }
 
 
-@ADJUSTMENTS.register_module()
+@register_adjustment
 class IIF(LogitAdjustment):
     """Inverse image frequency (Alexandridis et al., arXiv 2209.04861): ``z'_c = w_c z_c``.
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from ..frequency import ClassFrequency
-from .base import ADJUSTMENTS, LogitAdjustment
+from .base import LogitAdjustment, register_adjustment
 
 
-@ADJUSTMENTS.register_module()
+@register_adjustment
 class LearnedScale(LogitAdjustment):
     """``f_c z_c`` with ``f_c`` learned from 1: learnable weight scaling (Kang et al. 1910.09217).
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..frequency import ClassFrequency
-from .base import ADJUSTMENTS, LogitAdjustment
+from .base import LogitAdjustment, register_adjustment
 from .counts import at_least_one, check_count, class_counts
 
 
-@ADJUSTMENTS.register_module()
+@register_adjustment
 class NorCal(LogitAdjustment):
     """``z_c - gamma ln n_c`` on the foreground (Pan et al., arXiv 2107.02170).
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import ADJUSTMENTS, LogitAdjustment
+from .base import LogitAdjustment, register_adjustment
 from .counts import at_least_one, check_count, class_counts
 
 
-@ADJUSTMENTS.register_module()
+@register_adjustment
 class PriorShift(LogitAdjustment):
     """``z + tau ln pi`` in training, or ``z - tau ln pi`` at test, with ``pi_c = n_c / sum n``.
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ..frequency import ClassFrequency
-from .base import ADJUSTMENTS, LogitAdjustment
+from .base import LogitAdjustment, register_adjustment
 
 
-@ADJUSTMENTS.register_module()
+@register_adjustment
 class TauNorm(LogitAdjustment):
     """``(z_c - b_c) / |w_c| ** tau`` (Kang et al., arXiv 1910.09217, section 4.3).
 

@@ -1,4 +1,8 @@
-"""What the command line tools share: arguments, config, process group, errors without traceback."""
+"""What the command line tools share: arguments, config, process group, errors without traceback.
+
+The tools import what takes seconds after they have parsed their arguments, and so does this module:
+``--help`` and a wrong argument are answered at once.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
-
-from ..compat.checkpoint import restrict_checkpoint_loading
 from ..errors import BadInputError, MissingFileError, UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+
+class KeyValueAction(argparse.Action):
+    """MMEngine's DictAction, imported when the option is used."""
+
+    def __call__(self, *args) -> None:
+        from mmengine.config import DictAction
+
+        DictAction(self.option_strings, self.dest)(*args)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +36,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=KeyValueAction,
         metavar='KEY=VALUE',
         help='override config values, e.g. train_cfg.max_epochs=1 data.list="[a,b]"',
     )
@@ -45,6 +57,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_config(args: argparse.Namespace) -> Config:
     """The config of ``args`` with its overrides and its work dir."""
+    from mmengine.config import Config
+
     if '::' not in args.config and not Path(args.config).is_file():
         raise MissingFileError(f'config {args.config} does not exist')
     cfg = Config.fromfile(args.config)
@@ -62,6 +76,12 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     """The runner of ``cfg``; without CUDA, processes started by torchrun join over gloo."""
+    import torch
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    from ..compat.checkpoint import restrict_checkpoint_loading
+
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     restrict_checkpoint_loading(args.trust_checkpoint)
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
@@ -84,5 +104,6 @@ def user_errors() -> Iterator[None]:
         # 2, as argparse ends on a bad argument
         sys.exit(2)
     finally:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch = sys.modules.get('torch')  # no need to import it to know
+        if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

@@ -2,20 +2,16 @@
 
 A plain ``pip install onedl-mmcv`` has no ``mmcv._ext``, and ``import mmdet.models`` fails. Mask
 R-CNN needs two ops, NMS and RoIAlign, and torchvision ships both for CPU and CUDA with the same
-semantics. :func:`install` puts them in place; where compiled ops exist it does nothing.
+semantics. ``import lt_det`` arranges that :class:`Ops` is ``mmcv._ext`` where there is none.
 """
 
-import sys
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 
 import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
-_NAME = 'mmcv._ext'
 _REMEDY = (
     'build mmcv from source with MMCV_WITH_OPS=1 (compiler and CUDA must match those of torch), '
     'or use a model without this op'
@@ -96,8 +92,14 @@ def _not_compiled() -> str:
     return "mmcv has no compiled ops; NMS and RoIAlign are torchvision's"
 
 
-class _Ops(ModuleType):
+class Ops(ModuleType):
     """Stands for ``mmcv._ext``: an op that is not here raises when called, not on import."""
+
+    def __init__(self) -> None:
+        super().__init__('mmcv._ext', __doc__)
+        for op in (nms, roi_align_forward, roi_align_backward):
+            setattr(self, op.__name__, op)
+        self.get_compiler_version = self.get_compiling_cuda_version = _not_compiled
 
     def __getattr__(self, name: str) -> Callable:
         if name.startswith('__'):
@@ -107,23 +109,3 @@ class _Ops(ModuleType):
             raise NotImplementedError(f'mmcv op `{name}` is not compiled: {_REMEDY}')
 
         return missing
-
-
-def install() -> bool:
-    """Provide ``mmcv._ext`` where it is missing.
-
-    Returns:
-        Whether the stand-in is in use.
-    """
-    if _NAME in sys.modules:
-        return isinstance(sys.modules[_NAME], _Ops)
-    if find_spec(_NAME) is not None:
-        return False
-    ops = _Ops(_NAME, __doc__)
-    # mmcv's environment report looks the module up with find_spec, which wants a spec.
-    ops.__spec__ = ModuleSpec(_NAME, loader=None)
-    for op in (nms, roi_align_forward, roi_align_backward):
-        setattr(ops, op.__name__, op)
-    ops.get_compiler_version = ops.get_compiling_cuda_version = _not_compiled
-    sys.modules[_NAME] = ops
-    return True

@@ -1,27 +1,17 @@
-from .cifar_lt import CIFAR10LT, CIFAR100LT
-from .class_subset import ClassSubsetDataset
-from .compact_masks import CompactMasks, LoadCompactAnnotations
-from .cross_modal import CrossModalDataset
-from .list_file_dataset import ListFileDataset
-from .long_tail_lvis import LongTailLVISDataset
-from .repeat_factor import RepeatFactorDataset
-from .saliency import FineGrained, RandomPoint, SpectralResidual
-from .saliency_mask import MaskedMultiView, SaliencyMask
-from .samplers import LongTailSampler
+"""Data sets, transforms and samplers; each is imported, and registered, when it is used."""
 
-__all__ = [
-    'CIFAR10LT',
-    'CIFAR100LT',
-    'CompactMasks',
-    'CrossModalDataset',
-    'FineGrained',
-    'ListFileDataset',
-    'LoadCompactAnnotations',
-    'LongTailLVISDataset',
-    'LongTailSampler',
-    'MaskedMultiView',
-    'RandomPoint',
-    'RepeatFactorDataset',
-    'SaliencyMask',
-    'SpectralResidual',
-]
+from ..lazy import lazy_names
+
+_NAMES = {
+    'cifar_lt': ('CIFAR10LT', 'CIFAR100LT'),
+    'compact_masks': ('CompactMasks', 'LoadCompactAnnotations'),
+    'cross_modal': ('CrossModalDataset',),
+    'list_file_dataset': ('ListFileDataset',),
+    'long_tail_lvis': ('LongTailLVISDataset',),
+    'repeat_factor': ('RepeatFactorDataset',),
+    'saliency': ('FineGrained', 'RandomPoint', 'SpectralResidual'),
+    'saliency_mask': ('MaskedMultiView', 'SaliencyMask'),
+    'samplers': ('LongTailSampler',),
+}
+__all__ = [name for names in _NAMES.values() for name in names]
+__getattr__ = lazy_names(__name__, _NAMES)

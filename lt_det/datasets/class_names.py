@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..errors import BadInputError, MissingFileError
+from ..formats.text_file import read_text
 
 NAMES = Path(__file__).parent / 'names'
 
@@ -83,15 +84,25 @@ def _read(source: str) -> list[str]:
         )
     if path.suffix == '.json':
         return _read_json(path)
-    lines = path.read_text(encoding='utf-8').splitlines()
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return lines
+    return read_class_names(path)
+
+
+def read_class_names(path: str | Path) -> list[str]:
+    """Names of a text file with one a line, blank lines at its end left out."""
+    return [line.strip() for line in read_text(path).rstrip().split('\n')]
+
+
+def with_class_names(metainfo: dict | None) -> dict | None:
+    """``metainfo`` with the names of a file in place of its path."""
+    classes = (metainfo or {}).get('classes')
+    if isinstance(classes, str | Path) and Path(classes).is_file():
+        return {**metainfo, 'classes': tuple(read_class_names(classes))}
+    return metainfo
 
 
 def _read_json(path: Path) -> list[str]:
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(path.read_bytes())
         categories = content['categories'] if isinstance(content, dict) else content
         rows = sorted((int(row['id']), str(row['name'])) for row in categories)
     except (ValueError, KeyError, TypeError) as error:

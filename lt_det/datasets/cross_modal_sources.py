@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInputError, MissingFileError
+from ..formats.text_file import read_text
 from ..formats.word_file import write_word_file
-from .cifar_lt import long_tail_counts, long_tail_subset
+from .imbalance import long_tail_counts, long_tail_subset
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,7 @@ def write_lists(source: CrossModalSource, folder: str | Path) -> None:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise MissingFileError(f'{path} does not exist')
-    text = path.read_text(encoding='utf-8', errors='replace')
-    return [line.strip() for line in text.splitlines()]
+    return [line.strip() for line in read_text(path, errors='replace').splitlines()]
 
 
 def _nus_images(path: Path) -> list[str]:

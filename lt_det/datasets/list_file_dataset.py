@@ -15,6 +15,7 @@ from mmpretrain.registry import DATASETS
 from ..errors import BadInputError, MissingFileError
 from ..formats.list_file import line_number, read_list_file
 from ..frequency import ClassFrequency
+from .class_names import read_class_names, with_class_names
 from .image_check import defect
 
 
@@ -49,8 +50,11 @@ class ListFileDataset(BaseDataset):
         lazy_init: bool = False,
         **kwargs,
     ) -> None:
-        if isinstance(classes, str) and not Path(classes).expanduser().is_file():
-            raise MissingFileError(f'file of class names {classes} does not exist')
+        if isinstance(classes, str | Path):
+            path = Path(classes).expanduser()
+            if not path.is_file():
+                raise MissingFileError(f'file of class names {classes} does not exist')
+            classes = read_class_names(path)
         if classes is None and not (metainfo or {}).get('classes'):
             if num_classes is None:
                 raise BadInputError(f'the data set of {ann_file} needs num_classes or classes')
@@ -67,6 +71,10 @@ class ListFileDataset(BaseDataset):
         self.serialize_data = True
         if not lazy_init:
             self.full_init()
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: dict | None = None) -> dict:
+        return super()._load_metainfo(with_class_names(metainfo))
 
     def load_data_list(self) -> list[bytes]:
         """The N lines; they become one array of bytes in :meth:`_serialize_data`."""
@@ -88,7 +96,7 @@ class ListFileDataset(BaseDataset):
         self.full_init()
         idx = range(len(self))[idx]
         name, label = self._line(idx).rsplit(None, 1)
-        path = osp.join(self.img_prefix, name.decode())
+        path = osp.join(self.img_prefix, name.decode(errors='surrogateescape'))
         return dict(img_path=path, gt_label=int(label), sample_idx=idx)
 
     def _line(self, idx: int) -> bytes:
@@ -111,7 +119,9 @@ class ListFileDataset(BaseDataset):
 
     def _check(self, lines: list[bytes]) -> None:
         for index, line in enumerate(lines):
-            path = osp.join(self.img_prefix, line.rsplit(None, 1)[0].decode())
+            path = osp.join(
+                self.img_prefix, line.rsplit(None, 1)[0].decode(errors='surrogateescape')
+            )
             what = defect(path)
             if what:
                 error = MissingFileError if what == 'missing' else BadInputError

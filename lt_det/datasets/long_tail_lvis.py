@@ -15,8 +15,12 @@ from mmengine.utils import is_abs
 
 from ..errors import BadInputError
 from ..formats.annotation_cache import load_columns
+from ..formats.annotation_remarks import say
 from ..frequency import ClassFrequency
+from .class_names import with_class_names
+from .class_selection import select_categories
 from .image_check import check_images
+from .mask_loading import check_masks, mask_loaders
 
 
 @DATASETS.register_module()
@@ -32,6 +36,9 @@ class LongTailLVISDataset(BaseDetDataset):
     A large annotation file is parsed once, into ``<ann_file>.columns`` beside it (about its size);
     later starts, other ranks and data workers map that into memory. Items are made when asked for.
 
+    Where the pipeline loads masks, an instance without one is ignored. What is dropped, ignored or
+    assumed is counted and said at start.
+
     Args:
         cache: Whether to keep and use those columns; False parses at every start.
         check_images: Whether to look at the first and last bytes of every image file at start.
@@ -43,7 +50,8 @@ class LongTailLVISDataset(BaseDetDataset):
 
     Raises:
         MissingFileError: The annotation file or an image does not exist.
-        BadInputError: The annotation file is not in the format, or an image is broken.
+        BadInputError: The annotation file is not in the format, a mask that the pipeline would load
+            is malformed, a class is not in the file, or an image is broken.
     """
 
     METAINFO = dict(palette='random')
@@ -71,8 +79,10 @@ class LongTailLVISDataset(BaseDetDataset):
         with get_local_path(self.ann_file, backend_args=self.backend_args) as local_path:
             # a copy fetched from elsewhere is gone afterwards
             self.columns = load_columns(local_path, self.cache and self.backend_args is None)
-        selected = self._select()
+        if not self.test_mode:
+            self.columns.require_annotations()
         names = self.columns.category_names
+        selected = select_categories(self._metainfo.get('classes'), names, self.ann_file)
         self._metainfo['classes'] = tuple(names[number] for number in selected)
         self.cat_ids = [self.columns.categories[number]['id'] for number in selected]
         self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
@@ -89,23 +99,27 @@ class LongTailLVISDataset(BaseDetDataset):
         nameless = np.flatnonzero(np.diff(arrays['path_start']) == 0)
         if len(nameless):
             raise BadInputError(
-                f'annotation file {self.ann_file}: image {arrays["image_id"][nameless[0]]} has no '
+                f'{self.ann_file}: image {arrays["image_id"][nameless[0]]} has no '
                 'coco_url or file_name'
             )
+        self._check_masks()
         return np.arange(self.columns.num_images)
 
-    def _select(self) -> list[int]:
-        """Numbers of the categories to use, in the order of their labels."""
-        number_of = {name: number for number, name in enumerate(self.columns.category_names)}
-        names = self._metainfo.get('classes')
-        if names is None:
-            return list(range(len(self.columns.categories)))
-        unknown = [name for name in names if name not in number_of]
-        if unknown:
-            raise BadInputError(
-                f"metainfo['classes'] has {unknown[:5]}, which {self.ann_file} does not have"
-            )
-        return [number_of[name] for name in names]
+    def _check_masks(self) -> None:
+        """Refuse masks that cannot be loaded, and say what was left out of the file."""
+        loaders = list(mask_loaders(self.pipeline))
+        self._loads_masks = bool(loaders)
+        arrays = self.columns.arrays
+        used = arrays['usable'] & (self._label_of[arrays['category']] >= 0)
+        remarks = check_masks(self.columns, used, loaders, self.ann_file) if loaders else []
+        if is_main_process():
+            self.columns.say_remarks(training=not self.test_mode)
+            for remark in remarks:
+                say(self.ann_file, remark)
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: dict | None = None) -> dict:
+        return super()._load_metainfo(with_class_names(metainfo))
 
     def load_proposals(self) -> None:
         """Read ``proposal_file``: a dict from ``folder/name.jpg`` to the item's ``proposals``."""
@@ -162,6 +176,8 @@ class LongTailLVISDataset(BaseDetDataset):
             segmentation = self.columns.segmentation(annotation)
             if segmentation:
                 instance['mask'] = segmentation
+            elif self._loads_masks:
+                instance.update(ignore_flag=1, mask=[[0.0] * 6])
             instances.append(instance)
         return instances
 

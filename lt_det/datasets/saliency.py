@@ -14,7 +14,7 @@ from scipy import fft
 from ..errors import BadInputError
 
 ABSENT = 1e-6  # amplitude, relative to the largest, that float32 cannot tell from none
-SALIENCY = Registry('saliency', locations=['lt_det.datasets'])
+SALIENCY = Registry('saliency', locations=['lt_det.datasets.saliency'])
 
 
 @SALIENCY.register_module()

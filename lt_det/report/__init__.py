@@ -1,12 +1,12 @@
-from .classification_plots import plot_accuracy_by_frequency, plot_reliability
-from .pictures import draw_detections
-from .plots import plot_ap_by_frequency
-from .table import format_table
+"""Tables and pictures of results; each is imported when it is used."""
 
-__all__ = [
-    'draw_detections',
-    'format_table',
-    'plot_accuracy_by_frequency',
-    'plot_ap_by_frequency',
-    'plot_reliability',
-]
+from ..lazy import lazy_names
+
+_NAMES = {
+    'classification_plots': ('plot_accuracy_by_frequency', 'plot_reliability'),
+    'pictures': ('draw_detections',),
+    'plots': ('plot_ap_by_frequency',),
+    'table': ('format_table',),
+}
+__all__ = [name for names in _NAMES.values() for name in names]
+__getattr__ = lazy_names(__name__, _NAMES)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lt_det.adjustments import build_adjustment
@@ -41,6 +41,7 @@ def test_stage_decides_when_the_map_applies(stage):
         assert applied == (stage in ('both', 'train' if training else 'test'))
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(RULES, min_size=1, max_size=4), st.booleans())
 def test_a_list_is_applied_in_order_and_its_map_is_affine(rules, training):
     composed = build_adjustment(rules, FREQUENCY).train(training)

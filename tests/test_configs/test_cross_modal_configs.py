@@ -30,6 +30,7 @@ NAMES = sorted(
 @pytest.mark.parametrize('name', NAMES)
 def test_config(name):
     register_all_modules(init_default_scope=True)
+    torch.manual_seed(0)
     cfg = Config.fromfile(ROOT / 'configs' / name)
     head = MODELS.build(cfg.model.head)
     assert head.num_classes == cfg.data_preprocessor.num_classes

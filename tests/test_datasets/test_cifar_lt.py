@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lt_det.datasets import CIFAR10LT, CIFAR100LT
-from lt_det.datasets.cifar_lt import long_tail_counts, long_tail_subset
+from lt_det.datasets.imbalance import long_tail_counts, long_tail_subset
 from lt_det.errors import BadInputError, MissingFileError
 
 

@@ -101,7 +101,7 @@ def test_training_takes_the_label_with_the_given_probability(label_prob):
     labels = torch.tensor([0, 4]).repeat(2000)
     classes, weights = cam.chosen(probabilities, labels)
     by_label = weights[:, 1] == 0
-    assert by_label.float().mean().item() == pytest.approx(label_prob, abs=0.03)
+    assert by_label.float().mean().item() == pytest.approx(label_prob, abs=0.04)
     assert (classes[by_label & (labels == 0), 0] == 0).all()
     assert (weights[by_label & (labels == 0), 0] == 1).all()
     assert not weights[by_label & (labels == 4)].any()
@@ -152,7 +152,7 @@ def test_autocast(dtype):
         calibrated = cam(features.to(dtype), probabilities, labels, update=True)
     assert calibrated.dtype == dtype
     torch.testing.assert_close(calibrated.float(), expected, rtol=0.05, atol=0.05)
-    torch.testing.assert_close(cam.prototypes, plain.prototypes, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(cam.prototypes, plain.prototypes, rtol=5e-3, atol=5e-3)
 
 
 @pytest.mark.parametrize(

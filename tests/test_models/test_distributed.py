@@ -7,9 +7,6 @@ import socket
 import torch
 import torch.multiprocessing as mp
 
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
 from lt_det.frequency import ClassFrequency
 from lt_det.models.layers import FASA, CAMCalibration
 from lt_det.models.losses import LongTailEQLV2Loss, LongTailSeesawLoss

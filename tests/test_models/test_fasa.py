@@ -51,7 +51,7 @@ def test_running_statistics():
 
 
 def test_draws_follow_inverse_frequency_and_the_normal_distribution():
-    fasa = component(num_virtual=40000)
+    fasa = component(num_virtual=400_000)
     fasa.mean.copy_(torch.randn(C, D))
     fasa.variance.copy_(torch.rand(C, D) + 0.5)
     fasa.seen.copy_(torch.tensor([True, True, True, False]))

@@ -73,9 +73,8 @@ def test_every_loss_sees_the_adjusted_logits(loss, soft, dtype):
     stock, ours = pair(adjustment=dict(type='IIF', link='smooth'), loss=loss)
     stock, ours = stock.to(dtype), ours.to(dtype)
     feats = torch.randn(5, D, dtype=dtype)
-    weight = ((torch.tensor([sum(COUNTS) + 1.0]) / (torch.tensor(COUNTS) + 1.0)).log() + 1).to(
-        dtype
-    )
+    # the buffers of an adjustment are float32
+    weight = torch.tensor([math.log((sum(COUNTS) + 1) / (n + 1)) + 1 for n in COUNTS]).to(dtype)
     data = samples(soft)
     targets = [s.gt_score if soft else s.gt_label for s in data]
     targets = torch.stack(targets) if soft else torch.cat(targets)

@@ -10,6 +10,7 @@ from lt_det.models.backbones.long_tail_resnet import PadShortcut
 @pytest.fixture(autouse=True)
 def mmpretrain_scope():
     register_all_modules(init_default_scope=True)
+    torch.manual_seed(0)
 
 
 def parameters(model: nn.Module) -> int:

@@ -208,7 +208,7 @@ def test_draws_are_proportional_to_the_root_of_the_frequency():
     target[0, 0] = True
     drawn = torch.stack([loss.considered(target)[0] for _ in range(4000)]).float().mean(0)
     # class 0 is in the batch; one of the others is drawn with 10 : 3 : 0
-    torch.testing.assert_close(drawn, torch.tensor([1, 10 / 13, 3 / 13, 0]), atol=0.025, rtol=0)
+    torch.testing.assert_close(drawn, torch.tensor([1, 10 / 13, 3 / 13, 0]), atol=0.035, rtol=0)
     everything = federated(num_sampled=50).considered(target)[0]
     assert everything.tolist() == [True, True, True, False]
 

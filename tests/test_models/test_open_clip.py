@@ -24,6 +24,7 @@ NAME = 'ViT-B-32-quickgelu'
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp('clip') / 'small.pt'
+    torch.manual_seed(0)
     model = build_clip(NAME, **SMALL)
     torch.save(dict(state_dict=model.state_dict()), path)
     return path, model

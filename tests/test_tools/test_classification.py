@@ -172,4 +172,5 @@ def test_attention_picture(tiny_crops, tmp_path):
 def build_model(config: Path):
     register_all_mmpretrain_modules(init_default_scope=True)
     cfg = Config.fromfile(config)
+    torch.manual_seed(0)
     return CLASSIFIERS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))

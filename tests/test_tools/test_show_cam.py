@@ -32,6 +32,7 @@ def saved(config, tmp_path):
     register_all_modules(init_default_scope=True)
     path = tmp_path / 'camc.py'
     path.write_text(CALIBRATED.format(base=config))
+    torch.manual_seed(0)
     model = MODELS.build(Config.fromfile(path).model)
     model.init_weights()
     model.roi_head.bbox_head.set_class_frequency(ClassFrequency(range(4, 12)))

@@ -5,19 +5,8 @@ python tools/analysis/browse_dataset.py configs/glyphs/crops_smcl.py --number 8
 
 import argparse
 
-import numpy as np
-
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-from mmdet.utils import register_all_modules as register_mmdet
-from mmengine.registry import DATASETS, init_default_scope
-from mmpretrain.utils import register_all_modules as register_mmpretrain
-
 from lt_det.cli.common import add_common_arguments, load_config, user_errors
-from lt_det.datasets.samplers import single_labels
 from lt_det.errors import BadInputError
-from lt_det.report.saliency_pictures import draw_views, training_views
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +25,15 @@ def main() -> None:
     args = parse_args()
     if args.number < 1:
         raise BadInputError(f'--number is {args.number}, expected 1 or more')
+
+    import numpy as np
+    from mmdet.utils import register_all_modules as register_mmdet
+    from mmengine.registry import DATASETS, init_default_scope
+    from mmpretrain.utils import register_all_modules as register_mmpretrain
+
+    from lt_det.datasets.samplers import single_labels
+    from lt_det.report.saliency_pictures import draw_views, training_views
+
     cfg = load_config(args)
     register_mmdet(init_default_scope=False)
     register_mmpretrain(init_default_scope=False)

@@ -5,20 +5,8 @@ python tools/analysis/show_attention.py configs/glyphs/crops_camc.py epoch_12.pt
 
 import argparse
 
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-import mmcv
-import numpy as np
-import torch
-from mmengine.dataset import pseudo_collate
-from mmpretrain.apis import get_model
-from mmpretrain.registry import DATASETS
-
 from lt_det.cli.common import add_common_arguments, load_config, user_errors
-from lt_det.compat.checkpoint import restrict_checkpoint_loading
 from lt_det.errors import BadInputError
-from lt_det.report.class_attention import draw_class_attention
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,9 +21,20 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@torch.no_grad()
 def main() -> None:
     args = parse_args()
+
+    import mmcv
+    import numpy as np
+    import torch
+    from mmengine.dataset import pseudo_collate
+    from mmpretrain.apis import get_model
+    from mmpretrain.registry import DATASETS
+
+    from lt_det.compat.checkpoint import restrict_checkpoint_loading
+    from lt_det.report.class_attention import draw_class_attention
+
+    torch.set_grad_enabled(False)
     cfg = load_config(args)
     restrict_checkpoint_loading(args.trust_checkpoint)
     dataset = DATASETS.build({**cfg.test_dataloader.dataset, '_scope_': 'mmpretrain'})

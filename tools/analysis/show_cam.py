@@ -5,15 +5,7 @@ python tools/analysis/show_cam.py configs/lvis/mask_rcnn_r50_camc.py epoch_12.pt
 
 import argparse
 
-import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-from mmdet.apis import init_detector
-from mmengine.device import get_device
-
 from lt_det.cli.common import add_common_arguments, load_config, user_errors
-from lt_det.compat.checkpoint import restrict_checkpoint_loading
-from lt_det.report.cams import attention_of_detections, draw_attention
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +24,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+
+    from mmdet.apis import init_detector
+    from mmengine.device import get_device
+
+    from lt_det.compat.checkpoint import restrict_checkpoint_loading
+    from lt_det.report.cams import attention_of_detections, draw_attention
+
     cfg = load_config(args)
     restrict_checkpoint_loading(args.trust_checkpoint)
     model = init_detector(cfg, args.checkpoint, device=get_device())

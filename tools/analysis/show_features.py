@@ -7,21 +7,7 @@ python tools/analysis/show_features.py --model configs/glyphs/words_softmax.py s
 import argparse
 from pathlib import Path
 
-import lt_det  # noqa: F401  (before mmpretrain: it stands in for mmcv ops that are not compiled)
-
-# isort: split
-import numpy as np
-from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmengine.runner.checkpoint import load_checkpoint
-from mmpretrain.registry import MODELS
-from mmpretrain.utils import register_all_modules
-
 from lt_det.cli.common import user_errors
-from lt_det.compat.checkpoint import restrict_checkpoint_loading
-from lt_det.report.features import draw_features, features_of, tsne
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,6 +25,19 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+
+    import numpy as np
+    from mmengine.config import Config
+    from mmengine.device import get_device
+    from mmengine.registry import init_default_scope
+    from mmengine.runner import Runner
+    from mmengine.runner.checkpoint import load_checkpoint
+    from mmpretrain.registry import MODELS
+    from mmpretrain.utils import register_all_modules
+
+    from lt_det.compat.checkpoint import restrict_checkpoint_loading
+    from lt_det.report.features import draw_features, features_of, tsne
+
     restrict_checkpoint_loading()
     register_all_modules(init_default_scope=False)
     panels, names, rarest = {}, (), None

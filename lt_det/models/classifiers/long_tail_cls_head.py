@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ...adjustments import build_adjustment
 from ...errors import BadInputError
-from ...frequency import ClassFrequency, FrequencyModule
+from ...frequency import ClassFrequency
+from ...frequency_module import FrequencyModule
 
 
 @MODELS.register_module()

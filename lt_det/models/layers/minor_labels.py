@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ...errors import BadInputError
-from ...frequency import ClassFrequency, FrequencyModule
+from ...frequency import ClassFrequency
+from ...frequency_module import FrequencyModule
 
 
 class MinorLabels(FrequencyModule):

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...errors import BadInputError
-from ...frequency import ClassFrequency, FrequencyModule
+from ...frequency import ClassFrequency
+from ...frequency_module import FrequencyModule
 from .sigmoid_head import SigmoidClassification
 
 

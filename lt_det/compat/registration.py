@@ -1,0 +1,54 @@
+"""What ``import lt_det`` arranges with MMEngine, MMCV, MMDetection and MMPretrain.
+
+Each part happens when the package it concerns is imported, before or after ``lt_det``.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+from .import_hooks import after_import, stand_in
+
+COMPONENTS = 'lt_det.components'
+
+
+def install() -> None:
+    """Arrange it all; without MMDetection, nothing."""
+    if find_spec('mmdet') is None:
+        return
+    stand_in('mmcv._ext', _stand_in_for_compiled_ops)
+    after_import('mmengine.config', _know_config_names)
+    after_import('mmengine.registry', _look_for_components)
+
+
+def _stand_in_for_compiled_ops() -> ModuleType:
+    from .mmcv_ops import Ops
+
+    return Ops()
+
+
+def _know_config_names() -> None:
+    from . import config_names
+
+    config_names.install()
+
+
+def _look_for_components() -> None:
+    """Make every registry import the components, as it imports its own, at the first look-up.
+
+    Putting them on the list of locations of each registry would miss the registries of packages
+    that are not known here, and those whose locations have been imported already.
+    """
+    from mmengine.registry import Registry
+
+    import_own = Registry.import_from_location
+
+    @wraps(import_own)
+    def import_from_location(self: Registry) -> None:
+        import_own(self)
+        import_module(COMPONENTS)
+
+    Registry.import_from_location = import_from_location

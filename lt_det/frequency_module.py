@@ -1,0 +1,69 @@
+"""The modules that need class statistics, and how they are found in a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from .errors import BadInputError
+from .frequency import ClassFrequency
+
+
+class FrequencyModule(nn.Module):
+    """A module that needs class statistics; a checkpoint carries them in its buffers.
+
+    ``ClassFrequencyHook`` calls :meth:`set_class_frequency` before training; loading a checkpoint
+    restores the statistics without the training set.
+
+    Args:
+        num_classes: C, foreground classes.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.register_buffer('image_count', torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer('instance_count', torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer('num_images', torch.zeros((), dtype=torch.int64))
+        self.has_frequency = False
+
+    @property
+    def frequency(self) -> ClassFrequency:
+        """The statistics in the buffers (reads them back from the device)."""
+        return ClassFrequency(
+            self.image_count.cpu().numpy(),
+            self.instance_count.cpu().numpy(),
+            self.num_images.item(),
+        )
+
+    def set_class_frequency(self, frequency: ClassFrequency) -> None:
+        """Take over the statistics of the training set.
+
+        Raises:
+            BadInputError: ``frequency`` has another number of classes.
+        """
+        if frequency.num_classes != self.num_classes:
+            raise BadInputError(
+                f'{type(self).__name__} is built for num_classes={self.num_classes}, '
+                f'the data set has {frequency.num_classes} classes'
+            )
+        self.image_count.copy_(torch.from_numpy(frequency.image_count))
+        self.instance_count.copy_(torch.from_numpy(frequency.instance_count))
+        self.num_images.fill_(frequency.num_images)
+        self.has_frequency = True
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        if prefix + 'image_count' in state_dict:
+            self.has_frequency = bool(self.num_images.item())
+
+
+def frequency_modules(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules with ``set_class_frequency``; they pass it on to what they hold."""
+    if hasattr(module, 'set_class_frequency'):
+        yield module
+        return
+    for child in module.children():
+        yield from frequency_modules(child)
