@@ -2,77 +2,9 @@
 
 import numpy as np
 
+from .diagnosis_cases import CATEGORIES
+
 KINDS = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')
-CATEGORIES = [
-    (1, 'lynx', 'r'),
-    (2, 'kiwi', 'r'),
-    (3, 'lamp', 'c'),
-    (4, 'sofa', 'c'),
-    (5, 'dog', 'f'),
-]
-
-
-def make_case(seed, protocol, distinct=False):
-    """Annotations and detections on a coarse grid: many overlaps, ties and ignored pairs.
-
-    Without ties of scores and overlaps where ``distinct``.
-    """
-    rng = np.random.default_rng(seed)
-    ids = [c[0] for c in CATEGORIES]
-    images, annotations, detections = [], [], []
-    for number in rng.permutation(5).tolist():
-        image = {'id': 10 + number, 'height': 40, 'width': 40}
-        boxes = _boxes(rng, rng.integers(0, 5))
-        if distinct:
-            boxes = boxes + rng.random(boxes.shape)
-        labels = rng.choice(ids[:4], len(boxes)).tolist()
-        if protocol == 'lvis':
-            absent = [c for c in ids if c not in labels]
-            image['neg_category_ids'] = [c for c in absent if rng.random() < 0.5]
-            image['not_exhaustive_category_ids'] = [c for c in labels if rng.random() < 0.2]
-        images.append(image)
-        for label, box in zip(labels, boxes.tolist()):
-            record = {'id': len(annotations) + 1, 'image_id': image['id'], 'category_id': label}
-            record |= {'bbox': box, 'area': box[2] * box[3], 'iscrowd': 0}
-            record['segmentation'] = _polygon(box)
-            if rng.random() < 0.15:
-                record['ignore' if protocol == 'lvis' else 'iscrowd'] = 1
-            if record['iscrowd']:
-                record['segmentation'] = _crowd(box)
-            annotations.append(record)
-        for box in [*boxes.tolist() * 3, *_boxes(rng, 4).tolist()]:
-            box = (np.array(box) + rng.choice([0, 0, 1, 2], 4)).tolist()
-            # a class per box is more often right than not
-            label = int(rng.choice([*ids, *labels]))
-            score = float(rng.random()) if distinct else int(rng.integers(1, 9)) / 10
-            detections.append(
-                {'image_id': image['id'], 'category_id': label, 'score': score, 'bbox': box}
-            )
-    order = rng.permutation(len(detections)).tolist()
-    categories = [{'id': i, 'name': name, 'frequency': group} for i, name, group in CATEGORIES]
-    truth = {'images': images, 'annotations': annotations, 'categories': categories}
-    return truth, [
-        {**detections[i], 'segmentation': _polygon(detections[i]['bbox'])} for i in order
-    ]
-
-
-def _boxes(rng, number):
-    return np.hstack([rng.integers(0, 5, (number, 2)) * 4, rng.integers(1, 4, (number, 2)) * 5])
-
-
-def _polygon(box):
-    x, y, w, h = box
-    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
-
-
-def _crowd(box):
-    x, y, w, h = map(int, box)
-    mask = np.zeros((40, 40), bool)
-    mask[y : y + h, x : x + w] = True
-    flat = mask.ravel(order='F').astype(int)
-    edges = np.flatnonzero(np.diff(flat, prepend=0, append=0))
-    counts = np.diff(edges, prepend=0, append=flat.size)
-    return {'size': [40, 40], 'counts': counts.tolist()}
 
 
 def iou(a, b, crowd=False):

@@ -129,7 +129,10 @@ def count_and_cost(
             hit = hit | fixed
             category = category.copy()
             category[fixed] = truth.category[target[fixed]]
-        precision = class_precision(category[keep], matches.score[keep], hit[keep], number)
+        rows = np.flatnonzero(keep)
+        if repaired == _CLASSIFICATION:
+            rows = rows[np.lexsort((-matches.score[rows], category[rows]))]
+        precision = class_precision(category[rows], matches.score[rows], hit[rows], number)
         return np.where((number == 0) & (wanted > 0), 1.0, precision)
 
     now = evaluate()
@@ -153,7 +156,8 @@ def class_precision(
     """Average precision of each class at one threshold, from 101 recall points.
 
     Args:
-        category, score, hit: (N,) of the detections that count; on equal scores the first is first.
+        category, score, hit: (N,) of the detections that count, by category, then from the highest
+            score down.
         wanted: (K,) numbers of annotations.
 
     Returns:
@@ -161,12 +165,10 @@ def class_precision(
     """
     from hotcoco.metrics import average_precision
 
-    order = np.lexsort((-score, category))
-    score, hit = score[order], hit[order]
-    ends = np.searchsorted(category[order], np.arange(len(wanted)), 'right').tolist()
+    bounds = np.searchsorted(category, np.arange(len(wanted) + 1)).tolist()
     result = np.full(len(wanted), np.nan)
     for k in np.flatnonzero(wanted > 0).tolist():
-        rows = slice(ends[k - 1] if k else 0, ends[k])
+        rows = slice(bounds[k], bounds[k + 1])
         result[k] = average_precision(score[rows], hit[rows], int(wanted[k]), rec_thrs=_RECALLS)
     return result
 
