@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import BadInputError, DataWarning
+from ..errors import BadInputError
 from .annotation_file import check_is_file, read_json, sections_of
 from .annotation_join import join
 from .annotation_masks import NO_MASK
+from .annotation_remarks import say
 from .annotation_stream import NotStreamableError, stream_records
 from .annotation_tables import AnnotationTable, CategoryTable, ImageTable
 from .segmentations import mask_problem
@@ -112,12 +112,14 @@ class AnnotationColumns:
         return f'{name}: {mask_problem(self.segmentation(annotation), height, width)}'
 
     def say_remarks(self, training: bool = False) -> None:
-        """Warn of every remark; those of training only where they matter.
-
-        From one line of code, so that Python shows a text once in a process.
-        """
+        """Warn of every remark; those of training only where they matter."""
         for remark in self.remarks + (self.training_remarks if training else []):
-            warnings.warn(f'{self.source}: {remark}', DataWarning, stacklevel=1)
+            say(self.source, remark)
+
+    def require_annotations(self) -> None:
+        """Refuse a file without the list, which test sets are."""
+        if not self.has_annotations:
+            raise BadInputError(f"{self.source}: no list 'annotations'; training needs it")
 
 
 def read_columns(source: str | os.PathLike | dict) -> AnnotationColumns:

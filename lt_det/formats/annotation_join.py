@@ -10,7 +10,7 @@ from ..errors import BadInputError
 from .annotation_masks import mask_problems
 from .annotation_records import BBOX, first_of, refusal
 from .annotation_remarks import file_remarks, training_remarks, unusable_reason
-from .annotation_tables import AnnotationTable, CategoryTable, ImageTable, Lists, as_numpy
+from .annotation_tables import AnnotationTable, CategoryTable, ImageTable, Texts, as_numpy
 
 
 def join(
@@ -126,7 +126,7 @@ def _segmentations(annotations: AnnotationTable, order: np.ndarray) -> dict[str,
     place[order] = np.arange(len(order))
     others = place[annotations.others]
     by_place = np.argsort(others)
-    other_text = Lists('B')
+    other_text = Texts()
     for index in by_place.tolist():
         other_text.append(annotations.other_text.entry(index))
     return {

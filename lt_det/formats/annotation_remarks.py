@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
+from ..errors import DataWarning
 from .annotation_records import first_of
 from .annotation_tables import AnnotationTable, ImageTable
 
@@ -40,6 +42,11 @@ def unusable_reason(
     reason[ignore] = _IGNORE
     reason[~((areas > 0) & (areas < np.inf))] = _AREA
     return reason
+
+
+def say(source: str, text: str) -> None:
+    """Warn, always from this line of code, so that Python shows a text once in a process."""
+    warnings.warn(f'{source}: {text}', DataWarning, stacklevel=1)
 
 
 def remark(ids: Sequence[int] | np.ndarray, noun: str, what: str) -> list[str]:

@@ -44,13 +44,24 @@ class Lists:
         return {name: as_numpy(self.values), f'{name}_start': as_numpy(self.starts)}
 
 
+class Texts(Lists):
+    """Bytes, one text behind another."""
+
+    def __init__(self) -> None:
+        super().__init__('B')
+
+    def append(self, values: bytes | array) -> None:
+        self.values.frombytes(values)
+        self.starts.append(len(self.values))
+
+
 class ImageTable:
     """``absent``: for each federated list the ids of the images without it."""
 
     def __init__(self) -> None:
         self.ids = array('q')
         self.sizes = array('q')
-        self.paths = Lists('B')
+        self.paths = Texts()
         self.lists = {name: Lists('q') for name in FEDERATED_LISTS}
         self.has_list = dict.fromkeys(FEDERATED_LISTS, False)
         self.absent: dict[str, list[int]] = {name: [] for name in FEDERATED_LISTS}
@@ -81,7 +92,8 @@ class AnnotationTable:
     """Rows are in the order of the file.
 
     ``no_area``, ``debris``, ``flat``: rows whose area was computed, who lost polygons that enclose
-    nothing, and who have no others. ``others``: rows whose segmentation is no polygons, which is in ``other_text``.
+    nothing, and who have no others. ``others``: rows with a segmentation that is no polygons, which
+    ``other_text`` has as json.
     """
 
     def __init__(self) -> None:
@@ -94,7 +106,7 @@ class AnnotationTable:
         self.debris: list[int] = []
         self.flat: list[int] = []
         self.others: list[int] = []
-        self.other_text = Lists('B')
+        self.other_text = Texts()
 
     def extend(self, batch: list) -> None:
         try:

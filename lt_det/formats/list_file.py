@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInputError, MissingFileError
+from .text_file import read_utf8
 
 EXPECTED = 'expected "relative/path label"'
 
@@ -34,7 +35,7 @@ def read_list_file(
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f'list file {path} does not exist')
-    lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+    lines = [line for line in read_utf8(path).splitlines() if line.strip()]
     try:
         labels = np.array([int(line.rsplit(None, 1)[1]) for line in lines], np.int64)
     except (ValueError, IndexError):
@@ -53,7 +54,7 @@ def read_list_file(
 
 def line_number(path: str | Path, index: int) -> int:
     """Number, from 1, of the line that holds item ``index`` (from 0)."""
-    for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
+    for number, line in enumerate(read_utf8(path).splitlines(), 1):
         index -= bool(line.strip())
         if index < 0:
             return number
@@ -61,7 +62,7 @@ def line_number(path: str | Path, index: int) -> int:
 
 
 def _first_bad_line(path: Path) -> BadInputError:
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(read_utf8(path).splitlines(), 1):
         words = line.rsplit(None, 1)
         try:
             if words:

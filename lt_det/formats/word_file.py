@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInputError, MissingFileError
+from .text_file import read_text
 
 UNKNOWN = ('error', 'skip')
 
@@ -37,7 +38,7 @@ def read_vocabulary(path: str | Path) -> list[str]:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f'vocabulary {path} does not exist')
-    lines = path.read_text(encoding='utf-8').splitlines()
+    lines = read_text(path).split('\n')
     return check_vocabulary([line.strip() for line in lines if line.strip()], path)
 
 
@@ -74,22 +75,21 @@ def read_word_file(
     index = {word: i for i, word in enumerate(vocabulary)}
     found: dict[str, tuple[int, ...]] = {}
     skipped = 0
-    with path.open(encoding='utf-8') as file:
-        for number, line in enumerate(file, 1):
-            name, *words = (part.strip() for part in line.rstrip('\n').split('\t'))
-            if not name:
-                continue
-            if name in found:
-                raise BadInputError(f'{path}:{number} describes {name}, as an earlier line does')
-            known = {index[word] for word in words if word in index}
-            if unknown == 'error' and not index.keys() >= set(words) - {''}:
-                word = next(word for word in words if word and word not in index)
-                raise BadInputError(
-                    f"{path}:{number} has the word '{word}', which is not among the "
-                    f"{len(index)} of the vocabulary; unknown_words='skip' leaves such words out"
-                )
-            skipped += sum(word not in index for word in words if word)
-            found[name] = tuple(sorted(known))
+    for number, line in enumerate(read_text(path).split('\n'), 1):
+        name, *words = (part.strip() for part in line.split('\t'))
+        if not name:
+            continue
+        if name in found:
+            raise BadInputError(f'{path}:{number} describes {name}, as an earlier line does')
+        known = {index[word] for word in words if word in index}
+        if unknown == 'error' and not index.keys() >= set(words) - {''}:
+            word = next(word for word in words if word and word not in index)
+            raise BadInputError(
+                f"{path}:{number} has the word '{word}', which is not among the "
+                f"{len(index)} of the vocabulary; unknown_words='skip' leaves such words out"
+            )
+        skipped += sum(word not in index for word in words if word)
+        found[name] = tuple(sorted(known))
     return DescribedImages(found, skipped)
 
 
