@@ -126,8 +126,9 @@ from mmengine.runner import Runner, load_checkpoint
 from speed.iteration_cost import built, cost_at_lvis_size, relative_cost
 
 from lt_det.adjustments.box_dimension import box_dimension_of
+from lt_det.evaluation.detections import Detections
+from lt_det.evaluation.diagnosis.matches import match
 from lt_det.evaluation.lvis_metric import LongTailLVISMetric
-from lt_det.evaluation.matching import Matches
 from lt_det.frequency import ClassFrequency
 
 
@@ -140,10 +141,12 @@ class ComparisonMetric(LongTailLVISMetric):
     """
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        matches = Matches.concatenate([result['segm']['matches'] for result in results])
-        bit = np.uint64(1)  # all areas, lowest threshold
-        self.curve = matches.score, (matches.true & bit) > 0, (matches.false & bit) > 0
-        return super().compute_metrics(results)
+        metrics = super().compute_metrics(results)
+        parts = [kept['segm'] for state in results for _, kept in state['kept']]
+        matches = match(self.truth, Detections.concatenate(parts), 'segm', self.max_per_img)
+        hit = matches.hit[0]
+        self.curve = matches.score, hit, ~hit & ~matches.ignored[0]
+        return metrics
 
 
 # ---------------------------------------------------------------------------------------- one run

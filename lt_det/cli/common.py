@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BadInputError, MissingFileError, UserError
+from ..errors import BadInputError, DataWarning, MissingFileError, UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -96,7 +98,12 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """End the program with the message alone where the cause is the user's input."""
+    """End the program with the message alone where the cause is the user's input.
+
+    What the reading of data dropped or assumed is said in a line too.
+    """
+    show = warnings.showwarning
+    warnings.showwarning = partial(_show_warning, show)
     try:
         yield
     except UserError as error:
@@ -104,6 +111,14 @@ def user_errors() -> Iterator[None]:
         # 2, as argparse ends on a bad argument
         sys.exit(2)
     finally:
+        warnings.showwarning = show
         torch = sys.modules.get('torch')  # no need to import it to know
         if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _show_warning(show: Callable, message: Warning, category: type, *where, **more) -> None:
+    if issubclass(category, DataWarning):
+        print(f'note: {message}', file=sys.stderr)
+    else:
+        show(message, category, *where, **more)

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import BadInputError
 from ..formats.segmentations import to_rle
 from .detections import Detections, within_limit
+from .engine import limits_of
 from .ground_truth import GroundTruth, box_polygon
 
 DILATION_RATIO = 0.02
@@ -64,17 +65,17 @@ def run(
     }
     text = json.dumps(content).encode()
     gt = CocoDataset.from_lvis_json(text) if federated else CocoDataset.from_json(text)
-    limit = max_dets if max_dets >= 0 else 2**31 - 1
+    limits = limits_of(truth, max_dets)
     grid = evaluate_boundary_grid(
         gt,
         records,
         parity_mode='strict',
-        max_dets_per_image=limit,
+        max_dets_per_image=limits[-1],
         use_cats=True,
         dilation_ratio=DILATION_RATIO,
         dt_area='supplied',
     )
-    result = grid.accumulate([limit] if federated else [1, 10, limit])
+    result = grid.accumulate(limits)
     return np.asarray(result.precision), np.asarray(result.recall)
 
 

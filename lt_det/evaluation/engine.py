@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hotcoco import COCO
 
 _INFINITE = 1e300
+_ALL = 2**31 - 1
 _SMALLEST = float(np.nextafter(0, 1))
 _COMPLAINTS = ('dt_missing_score', 'dt_orphan_image_id', 'dt_orphan_category_id')
 
@@ -53,6 +54,12 @@ def is_sound(truth: GroundTruth, dt: COCO, iou_type: str) -> bool:
     return found.isdisjoint(_COMPLAINTS)
 
 
+def limits_of(truth: GroundTruth, max_dets: int) -> list[int]:
+    """Numbers of detections at which recall is measured: 1 and 10 too in coco; the last is all."""
+    limit = max_dets if max_dets >= 0 else _ALL
+    return [n for n in (1, 10) if n < limit and truth.protocol == 'coco'] + [limit]
+
+
 def run(
     truth: GroundTruth,
     dt: COCO,
@@ -74,7 +81,7 @@ def run(
 
     Returns:
         Precision (T, R, K, A, M) and recall (T, K, A, M), -1 where a category has no annotation;
-        M limits: ``max_dets`` in lvis, 1, 10 and ``max_dets`` in coco.
+        M limits, those of ``limits_of``.
     """
     from hotcoco import COCOeval
 
@@ -86,7 +93,7 @@ def run(
             dt = dt.filter(area_rng=[_SMALLEST, _INFINITE], drop_empty_images=False)
     evaluation = COCOeval(truth.engine(iou_type != 'bbox'), dt, iou_type, lvis_style=federated)
     if not federated:
-        evaluation.params.max_dets = [1, 10, max_dets if max_dets >= 0 else 2**31 - 1]
+        evaluation.params.max_dets = limits_of(truth, max_dets)
     if images is not None and not images.all():
         evaluation.params.img_ids = truth.image_ids[images].tolist()
     if categories is not None and not categories.all():

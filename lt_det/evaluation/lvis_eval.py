@@ -107,8 +107,8 @@ class LVISEvaluator:
 
             boundary.check_installed()
         self._reader = DetectionReader(self.truth, skip_invalid)
-        limits = 1 if self.truth.protocol == 'lvis' else 3
-        shape = (len(IOU_THRESHOLDS), self.truth.num_categories, len(AREA_NAMES), limits)
+        limits = engine.limits_of(self.truth, self.max_dets)
+        shape = (len(IOU_THRESHOLDS), self.truth.num_categories, len(AREA_NAMES), len(limits))
         self._recall = np.full(shape, -1.0)
         self._precision = np.full((shape[0], len(RECALL_POINTS), *shape[1:]), -1.0)
 
@@ -284,9 +284,8 @@ class LVISEvaluator:
             metrics[f'AP{name[0]}'] = _mean(precision[..., a])
         for group in FREQUENCY_GROUPS:
             metrics[f'AP{group}'] = _mean(precision[:, :, self._in_group(group)[present], 0])
-        if self.truth.protocol == 'coco':
-            metrics['AR@1'] = _mean(self._recall[..., 0, 0])
-            metrics['AR@10'] = _mean(self._recall[..., 0, 1])
+        for place, limit in enumerate(engine.limits_of(self.truth, self.max_dets)[:-1]):
+            metrics[f'AR@{limit}'] = _mean(self._recall[..., 0, place])
         suffix = f'@{self.max_dets}' if self.max_dets >= 0 else ''
         for a, name in enumerate(AREA_NAMES):
             metrics[f'AR{name[0] if a else ""}{suffix}'] = _mean(self.recall[..., a])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
@@ -12,12 +13,12 @@ from typing import Any
 
 import numpy as np
 from mmdet.registry import METRICS
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
-from ..errors import BadInputError
+from ..errors import BadInputError, DataWarning
 from ..formats.annotation_cache import load_columns
 from ..formats.annotation_columns import AnnotationColumns
 from ..frequency import ClassFrequency
@@ -103,6 +104,8 @@ class LongTailLVISMetric(BaseMetric):
             # a copy fetched from elsewhere is gone afterwards
             columns = load_columns(path, cache=backend_args is None)
         columns.source = str(ann_file)
+        if not is_main_process():  # one of them says what was dropped or assumed
+            warnings.simplefilter('ignore', DataWarning)
         self.truth = GroundTruth(columns, protocol, bounds=bounds if _counted(columns) else None)
         super().__init__(collect_device=collect_device, prefix=prefix or self.truth.protocol)
         self.evaluators = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .detections import Detections, within_limit
-from .engine import spread
+from .engine import limits_of, spread
 from .ground_truth import GroundTruth
 
 if TYPE_CHECKING:
@@ -36,10 +36,9 @@ class ImageStream:
         from hotcoco import Params, StreamingEval
 
         params = Params(iou_type)
-        limit = max_dets if max_dets >= 0 else 2**31 - 1
-        federated = truth.protocol == 'lvis'
-        params.max_dets = [limit] if federated else [1, 10, limit]
+        params.max_dets = limits_of(truth, max_dets)
         records = [r for r, used in zip(truth.category_records(), categories) if used]
+        federated = truth.protocol == 'lvis'
         self.engine: StreamingEval = StreamingEval(records, iou_type, federated, params)
 
     def add(

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from pycocotools import mask as mask_utils
 from lt_det.evaluation import LVISEvaluator, lvis_metric, per_class
 from lt_det.evaluation.lvis_metric import LongTailLVISMetric
 from lt_det.evaluation.predictions import encode_masks
+from lt_det.evaluation.streaming import Worker
+from lt_det.frequency import ClassFrequency
 
 NAMES = ('ant', 'bee', 'cat', 'dog')
 HEIGHT, WIDTH = 48, 64
@@ -374,3 +377,96 @@ def test_two_processes_equal_one(tmp_path, annotations, ann_file):
     for iou_type, evaluator in metric.evaluators.items():
         np.testing.assert_array_equal(arrays[f'{iou_type}_precision'], evaluator.precision)
         np.testing.assert_array_equal(arrays[f'{iou_type}_recall'], evaluator.recall)
+
+
+def as_coco(annotations):
+    """The same annotations as a COCO json of a person's own: no lists, no statistics."""
+    for image in annotations['images']:
+        del image['neg_category_ids'], image['not_exhaustive_category_ids']
+    for category in annotations['categories']:
+        del category['frequency'], category['image_count'], category['instance_count']
+    annotations['annotations'][0]['iscrowd'] = 1
+    return annotations
+
+
+@pytest.mark.parametrize('limit', [None, 2])
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_coco_annotations_are_scored_by_their_rules(tmp_path, annotations, iou_type, limit):
+    path = tmp_path / 'coco.json'
+    path.write_text(json.dumps(as_coco(annotations)))
+    samples = make_samples(annotations)
+    metric = LongTailLVISMetric(str(path), metric=iou_type, max_per_img=limit)
+    result = run(metric, samples, batch_size=3)
+    evaluator = LVISEvaluator(annotations, iou_type, max_dets=limit)
+    expected = evaluator.evaluate(to_records(samples, iou_type))
+    assert result == {f'coco/{iou_type}_{key}': value for key, value in expected.items()}
+    assert {'AR@1', f'AR@{limit or 100}'} <= expected.keys()
+    assert ('AR@10' in expected) == (limit is None)
+    np.testing.assert_array_equal(metric.evaluators[iou_type].precision, evaluator.precision)
+    assert expected['APr'] == -1
+
+
+def test_groups_from_the_training_set(tmp_path, annotations):
+    path = tmp_path / 'coco.json'
+    path.write_text(json.dumps(as_coco(annotations)))
+    metric = LongTailLVISMetric(str(path), metric='bbox', bounds=(3, 30))
+    metric.dataset_meta = {'classes': ('dog', 'cat', 'bee', 'ant')}
+    metric.use_frequency(ClassFrequency([2, 20, 200, 3]))
+    metric.dataset_meta = {'classes': NAMES}
+    assert metric.truth.frequency.tolist() == ['r', 'f', 'c', 'r']
+    samples = make_samples(annotations)
+    metric.process(None, samples)
+    result = metric.evaluate(len(samples))
+    ap = {row['name']: row['bbox_AP'] for row in metric.per_class}
+    assert result['coco/bbox_APf'] == ap['bee'] and result['coco/bbox_APc'] == ap['cat']
+    assert [row['image_count'] for row in metric.per_class] == [3, 200, 20, 2]
+
+
+@pytest.mark.parametrize('has_list', [True, False])
+def test_without_annotations_results_are_written_and_metrics_left_out(
+    tmp_path, annotations, has_list
+):
+    content = {**as_coco(annotations), 'annotations': []}
+    if not has_list:
+        del content['annotations']
+    path = tmp_path / 'test.json'
+    path.write_text(json.dumps(content))
+    samples = make_samples(make_annotations())
+    metric = LongTailLVISMetric(str(path), outfile_prefix=str(tmp_path / 'out' / 'r'))
+    assert run(metric, samples) == {}
+    for iou_type in ('bbox', 'segm'):
+        records = json.loads((tmp_path / 'out' / f'r.{iou_type}.json').read_text())
+        assert len(records) == sum(len(sample['pred_instances']) for sample in samples)
+    assert [p.name for p in sorted((tmp_path / 'out').iterdir())] == ['r.bbox.json', 'r.segm.json']
+
+
+def test_jobs_are_done_in_turn_and_their_errors_raised():
+    worker, done = Worker(most=2), []
+    for number in range(20):
+        worker.submit(lambda number=number: done.append(number))
+    worker.wait()
+    assert done == list(range(20))
+    worker.submit(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        worker.wait()
+    worker.wait()
+
+
+def test_the_network_goes_on_while_masks_are_encoded(monkeypatch, annotations, ann_file):
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(masks, rows):
+        started.set()
+        assert go_on.wait(30)
+        return encode_masks(masks, rows)
+
+    samples = make_samples(annotations)
+    expected = run(LongTailLVISMetric(ann_file), samples)
+    monkeypatch.setattr(lvis_metric, 'encode_masks', slow)
+    metric = LongTailLVISMetric(ann_file)
+    metric.dataset_meta = {'classes': NAMES}
+    metric.process(None, samples[:2])  # returns though no mask is encoded
+    assert started.wait(30) and not metric.results[0]['images']
+    go_on.set()
+    metric.process(None, samples[2:])
+    assert metric.evaluate(len(samples)) == expected
