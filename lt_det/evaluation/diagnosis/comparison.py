@@ -157,7 +157,8 @@ def class_precision(
     Returns:
         (S,) float64, means over the T thresholds; of no meaning where ``wanted`` is 0.
     """
-    first = np.cumsum(weights * ~ignored[0][:, None], axis=0, dtype=np.int32)
+    counted = weights * ~ignored[0][:, None] if ignored[0].any() else weights
+    first = np.cumsum(counted, axis=0, dtype=np.int32)
     result = np.zeros(weights.shape[1])
     for hits, out in zip(hit, ignored):
         place = np.flatnonzero(hits)

@@ -87,8 +87,6 @@ def match(
         thresholds: T overlaps from which a detection takes an annotation.
         images: (I,) bool, those to look at; all by default.
     """
-    from hotcoco import COCOeval
-
     if images is None:
         images = np.ones(truth.num_images, bool)
     limit = MAX_DETS[truth.protocol] if max_dets is None else max_dets
@@ -97,29 +95,57 @@ def match(
         group = group * truth.num_categories + detections.category
     keep = within_limit(group, detections.score, limit) & images[detections.image]
     rows = np.flatnonzero(keep & truth.judged(detections.image, detections.category))
-    dt = load(truth, detections.take(rows), iou_type)
-    if truth.protocol == 'lvis' and dt.get_ann_ids(area_rng=[-_INFINITE, 0]):
-        # lvis-api leaves out detections without an area, after the limit
-        dt = dt.filter(area_rng=[_SMALLEST, _INFINITE], drop_empty_images=False)
-    engine = COCOeval(
-        truth.engine(iou_type != 'bbox'), dt, iou_type, lvis_style=truth.protocol == 'lvis'
+    alone = np.zeros(len(rows), bool)
+    if iou_type == 'bbox' and detections.all_boxed:
+        if truth.protocol == 'lvis':  # lvis-api leaves out detections without an area
+            rows = rows[detections.boxes[rows, 2:].prod(1) > 0]
+        # where nothing is annotated nothing is matched: most pairs in coco need not be looked at
+        size = truth.num_categories
+        places = detections.image[rows].astype(np.int64) * size + detections.category[rows]
+        alone = ~np.isin(places, truth.image * size + truth.category)
+    thresholds = [float(threshold) for threshold in thresholds]
+    loaded, annotation, ignored, counted = _engine_matches(
+        truth, detections.take(rows[~alone]), iou_type, thresholds, images
     )
-    engine.params.iou_thrs = [float(threshold) for threshold in thresholds]
-    engine.params.area_rng, engine.params.area_rng_lbl = [_ANY_AREA], ['all']
-    engine.params.max_dets = [max(len(rows), 1)]
-    counted = np.zeros(len(truth.rows), bool)
-    image_ids = np.sort(truth.image_ids[images])
-    parts = [_flatten([], len(engine.params.iou_thrs), counted)]
-    for start in range(0, len(image_ids), _CHUNK):
-        engine.params.img_ids = image_ids[start : start + _CHUNK].tolist()
-        engine.evaluate()
-        parts.append(_flatten(engine.eval_imgs, len(engine.params.iou_thrs), counted))
-    loaded, annotation, ignored = (np.concatenate(column, axis=-1) for column in zip(*parts))
-    rows = rows[loaded]
-    order = np.lexsort((-detections.score[rows], detections.category[rows]))
+    alone, rows = rows[alone], rows[~alone][loaded]
+    partly = truth.partly_annotated(detections.image[alone], detections.category[alone])
+    nothing = np.full((len(thresholds), len(alone)), -1, np.int32)
+    annotation = np.concatenate([annotation, nothing], axis=1)
+    ignored = np.concatenate([ignored, np.broadcast_to(partly, nothing.shape)], axis=1)
+    rows = np.concatenate([rows, alone])
+    category, score = detections.category[rows], detections.score[rows]
+    order = np.lexsort((rows, truth.image_ids[detections.image[rows]], -score, category))
     rows = rows[order]
     columns = (getattr(detections, name)[rows] for name in ('image', 'category', 'score'))
     return Matches(rows, *columns, annotation[:, order], ignored[:, order], counted)
+
+
+def _engine_matches(
+    truth: GroundTruth,
+    detections: Detections,
+    iou_type: str,
+    thresholds: list[float],
+    images: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """(n,) numbers of the detections looked at, (T, n) annotation, (T, n) ignored, (G,) counted."""
+    from hotcoco import COCOeval
+
+    dt = load(truth, detections, iou_type)
+    federated = truth.protocol == 'lvis'
+    if federated and dt.get_ann_ids(area_rng=[-_INFINITE, 0]):
+        dt = dt.filter(area_rng=[_SMALLEST, _INFINITE], drop_empty_images=False)
+    engine = COCOeval(truth.engine(iou_type != 'bbox'), dt, iou_type, lvis_style=federated)
+    engine.params.iou_thrs = thresholds
+    engine.params.area_rng, engine.params.area_rng_lbl = [_ANY_AREA], ['all']
+    engine.params.max_dets = [max(len(detections), 1)]
+    counted = np.zeros(len(truth.rows), bool)
+    image_ids = np.sort(truth.image_ids[images])
+    parts = [_flatten([], len(thresholds), counted)]
+    for start in range(0, len(image_ids), _CHUNK):
+        engine.params.img_ids = image_ids[start : start + _CHUNK].tolist()
+        engine.evaluate()
+        parts.append(_flatten(engine.eval_imgs, len(thresholds), counted))
+    return (*(np.concatenate(column, axis=-1) for column in zip(*parts)), counted)
 
 
 def _flatten(cells: list, num_thresholds: int, counted: np.ndarray) -> tuple[np.ndarray, ...]:
