@@ -71,6 +71,16 @@ def test_detection_without_area_is_no_error_in_lvis():
     assert counts(truth, detections) == {'background': 1}
 
 
+def test_limit_is_that_of_the_caller():
+    boxes = [[4 * (i % 20), 4 * (i // 20), 4, 4] for i in range(301)]
+    found = [(1, box, 0.9 - i / 1000) for i, box in enumerate(boxes)]
+    found.append((1, [90, 90, 0, 4], 0.01))
+    truth, detections = scene([(1, box) for box in boxes], found)
+    for max_dets, missed in ((None, 1), (10, 291), (-1, 0), (500, 0)):
+        errors = diagnose(truth, detections, max_dets=max_dets)['errors']
+        assert errors['all']['count'] == dict.fromkeys(KINDS, 0) | {'missed': missed}
+
+
 def test_ignored_annotation_excuses_and_hotcoco_takes_it_for_an_object():
     ignored = {'ignore': 1}
     assert counts(*scene([(1, FULL, ignored)], [(1, FULL, 0.9)])) == {}

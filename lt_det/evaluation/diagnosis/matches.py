@@ -134,6 +134,8 @@ def _engine_matches(
     federated = truth.protocol == 'lvis'
     if federated and dt.get_ann_ids(area_rng=[-_INFINITE, 0]):
         dt = dt.filter(area_rng=[_SMALLEST, _INFINITE], drop_empty_images=False)
+    if federated:  # else the engine applies its own limit of 300
+        dt = dt.cap_detections_per_image(None)
     engine = COCOeval(truth.engine(iou_type != 'bbox'), dt, iou_type, lvis_style=federated)
     engine.params.iou_thrs = thresholds
     engine.params.area_rng, engine.params.area_rng_lbl = [_ANY_AREA], ['all']
