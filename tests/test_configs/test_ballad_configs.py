@@ -35,6 +35,7 @@ def phases(cfg: Config) -> dict[str, Config]:
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: '/'.join(path.parts[-2:]))
 def test_phases_build_and_images_fit(path, monkeypatch):
     register_all_modules(init_default_scope=True)
+    torch.manual_seed(0)
     cfg = Config.fromfile(path)
     if cfg.runner_type == 'PhaseRunner':
         cfg.run = list(cfg.phases)

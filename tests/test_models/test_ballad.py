@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from ballad_cost import PeakBytes
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
+from speed.ballad_cost import PeakBytes
 
 from lt_det.errors import BadInputError
 from lt_det.frequency import ClassFrequency
@@ -80,12 +80,15 @@ def test_phase_a_is_a_softmax_over_all_class_texts(clip, dtype):
         logits[i, y] - logits[i].exp().sum().log() for i, y in enumerate([0, 3, 1, 1])
     ) / len(images)
     found = model(images, samples(), mode='loss')['loss']
-    torch.testing.assert_close(found, expected)
+    # float32 knows logits of 100 to 1e-5 in each step
+    close = dict(rtol=1e-5, atol=1e-4) if dtype == torch.float32 else {}
+    torch.testing.assert_close(found, expected, **close)
     parameters = [p for p in model.clip.parameters() if p.requires_grad]
     assert parameters
     theirs = torch.autograd.grad(expected, parameters, allow_unused=True)
     mine = torch.autograd.grad(found, parameters, allow_unused=True)
-    tolerance = dict(rtol=1e-4, atol=2e-4) if dtype == torch.float32 else {}
+    largest = max(float(g.abs().max()) for g in theirs if g is not None)
+    tolerance = dict(rtol=1e-4, atol=2e-5 * largest) if dtype == torch.float32 else {}
     for a, b in zip(mine, theirs, strict=True):
         torch.testing.assert_close(a, b, **tolerance)
     assert sum(g is not None and bool(g.abs().sum() > 0) for g in mine) > len(mine) // 2
@@ -283,14 +286,14 @@ def test_checkpoints_of_a_phase_load_into_the_next():
 
 
 def test_texts_are_encoded_anew_when_the_weights_change():
-    model = build('A').train()
-    images = torch.randn(2, 3, 32, 32)
+    model = build('A').double().train()
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     first = model.eval()(images)
     torch.testing.assert_close(model(images), first)
     with torch.no_grad():
         model.clip.text_projection.normal_()
     torch.testing.assert_close(model.train().eval()(images), logits_by_hand(model, images))
-    frozen = build('B').eval()
+    frozen = build('B').double().eval()
     frozen(images)
     frozen.load_state_dict(model.state_dict())
     torch.testing.assert_close(frozen(images), model(images))
@@ -324,8 +327,8 @@ def test_adjustment_on_the_logits():
 
 
 def test_open_vocabulary():
-    model = build('B', eval_class_names=[*NAMES[:2], 'teapot']).train()
-    images = torch.randn(2, 3, 32, 32)
+    model = build('B', eval_class_names=[*NAMES[:2], 'teapot']).double().train()
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     tokens = build_tokenizer('ViT-B-32', 77)(['a photo of a teapot.'])
     text = model.clip.encode_text(tokens, normalize=True)[0]
     logits = model.eval()(images)

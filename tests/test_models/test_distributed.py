@@ -54,4 +54,6 @@ def test_two_processes_count_as_one_with_both_batches():
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    mp.spawn(work, (port, statistics(*inputs(), LABELS)), nprocs=2)
+    arguments = (port, statistics(*inputs(), LABELS))
+    # forked: a new interpreter would import everything again
+    mp.start_processes(work, arguments, nprocs=2, start_method='fork')
