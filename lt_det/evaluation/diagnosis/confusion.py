@@ -59,11 +59,9 @@ def count_confusions(
     columns = ['correct', *names, 'missed']
     annotation = np.flatnonzero(matches.counted)
     own = truth.category[annotation]
-    given = (
-        np.where(taker[annotation] >= 0, matches.category[taker[annotation]], -1)
-        if len(matches.category)
-        else np.full(len(annotation), -1)
-    )
+    given = np.full(len(annotation), -1)
+    taken = taker[annotation] >= 0
+    given[taken] = matches.category[taker[annotation[taken]]]
     group_column = np.array([column_of.get(g, 1) for g in truth.frequency], np.int64)
     column = np.where(given < 0, len(columns) - 1, group_column[given])
     column[given == own] = 0
