@@ -70,8 +70,8 @@ def report(content: dict) -> str:
         f'`{content["command"]}`',
         '',
         f'Medians of {content["repeats"]} new processes each, after one that reads the files. '
-        '`lt_det.components` is what the first look-up in a registry imports. Memory is the peak; what '
-        'is below that of the measuring process reads as `python alone` does.',
+        '`lt_det.components` is what the first look-up in a registry imports. Memory is the peak; '
+        'what is below that of the measuring process reads as `python alone` does.',
         '',
         '| process | s | CPU s | peak MB |',
         '|---|---|---|---|',
