@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import BadInputError
 from ..formats.segmentations import to_rle
 from .detections import Detections, within_limit
-from .engine import limits_of
+from .engine import Arrays, limits_of
 from .ground_truth import GroundTruth, box_polygon
 
 DILATION_RATIO = 0.02
@@ -37,8 +37,8 @@ def run(
     max_dets: int,
     images: np.ndarray,
     categories: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Precision (T, R, K, A, M) and recall (T, K, A, M), as ``engine.run`` gives them."""
+) -> Arrays:
+    """As ``engine.run``."""
     from vernier.instance import CocoDataset, evaluate_boundary_grid
 
     federated = truth.protocol == 'lvis'
@@ -76,7 +76,8 @@ def run(
         dt_area='supplied',
     )
     result = grid.accumulate(limits)
-    return np.asarray(result.precision), np.asarray(result.recall)
+    everything = np.ones(truth.num_categories, bool)
+    return Arrays(everything, np.asarray(result.precision), np.asarray(result.recall))
 
 
 def _image_record(truth: GroundTruth, image: int) -> dict:

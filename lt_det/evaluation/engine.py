@@ -9,6 +9,7 @@ such a record; ``DetectionReader`` then names it.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from .detections import Detections
 from .ground_truth import GroundTruth
 
 if TYPE_CHECKING:
-    from hotcoco import COCO
+    from hotcoco import COCO, COCOeval
 
 _INFINITE = 1e300
 _ALL = 2**31 - 1
@@ -60,14 +61,49 @@ def limits_of(truth: GroundTruth, max_dets: int) -> list[int]:
     return [n for n in (1, 10) if n < limit and truth.protocol == 'coco'] + [limit]
 
 
+@dataclass
+class Arrays:
+    """What an evaluation gives, for P categories; those without annotations take no memory.
+
+    Attributes:
+        categories: (K,) bool, the P of all K.
+        precision: (T, R, P, A, M) float64, -1 where a category has no annotation of that size.
+        recall: (T, P, A, M), likewise. M limits, those of ``limits_of``.
+    """
+
+    categories: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+
+    @classmethod
+    def of(cls, evaluation: COCOeval, categories: np.ndarray) -> Arrays:
+        """Those of an evaluation of some categories that has been accumulated."""
+        values = evaluation.eval
+        return cls(categories, values['precision'], values['recall'])
+
+    @classmethod
+    def empty(cls, truth: GroundTruth, max_dets: int) -> Arrays:
+        """Those of no category at all."""
+        limits = len(limits_of(truth, max_dets))
+        shapes = (10, 101, 0, 4, limits), (10, 0, 4, limits)
+        return cls(np.zeros(truth.num_categories, bool), *map(np.zeros, shapes))
+
+    def spread(self, name: str) -> np.ndarray:
+        """An array of the last limit for all K categories, -1 for those that are not there."""
+        values = getattr(self, name)[..., -1]
+        everything = np.full((*values.shape[:-2], len(self.categories), values.shape[-1]), -1.0)
+        everything[..., self.categories, :] = values
+        return everything
+
+
 def run(
     truth: GroundTruth,
     dt: COCO,
     iou_type: str,
     max_dets: int,
-    images: np.ndarray | None = None,
-    categories: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+    images: np.ndarray,
+    categories: np.ndarray,
+) -> Arrays:
     """Evaluate loaded detections.
 
     Args:
@@ -76,12 +112,8 @@ def run(
         iou_type: 'bbox' or 'segm'.
         max_dets: Detections that count, of an image (lvis) or of each category of an image (coco);
             all if negative.
-        images: (I,) bool, those to score; all by default.
+        images: (I,) bool, those to score.
         categories: (K,) bool, likewise.
-
-    Returns:
-        Precision (T, R, K, A, M) and recall (T, K, A, M), -1 where a category has no annotation;
-        M limits, those of ``limits_of``.
     """
     from hotcoco import COCOeval
 
@@ -91,28 +123,15 @@ def run(
         # lvis-api leaves out detections without an area, after the limit
         if dt.get_ann_ids(area_rng=[-_INFINITE, 0]):
             dt = dt.filter(area_rng=[_SMALLEST, _INFINITE], drop_empty_images=False)
+            dt = dt.cap_detections_per_image(None)  # else the engine limits them again
     evaluation = COCOeval(truth.engine(iou_type != 'bbox'), dt, iou_type, lvis_style=federated)
-    if not federated:
-        evaluation.params.max_dets = limits_of(truth, max_dets)
-    if images is not None and not images.all():
+    evaluation.params.max_dets = limits_of(truth, max_dets)
+    if not images.all():
         evaluation.params.img_ids = truth.image_ids[images].tolist()
-    if categories is not None and not categories.all():
-        evaluation.params.cat_ids = truth.category_ids[categories].tolist()
+    present = categories & truth.annotated(images)
+    if not present.any():  # no ids would mean all
+        return Arrays.empty(truth, max_dets)
+    evaluation.params.cat_ids = truth.category_ids[present].tolist()
     evaluation.evaluate()
     evaluation.accumulate()
-    return spread(evaluation.eval, categories)
-
-
-def spread(arrays: dict, categories: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall of some categories as those of all, -1 for the others."""
-    precision, recall = arrays['precision'], arrays['recall']
-    if categories is None or categories.all():
-        return precision, recall
-    everything = []
-    for values, axis in ((precision, 2), (recall, 1)):
-        shape = list(values.shape)
-        shape[axis] = len(categories)
-        wide = np.full(shape, -1.0)
-        wide[(slice(None),) * axis + (categories,)] = values
-        everything.append(wide)
-    return tuple(everything)
+    return Arrays.of(evaluation, present)

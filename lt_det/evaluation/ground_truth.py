@@ -153,6 +153,12 @@ class GroundTruth:
             return np.zeros(len(image), bool)
         return _contains(self._open_keys, image.astype(np.int64) * self.num_categories + category)
 
+    def annotated(self, images: np.ndarray) -> np.ndarray:
+        """(K,) bool, the categories with an annotation on some images, (I,) bool."""
+        present = np.zeros(self.num_categories, bool)
+        present[self.category[images[self.image]]] = True
+        return present
+
     @cached_property
     def judged_keys(self) -> np.ndarray:
         """Sorted ``image * K + category`` of the pairs that are judged (lvis)."""

@@ -107,18 +107,15 @@ class LVISEvaluator:
 
             boundary.check_installed()
         self._reader = DetectionReader(self.truth, skip_invalid)
-        limits = engine.limits_of(self.truth, self.max_dets)
-        shape = (len(IOU_THRESHOLDS), self.truth.num_categories, len(AREA_NAMES), len(limits))
-        self._recall = np.full(shape, -1.0)
-        self._precision = np.full((shape[0], len(RECALL_POINTS), *shape[1:]), -1.0)
+        self._arrays = engine.Arrays.empty(self.truth, self.max_dets)
 
     @property
     def precision(self) -> np.ndarray:
-        return self._precision[..., -1]
+        return self._arrays.spread('precision')
 
     @property
     def recall(self) -> np.ndarray:
-        return self._recall[..., -1]
+        return self._arrays.spread('recall')
 
     @property
     def skipped(self) -> Counter:
@@ -159,7 +156,7 @@ class LVISEvaluator:
             )
         if sound.result():
             self._reader.skipped.clear()
-            self._precision, self._recall = arrays
+            self._arrays = arrays
         return sound.result()
 
     def _run(self, detections: Detections, max_dets: int | None = None) -> None:
@@ -173,16 +170,16 @@ class LVISEvaluator:
             from . import boundary
 
             used = (self.truth, detections, limit, self.images, self.categories)
-            self._precision, self._recall = boundary.run(*used)
+            self._arrays = boundary.run(*used)
             return
         dt = engine.load(self.truth, detections, self.iou_type)
-        self._precision, self._recall = engine.run(
+        self._arrays = engine.run(
             self.truth, dt, self.iou_type, limit, self.images, self.categories
         )
 
-    def set_arrays(self, precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
-        """Take arrays of the engine, (T, R, K, A, M) and (T, K, A, M); the metrics."""
-        self._precision, self._recall = precision, recall
+    def set_arrays(self, arrays: engine.Arrays) -> dict[str, float]:
+        """The metrics of ``evaluate`` from arrays that come from elsewhere."""
+        self._arrays = arrays
         return self.summarize()
 
     def fixed_ap(self, detections: Input, max_per_category: int = 10000) -> dict[str, float]:
@@ -274,8 +271,7 @@ class LVISEvaluator:
 
     def summarize(self) -> dict[str, float]:
         """The metrics of ``evaluate`` from the arrays."""
-        present = (self.recall[0] > -1).any(1)
-        precision = self.precision[:, :, present]
+        precision, recall = self._arrays.precision[..., -1], self._arrays.recall
         metrics = {'AP': _mean(precision[..., 0])}
         for percent in (50, 75):
             chosen = np.isclose(IOU_THRESHOLDS, percent / 100)
@@ -283,19 +279,19 @@ class LVISEvaluator:
         for a, name in enumerate(AREA_NAMES[1:], start=1):
             metrics[f'AP{name[0]}'] = _mean(precision[..., a])
         for group in FREQUENCY_GROUPS:
-            metrics[f'AP{group}'] = _mean(precision[:, :, self._in_group(group)[present], 0])
+            metrics[f'AP{group}'] = _mean(precision[:, :, self._in_group(group), 0])
         for place, limit in enumerate(engine.limits_of(self.truth, self.max_dets)[:-1]):
-            metrics[f'AR@{limit}'] = _mean(self._recall[..., 0, place])
+            metrics[f'AR@{limit}'] = _mean(recall[..., 0, place])
         suffix = f'@{self.max_dets}' if self.max_dets >= 0 else ''
         for a, name in enumerate(AREA_NAMES):
-            metrics[f'AR{name[0] if a else ""}{suffix}'] = _mean(self.recall[..., a])
+            metrics[f'AR{name[0] if a else ""}{suffix}'] = _mean(recall[..., a, -1])
         return metrics
 
     def frequency_by_area(self) -> dict[str, dict[str, float]]:
         """AP of each frequency group in each area range: group 'r', 'c', 'f' -> range -> AP."""
         return {
             group: {
-                name: _mean(self.precision[:, :, self._in_group(group), a])
+                name: _mean(self._arrays.precision[:, :, self._in_group(group), a, -1])
                 for a, name in enumerate(AREA_NAMES)
             }
             for group in FREQUENCY_GROUPS
@@ -303,10 +299,13 @@ class LVISEvaluator:
 
     def category_ap(self) -> np.ndarray:
         """(K,) AP of each category."""
-        return np.array([_mean(self.precision[:, :, k, 0]) for k in range(len(self.categories))])
+        ap = np.full(len(self.categories), -1.0)
+        precision = self._arrays.precision[:, :, :, 0, -1]
+        ap[self._arrays.categories] = [_mean(precision[:, :, p]) for p in range(precision.shape[2])]
+        return ap
 
     def _in_group(self, group: str) -> np.ndarray:
-        return self.truth.frequency == group
+        return self.truth.frequency[self._arrays.categories] == group
 
     def _chosen(self, name: str, ids: Sequence[int] | None, known: np.ndarray) -> np.ndarray:
         if ids is None:

@@ -251,7 +251,7 @@ class LongTailLVISMetric(BaseMetric):
                 )
             else:
                 streams = [state['streams'][iou_type] for state in results]
-                values = evaluator.set_arrays(*ImageStream.arrays(streams, used))
+                values = evaluator.set_arrays(ImageStream.arrays(streams, used))
             metrics.update({f'{iou_type}_{k}': v for k, v in {**values, **fixed}.items()})
         self.per_class = [row for row, u in zip(per_class_table(self.evaluators), used) if u]
         if self.classwise:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .detections import Detections, within_limit
-from .engine import limits_of, spread
+from .engine import Arrays, limits_of
 from .ground_truth import GroundTruth
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ class ImageStream:
         self.engine.update([truth.image_record(image)], annotations, found)
 
     @staticmethod
-    def arrays(streams: list[ImageStream], categories: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Precision (T, R, K, A, M) and recall (T, K, A, M) of all images of some streams."""
+    def arrays(streams: list[ImageStream], categories: np.ndarray) -> Arrays:
+        """Those of all images of some streams."""
         from hotcoco import StreamingEval
 
         evaluation = StreamingEval.merge([stream.engine for stream in streams]).finalize()
         evaluation.accumulate()
-        return spread(evaluation.eval, categories)
+        return Arrays.of(evaluation, categories)
 
 
 def rows_within_limit(truth: GroundTruth, detections: Detections, max_dets: int) -> np.ndarray:

@@ -352,6 +352,24 @@ def test_no_detection_is_ap_0_and_said(tmp_path, small, source):
         LVISEvaluator(small).evaluate({'images': []})
 
 
+@pytest.mark.parametrize('limit', [-1, 1000, 350])
+def test_limits_above_300_are_those_of_an_image(lvis_api, small, limit):
+    """The engine's own limit of 300 of a category of an image must not come on top."""
+    box = small['annotations'][0]['bbox']
+    shifted = [[box[0] + 3 * i, *box[1:]] for i in range(400)]
+    small['annotations'] = [
+        {**small['annotations'][0], 'id': i + 1, 'bbox': b} for i, b in enumerate(shifted)
+    ]
+    found = [detection(bbox=b, score=0.9 - i / 1000) for i, b in enumerate(shifted)]
+    for more in ([], [detection(bbox=[1, 1, 0, 5])]):
+        api = lvis_api(small, [*more, *found], max_dets=limit)
+        evaluator = LVISEvaluator(small, max_dets=limit)
+        evaluator.evaluate([*more, *found])
+        np.testing.assert_array_equal(evaluator.recall, api.eval['recall'])
+        np.testing.assert_array_equal(evaluator.precision, api.eval['precision'])
+    assert evaluator.recall.max() > 0.8
+
+
 NUMBERS = {
     'float32': np.float32(0.5),
     'float16': np.float16(0.5),
