@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..errors import BadInputError, MissingFileError
+from ..formats.annotation_records import category_record
 from ..formats.text_file import read_text
 
 NAMES = Path(__file__).parent / 'names'
@@ -103,13 +104,16 @@ def with_class_names(metainfo: dict | None) -> dict | None:
 def _read_json(path: Path) -> list[str]:
     try:
         content = json.loads(path.read_bytes())
-        categories = content['categories'] if isinstance(content, dict) else content
-        rows = sorted((int(row['id']), str(row['name'])) for row in categories)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInputError(
-            f'{path} is no list of categories with id and name: {type(error).__name__} {error}'
-        ) from error
-    return [name for _, name in rows]
+        categories = content.get('categories') if isinstance(content, dict) else content
+        if not isinstance(categories, list):
+            raise BadInputError("no list 'categories'")
+        records = [category_record(index, record) for index, record in enumerate(categories)]
+    except ValueError as error:
+        raise BadInputError(f'{path} is no list of categories with id and name: {error}') from None
+    name_of = {record['id']: record['name'] for record in records}
+    if len(name_of) < len(records):
+        raise BadInputError(f'{path}: an id occurs more than once in categories')
+    return [name_of[number] for number in sorted(name_of)]
 
 
 def _imagenet() -> list[str]:

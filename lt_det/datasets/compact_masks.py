@@ -14,6 +14,9 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.mask import BitmapMasks
 from pycocotools import mask as mask_utils
 
+from ..errors import BadInputError
+from ..formats.segmentations import mask_problem
+
 _PLANES = 8  # whole masks that are in memory at once
 
 
@@ -213,10 +216,17 @@ class LoadCompactAnnotations(LoadAnnotations):
     """LoadAnnotations with :class:`CompactMasks`: the same masks, not yet drawn.
 
     Takes the arguments of LoadAnnotations; with ``poly2mask=False`` it is the same.
+
+    Raises:
+        BadInputError: A mask is malformed, which pycocotools would draw all the same.
     """
 
     def _load_masks(self, results: dict) -> None:
         if not self.poly2mask:
             return super()._load_masks(results)
         masks = self._process_masks(results)
+        for mask in masks:
+            problem = mask_problem(mask, *results['ori_shape'])
+            if problem:
+                raise BadInputError(f'mask of {results.get("img_path")}: {problem}')
         results['gt_masks'] = CompactMasks.from_segmentations(masks, *results['ori_shape'])

@@ -50,11 +50,11 @@ def check_masks(
             f'({len(malformed)} of {used.sum()} masks are malformed)'
         )
     learned = used & ~columns.arrays['crowd']
-    what = 'have no mask (missing, null or empty) and are ignored, as the pipeline loads masks'
+    what = 'without a mask (missing, null or empty), ignored because the pipeline loads masks'
     remarks = remark(ids[learned & (problem == NO_MASK)], 'annotations', what)
     if any(not getattr(loader, 'poly2mask', True) for loader in loaders):
         coded = np.zeros(len(used), bool)
         coded[columns.arrays['other']] = True
-        what = 'have run-length masks, which are ignored with poly2mask=False'
+        what = 'with run-length masks, which are ignored with poly2mask=False'
         remarks += remark(ids[learned & coded], 'annotations', what)
     return remarks

@@ -13,10 +13,10 @@ from .annotation_tables import AnnotationTable, ImageTable
 
 _AREA, _IGNORE, _INSIDE_OUT, _SMALL, _OUTSIDE = range(1, 6)
 _UNUSABLE = {
-    _IGNORE: "have 'ignore' set",
-    _INSIDE_OUT: 'have a negative width or height',
-    _SMALL: 'have a width or height below 1 pixel',
-    _OUTSIDE: 'have a box outside of their image',
+    _IGNORE: "with 'ignore' set",
+    _INSIDE_OUT: 'with a negative width or height',
+    _SMALL: 'with a width or height below 1 pixel',
+    _OUTSIDE: 'with a box outside of their image',
 }
 _MANY = 10  # boxes, of which half reach beyond their image
 
@@ -50,10 +50,10 @@ def say(source: str, text: str) -> None:
 
 
 def remark(ids: Sequence[int] | np.ndarray, noun: str, what: str) -> list[str]:
-    """One line on some images or annotations, or none."""
+    """One line on some images or annotations with their number and first ids, or none."""
     if not len(ids):
         return []
-    return [f'{len(ids)} {noun} {what}: {first_of(ids)}']
+    return [f'{noun} {what}: {len(ids)} ({first_of(np.sort(ids))})']
 
 
 def file_remarks(
@@ -72,19 +72,19 @@ def file_remarks(
     remarks = []
     for name, without in images.absent.items():
         if images.has_list[name]:
-            what = f'lack {name}, or have null there, taken for an empty list'
+            what = f'without {name}, or with null there, taken for an empty list'
             remarks += remark(without, 'images', what)
     for name, owners in unknown.items():
-        what = f'of {name} are no category and left out, in images'
-        remarks += [f'{len(owners)} ids {what} {first_of(np.unique(owners))}'] * bool(len(owners))
+        what = f'with ids in {name} that are no category, left out'
+        remarks += remark(np.unique(owners), 'images', what)
     ids = np.frombuffer(annotations.ids, np.int64)
-    what = 'have no area, which is then width * height of the box'
+    what = 'without an area, for which width * height of the box is taken'
     remarks += remark(ids[annotations.no_area], 'annotations', what)
-    what = 'have polygons of less than 3 points or of half a point beside others, left out'
+    what = 'with polygons of less than 3 points or of half a point beside others, left out'
     remarks += remark(ids[annotations.debris], 'annotations', what)
     areas = arrays['area']
     unsized = ~((areas > 0) & (areas < np.inf))
-    what = 'have an area that is not positive and finite, neither trained on nor scored'
+    what = 'with an area that is not positive and finite, neither trained on nor scored'
     remarks += remark(arrays['annotation_id'][unsized], 'annotations', what)
     return remarks + _corners(arrays)
 
@@ -98,15 +98,15 @@ def training_remarks(
     for number, words in _UNUSABLE.items():
         what = f'{words}, not trained on and not counted'
         remarks += remark(ids[reason == number], 'annotations', what)
-    what = "have 'iscrowd' set, ignored in training and not counted"
+    what = "with 'iscrowd' set, ignored in training and not counted"
     remarks += remark(ids[crowd & (reason == 0)], 'annotations', what)
     annotated = np.bincount(arrays['category'], minlength=len(categories))
     lost = np.flatnonzero((annotated > 0) & (arrays['instance_count'] == 0))
     if len(lost):
         names = [category['name'] for category in categories]
         remarks.append(
-            f'{len(lost)} classes have annotations, but none to train on: '
-            f'{first_of([names[number] for number in lost], 20)}'
+            f'classes with annotations, but none to train on: {len(lost)} '
+            f'({first_of([names[number] for number in lost], 20)})'
         )
     return remarks
 

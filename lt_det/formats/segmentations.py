@@ -97,7 +97,7 @@ def _polygon_problem(polygons: list) -> str | None:
             finite = False
         if not finite:
             return 'polygon has a coordinate that is not a finite number'
-        largest = max(map(abs, polygon))
+        largest = max(max(polygon), -min(polygon))
         if largest > MAX_COORDINATE:
             return f'polygon has the coordinate {largest:g}; expected at most {MAX_COORDINATE:g}'
     return None

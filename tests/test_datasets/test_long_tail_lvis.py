@@ -19,6 +19,9 @@ from lt_det.frequency import ClassFrequency
 
 from ..generated_lvis import lvis_content
 
+# the made-up file has everything that is dropped
+pytestmark = pytest.mark.filterwarnings('ignore::lt_det.errors.DataWarning')
+
 TRAIN = 'annotations/glyphs_train.json'
 
 

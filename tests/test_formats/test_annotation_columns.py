@@ -25,6 +25,9 @@ from lt_det.frequency import ClassFrequency
 
 from ..generated_lvis import lvis_content
 
+# the made-up file has everything that is dropped
+pytestmark = pytest.mark.filterwarnings('ignore::lt_det.errors.DataWarning')
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
