@@ -107,7 +107,7 @@ def test_boxes_on_the_device_are_those_of_the_workers(grid):
     share = torch.tensor([0.0, 0.013, 0.3, 0.75, 0.999, 1.0])
     place = torch.randint(grid[0] * grid[1], share.shape)
     found = box_mask(place, grid, size, share).numpy()
-    for inside, index, part in zip(found, place.tolist(), share):
+    for inside, index, part in zip(found, place.tolist(), share.tolist()):
         y, x = divmod(index, grid[1])
         centre = (2 * y + 1) * size[0] // (2 * grid[0]), (2 * x + 1) * size[1] // (2 * grid[1])
         x1, y1, x2, y2 = masked_box(*size, centre, part)
