@@ -55,8 +55,7 @@ def run(
     annotations = [
         record
         for image in np.flatnonzero(images)
-        for record in truth.annotation_records(image, masks=True)
-        if categories[truth.category[record['id'] - 1]]
+        for record in truth.annotation_records(image, True, categories)
     ]
     content = {
         'images': [_image_record(truth, image) for image in np.flatnonzero(images)],

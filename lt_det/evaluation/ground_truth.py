@@ -285,11 +285,11 @@ class GroundTruth:
             for c, group in zip(self.categories, self.frequency)
         ]
 
-    def annotation_records(self, image: int, masks: bool = False) -> list[dict]:
-        """The annotations of an image as the engine takes them."""
-        first, last = np.searchsorted(self.image, [image, image + 1]).tolist()
+    def annotation_records(self, image: int, masks: bool, categories: np.ndarray) -> list[dict]:
+        """The annotations of an image as the engine takes them; (K,) bool, of some categories."""
+        first, last = np.searchsorted(self.image, [image, image + 1])
         records = []
-        for i in range(first, last):
+        for i in (first + np.flatnonzero(categories[self.category[first:last]])).tolist():
             ignored = self.out_of_range[i]
             if masks and self.columns.arrays['mask_problem'][self.rows[i]]:
                 ignored = True

@@ -194,7 +194,7 @@ class LongTailLVISMetric(BaseMetric):
                 codes[row] = code
         for iou_type, stream in state['streams'].items():
             with_masks = iou_type != 'bbox'
-            stream.add(truth, image, found[with_masks].take(counted[with_masks]), self._used)
+            stream.add(truth, image, found[with_masks].take(counted[with_masks]))
         if self.fixed_ap or 'boundary' in self.metrics or self.outfile_prefix is not None:
             scored = judged if self.fixed_ap else counted
             parts = {}
@@ -251,7 +251,7 @@ class LongTailLVISMetric(BaseMetric):
                 )
             else:
                 streams = [state['streams'][iou_type] for state in results]
-                values = evaluator.set_arrays(ImageStream.arrays(streams, used))
+                values = evaluator.set_arrays(ImageStream.arrays(streams))
             metrics.update({f'{iou_type}_{k}': v for k, v in {**values, **fixed}.items()})
         self.per_class = [row for row, u in zip(per_class_table(self.evaluators), used) if u]
         if self.classwise:

@@ -97,8 +97,9 @@ def encode_masks(masks: torch.Tensor | np.ndarray | Sequence[dict], rows: np.nda
     step = max(_PIXELS_AT_ONCE // max(masks[:1].numel(), 1), 1)
     for part in torch.as_tensor(rows, device=masks.device).split(step):
         # codes go down the columns; transposed here, on the device of the masks
-        columns = masks[part].transpose(1, 2).to(torch.uint8).contiguous().cpu().numpy()
-        encoded += mask_utils.encode(columns.transpose(2, 1, 0))
+        columns = masks[part].transpose(1, 2).contiguous()
+        columns = columns.view(torch.uint8) if columns.dtype == torch.bool else columns.byte()
+        encoded += mask_utils.encode(columns.cpu().numpy().transpose(2, 1, 0))
     return encoded
 
 

@@ -27,7 +27,7 @@ class ImageStream:
         truth: Annotations.
         iou_type: 'bbox' or 'segm'.
         max_dets: See ``engine.run``.
-        categories: (K,) bool, those that are scored.
+        categories: (K,) bool, those that are scored; without annotations they take no part.
     """
 
     def __init__(
@@ -37,18 +37,16 @@ class ImageStream:
 
         params = Params(iou_type)
         params.max_dets = limits_of(truth, max_dets)
-        records = [r for r, used in zip(truth.category_records(), categories) if used]
+        self.categories = categories & truth.annotated(np.ones(truth.num_images, bool))
+        records = [r for r, used in zip(truth.category_records(), self.categories) if used]
         federated = truth.protocol == 'lvis'
         self.engine: StreamingEval = StreamingEval(records, iou_type, federated, params)
 
-    def add(
-        self, truth: GroundTruth, image: int, detections: Detections, categories: np.ndarray
-    ) -> None:
+    def add(self, truth: GroundTruth, image: int, detections: Detections) -> None:
         """Match the detections of an image: all that count, and no others."""
         masks = detections.segmentations is not None
-        annotations = truth.annotation_records(image, masks)
-        known = set(truth.category_ids[categories].tolist())
-        annotations = [a for a in annotations if a['category_id'] in known]
+        detections = detections.take(self.categories[detections.category])
+        annotations = truth.annotation_records(image, masks, self.categories)
         if truth.protocol == 'lvis':  # lvis-api leaves out detections without an area
             detections = detections.take(detections.areas() > 0)
         found = detections.records(truth) if masks else detections.array(truth)
@@ -57,13 +55,13 @@ class ImageStream:
         self.engine.update([truth.image_record(image)], annotations, found)
 
     @staticmethod
-    def arrays(streams: list[ImageStream], categories: np.ndarray) -> Arrays:
+    def arrays(streams: list[ImageStream]) -> Arrays:
         """Those of all images of some streams."""
         from hotcoco import StreamingEval
 
         evaluation = StreamingEval.merge([stream.engine for stream in streams]).finalize()
         evaluation.accumulate()
-        return Arrays.of(evaluation, categories)
+        return Arrays.of(evaluation, streams[0].categories)
 
 
 def rows_within_limit(truth: GroundTruth, detections: Detections, max_dets: int) -> np.ndarray:
