@@ -151,8 +151,8 @@ def test_autocast(dtype):
     with torch.autocast('cpu', dtype):
         calibrated = cam(features.to(dtype), probabilities, labels, update=True)
     assert calibrated.dtype == dtype
-    torch.testing.assert_close(calibrated.float(), expected, rtol=0.05, atol=0.05)
-    torch.testing.assert_close(cam.prototypes, plain.prototypes, rtol=5e-3, atol=5e-3)
+    torch.testing.assert_close(calibrated.float(), expected, rtol=0.1, atol=0.1)
+    torch.testing.assert_close(cam.prototypes, plain.prototypes, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,8 @@ def test_losses_of_the_full_model(dtype):
         expected[name] = expected[name] * len(texts) / B
     assert losses.keys() == expected.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(losses[name].to(dtype), value.to(dtype), msg=name)
+        found = losses[name].to(dtype)
+        torch.testing.assert_close(found, value.to(dtype), rtol=1e-5, atol=1e-5, msg=name)
 
 
 def test_gradients_of_the_losses_match_those_of_loops():
@@ -170,8 +171,8 @@ def test_gradients_of_the_losses_match_those_of_loops():
     ours = label_aware_infonce(*inputs, torch.tensor(LABELS), torch.tensor(described), 0.1)
     mine = torch.autograd.grad(ours, inputs)
     theirs = torch.autograd.grad(naive_infonce(*inputs, LABELS, described, 0.1), inputs)
-    for a, b in zip(mine, theirs):
-        torch.testing.assert_close(a, b)
+    for a, b in zip(mine, theirs):  # the weights of the classes are float32
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
     text, image = (torch.randn(3, C, requires_grad=True) for _ in range(2))
     chosen = torch.tensor([True, False, True])
     distillation(text, image, chosen, 2.0).backward()

@@ -46,7 +46,7 @@ def test_cosine_logits_and_gradients(dtype, features, weights, learnable):
     target = torch.randn_like(expected)
     ours = torch.autograd.grad((logits * target).sum(), [x, layer.weight], retain_graph=True)
     theirs = torch.autograd.grad((expected * target).sum(), [x, layer.weight], retain_graph=True)
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=5e-5)
     if learnable:  # logits = s^2 cos, so dL/ds = 2 s sum(dL/dz cos)
         (slope,) = torch.autograd.grad((logits * target).sum(), layer.root_scale)
         cosines = expected / 8
