@@ -17,6 +17,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from lt_det.frequency import ClassFrequency
+
 from .conftest import ROOT, environment, losses, run
 
 COLUMNS = ['AP', 'APr', 'APc', 'APf', 'AP50', 'AP75', 'APs', 'APm', 'APl']
@@ -73,6 +75,29 @@ def test_checkpoint_is_evaluated_without_the_training_annotations(trained, confi
     assert metrics(work_dir / 'test') == metrics(trained)
     assert (work_dir / 'test' / 'detections.png').is_file()
     assert len(pickle.loads(predictions.read_bytes())) == 24
+
+
+def test_coco_annotations_are_scored_in_the_groups_of_the_checkpoint(trained, config, tmp_path):
+    data = Path(config_data(config), 'annotations')
+    content = json.loads((data / 'glyphs_val.json').read_text())
+    for image in content['images']:
+        del image['neg_category_ids'], image['not_exhaustive_category_ids']
+    for category in content['categories']:
+        for key in ('frequency', 'image_count', 'instance_count'):
+            category.pop(key, None)
+    coco = tmp_path / 'coco.json'
+    coco.write_text(json.dumps(content))
+    result = run(
+        *('test.py', config, trained / 'epoch_2.pth', '--work-dir', tmp_path, '--cfg-options'),
+        *(f'test_evaluator.ann_file={coco}', f'test_dataloader.dataset.ann_file={coco}'),
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    values = metrics(tmp_path / 'test')
+    assert_sensible(values)
+    assert 'bbox_AR@100' in values and 'bbox_AR@300' not in values
+    groups = ClassFrequency.from_annotation_file(data / 'glyphs_train.json').groups('lvis')
+    known = [values[f'segm_AP{group}'] >= 0 for group in 'rcf']
+    assert known == [group in groups for group in 'rcf']
 
 
 def config_data(config: Path) -> str:
