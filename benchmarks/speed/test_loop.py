@@ -14,6 +14,7 @@ Writes benchmarks/results/test_loop.json and .md.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -26,15 +27,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
+from common.origin import option_parser, origin, publish
+
+
+def parse_args() -> argparse.Namespace:
+    parser = option_parser(__doc__)
+    parser.add_argument('--images', type=int, default=40)
+    parser.add_argument('--wait', type=float, default=0.05, help='seconds of the network per image')
+    parser.add_argument('--repeats', type=int, default=5)
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and wrong options are answered before the slow imports
+
 import numpy as np
 import torch
-from common.origin import option_parser, origin, publish
-from mmengine.structures import InstanceData
-
-import lt_det.components  # noqa: F401  (before mmdet's ops)
-
-# isort: split
 from mmdet.evaluation import LVISMetric
+from mmengine.structures import InstanceData
 
 from lt_det.evaluation.lvis_metric import LongTailLVISMetric
 
@@ -112,11 +122,7 @@ def loop(samples: list[dict], wait: float, metric: object | None, kind: str) -> 
 
 
 def main() -> None:
-    parser = option_parser(__doc__)
-    parser.add_argument('--images', type=int, default=40)
-    parser.add_argument('--wait', type=float, default=0.05, help='seconds of the network per image')
-    parser.add_argument('--repeats', type=int, default=5)
-    args = parser.parse_args()
+    args = parse_args()
     where = origin()
     truth, samples = make_data(args.images)
     names = [category['name'] for category in truth['categories']]

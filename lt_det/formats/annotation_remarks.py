@@ -84,7 +84,7 @@ def file_remarks(
     remarks += remark(ids[annotations.debris], 'annotations', what)
     areas = arrays['area']
     unsized = ~((areas > 0) & (areas < np.inf))
-    what = 'with an area that is not positive and finite, neither trained on nor scored'
+    what = "with an area that is not positive and finite, not trained on nor scored by LVIS's rules"
     remarks += remark(arrays['annotation_id'][unsized], 'annotations', what)
     return remarks + _corners(arrays)
 

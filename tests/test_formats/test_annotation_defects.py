@@ -405,7 +405,7 @@ def test_classes_that_lose_all_annotations_are_named(tmp_path):
     for annotation in content['annotations'][1::2]:
         annotation['area'] = 0
     texts = said(content, tmp_path / 'a.json', training)
-    assert texts[0].endswith('neither trained on nor scored: 3 (2, 4, 6)')
+    assert texts[0].endswith("not trained on nor scored by LVIS's rules: 3 (2, 4, 6)")
     assert texts[1] == 'classes with annotations, but none to train on: 1 (b)'
     assert said(content, tmp_path / 'a.json', lambda path: training(path, test_mode=True)) == [
         texts[0]
