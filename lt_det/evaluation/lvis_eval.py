@@ -106,7 +106,7 @@ class LVISEvaluator:
             from . import boundary
 
             boundary.check_installed()
-        self._reader = DetectionReader(self.truth, skip_invalid)
+        self._reader = DetectionReader(self.truth, skip_invalid, iou_type == 'bbox')
         self._arrays = engine.Arrays.empty(self.truth, self.max_dets)
 
     @property
@@ -142,7 +142,7 @@ class LVISEvaluator:
 
     def _evaluate_file(self, path: str | os.PathLike) -> bool:
         """Let the engine read the file; False where that has to be done record by record."""
-        if self.iou_type == 'boundary':
+        if self.iou_type == 'boundary' or not self._reader.look_first(path):
             return False
         dt = engine.load_file(self.truth, path, self.iou_type)
         if dt is None:

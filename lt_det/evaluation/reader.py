@@ -25,6 +25,7 @@ _BLOCK = 65536  # records checked at a time
 _CODES = 512  # masks decoded at a time
 _MASK = 'segmentation'
 _NAMING = ('image_id', 'category_id')
+_NO_BOX = [float('nan')] * 4
 
 
 class DetectionReader:
@@ -36,14 +37,18 @@ class DetectionReader:
     Args:
         truth: Annotations that the records are checked against.
         skip_invalid: Whether to leave invalid records out and count them instead of raising.
+        boxes_only: Whether masks of records that have a box are not looked at.
 
     Attributes:
         skipped (Counter): Number of records left out, by the field that is invalid.
     """
 
-    def __init__(self, truth: GroundTruth, skip_invalid: bool = False) -> None:
+    def __init__(
+        self, truth: GroundTruth, skip_invalid: bool = False, boxes_only: bool = False
+    ) -> None:
         self.truth = truth
         self.skip_invalid = skip_invalid
+        self.boxes_only = boxes_only
         self.skipped: Counter = Counter()
         self.source = 'detections'
 
@@ -75,14 +80,26 @@ class DetectionReader:
                 count += len(block)
         return Detections.concatenate(parts)
 
+    def look_first(self, path: str | os.PathLike) -> bool:
+        """False if a small file has a record that is not valid as it is; True for a large one.
+
+        The engine would say things of such a record on the standard error.
+        """
+        return not self._is_small(path) or self._is_plain(record_blocks(path))
+
     def look(self, path: str | os.PathLike) -> bool:
-        """Whether all records of a small file, or many of a large one, are valid as they are."""
+        """Whether many records of a large file are valid as they are; True for a small one."""
+        return self._is_small(path) or self._is_plain(spread_records(path, _WHOLE, _PART))
+
+    def _is_plain(self, blocks: Iterator[list]) -> bool:
         try:
-            return all(
-                self._plain(records) is not None for records in spread_records(path, _WHOLE, _PART)
-            )
+            return all(self._plain(records) is not None for records in blocks)
         except (ValueError, OSError):
             return False
+
+    @staticmethod
+    def _is_small(path: str | os.PathLike) -> bool:
+        return not os.path.isfile(path) or os.path.getsize(path) <= _WHOLE
 
     def _blocks(self, detections: Any) -> Iterator[list]:
         if isinstance(detections, (str, os.PathLike)):
@@ -127,34 +144,47 @@ class DetectionReader:
                 for code, name in (('q', 'image_id'), ('q', 'category_id'), ('d', 'score'))
             )
             has_box = ['bbox' in record for record in records]
-            has_mask = [_MASK in record for record in records]
+            has_mask = [
+                _MASK in record and not (box and self.boxes_only)
+                for record, box in zip(records, has_box)
+            ]
             boxes = None
-            if all(has_box):
-                boxes = list(map(itemgetter('bbox'), records))
+            if any(has_box):
+                boxes = [r['bbox'] if b else _NO_BOX for r, b in zip(records, has_box)]
                 if set(map(len, boxes)) != {4}:
                     return None
                 boxes = np.array(array('d', chain.from_iterable(boxes))).reshape(-1, 4)
-            elif any(has_box):
-                given = [r['bbox'] if b else [np.nan] * 4 for r, b in zip(records, has_box)]
-                boxes = np.array(array('d', chain.from_iterable(given))).reshape(-1, 4)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             return None
         if not all(box or mask for box, mask in zip(has_box, has_mask)):
             return None
-        image, category = self.truth.find_images(image), self.truth.find_categories(category)
+        found = self._known(image, category, score, boxes, np.array(has_box))
+        if found is not None and any(has_mask):
+            found.segmentations = [r[_MASK] if m else None for r, m in zip(records, has_mask)]
+            rows = np.flatnonzero(has_mask)
+            sizes = self.truth.image_sizes[found.image[rows]]
+            if not self._usable([records[i] for i in rows], sizes):
+                return None
+        return found
+
+    def _known(
+        self,
+        image_ids: np.ndarray,
+        category_ids: np.ndarray,
+        score: np.ndarray,
+        boxes: np.ndarray | None,
+        has_box: np.ndarray,
+    ) -> Detections | None:
+        """Detections, if their ids are known and their numbers can be used."""
+        image = self.truth.find_images(image_ids)
+        category = self.truth.find_categories(category_ids)
         if (image < 0).any() or (category < 0).any() or not np.isfinite(score).all():
             return None
         if boxes is not None:
-            present = boxes[np.array(has_box)]
+            present = boxes[has_box]
             if not (np.isfinite(present).all() and (present[:, 2:] >= 0).all()):
                 return None
-        masks = None
-        if any(has_mask):
-            masks = [record.get(_MASK) for record in records]
-            rows = np.flatnonzero(has_mask)
-            if not self._usable([records[i] for i in rows], self.truth.image_sizes[image[rows]]):
-                return None
-        return Detections(image, category, score, boxes, masks)
+        return Detections(image, category, score, boxes)
 
     def _plain_columns(self, columns: Mapping[str, Sequence]) -> Detections | None:
         """The same of whole columns of boxes."""
@@ -170,12 +200,7 @@ class DetectionReader:
         score, boxes = arrays['score'], arrays['bbox']
         if not whole or score.ndim != 1 or boxes.shape != (len(score), 4):
             return None
-        image, category = self.truth.find_images(ids[0]), self.truth.find_categories(ids[1])
-        if (image < 0).any() or (category < 0).any() or not np.isfinite(score).all():
-            return None
-        if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
-            return None
-        return Detections(image, category, score, boxes)
+        return self._known(*ids, score, boxes, np.ones(len(score), bool))
 
     @staticmethod
     def _usable(records: Sequence[dict], sizes: np.ndarray) -> bool:
@@ -228,7 +253,7 @@ class DetectionReader:
             if box[2] < 0 or box[3] < 0:
                 return ('bbox', f'is {box!r}; width and height must not be negative'), None
             values['bbox'] = box
-        if mask is not None:
+        if mask is not None and not (box is not None and self.boxes_only):
             image = self.truth.find_images(np.array([values['image_id']]))[0]
             problem = mask_problem(mask, *self.truth.image_sizes[image].tolist())
             if problem:

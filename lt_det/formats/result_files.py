@@ -82,21 +82,16 @@ def text_pieces(path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES) -> Ite
         yield text
 
 
-def spread_records(path: str | os.PathLike, whole: int, part: int) -> Iterator[list]:
-    """Records from parts of a file that are spread over it; all records of a small file.
+def spread_records(path: str | os.PathLike, step: int, part: int) -> Iterator[list]:
+    """Records from parts of a file that are spread over it.
 
     Args:
         path: The json file.
-        whole: Bytes up to which a file is read as a whole, and from the start of one part to the
-            start of the next in a larger one.
+        step: Bytes from the start of one part to the start of the next.
         part: Bytes of a part.
     """
-    size = os.path.getsize(path)
-    if size <= whole:
-        yield from record_blocks(path)
-        return
     with open(path, 'rb') as file:
-        for start in range(0, size, whole):
+        for start in range(0, os.path.getsize(path), step):
             file.seek(start)
             text = file.read(part)
             first, last = _BOUNDARY.search(text), _last_boundary(text)
