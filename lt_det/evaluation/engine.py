@@ -1,9 +1,9 @@
 """The Rust engine, hotcoco: what is handed to it, and a look at what it takes without a word.
 
 hotcoco reads result files, overlaps, matches and accumulates with the numbers of lvis-api and
-pycocotools. Where it reads a file it warns of, or says nothing of, records that lvis-api would
-refuse: without a score, of an unknown image, with a broken mask. ``is_sound`` finds that there is
-such a record; ``DetectionReader`` then names it.
+pycocotools. It refuses or warns of records of wrong types, scores that are not finite, and images
+and categories that are not there; it takes a record without a score, with a negative size or with a
+broken mask for one that finds nothing. ``DetectionReader`` finds and names all of these.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _INFINITE = 1e300
 _ALL = 2**31 - 1
 _SMALLEST = float(np.nextafter(0, 1))
-_COMPLAINTS = ('dt_missing_score', 'dt_orphan_image_id', 'dt_orphan_category_id')
 
 
 def load(truth: GroundTruth, detections: Detections, iou_type: str) -> COCO:
@@ -37,22 +36,12 @@ def load(truth: GroundTruth, detections: Detections, iou_type: str) -> COCO:
 
 
 def load_file(truth: GroundTruth, path: str | os.PathLike, iou_type: str) -> COCO | None:
-    """Let the engine read a result file; None where it does not."""
+    """Let the engine read a result file; None where it complains."""
     try:
         dt = truth.engine(iou_type != 'bbox').load_res(os.fspath(path))
     except (ValueError, OSError, KeyError):
         return None
     return None if dt.load_warnings else dt
-
-
-def is_sound(truth: GroundTruth, dt: COCO, iou_type: str) -> bool:
-    """Whether there are detections, and all that the engine read have what they need."""
-    # a record without a box and without a mask that can be decoded has no area
-    if not 0 < len(dt.get_ann_ids(area_rng=[0, _INFINITE])) == len(dt.get_ann_ids()):
-        return False
-    health = truth.engine(iou_type != 'bbox').healthcheck(dt)
-    found = {problem['code'] for problem in health['errors'] + health['warnings']}
-    return found.isdisjoint(_COMPLAINTS)
 
 
 def limits_of(truth: GroundTruth, max_dets: int) -> list[int]:

@@ -148,16 +148,14 @@ class LVISEvaluator:
         if dt is None:
             return False
         with ThreadPoolExecutor(1) as pool:  # the engine matches meanwhile
-            sound = pool.submit(
-                lambda: engine.is_sound(self.truth, dt, self.iou_type) and self._reader.look(path)
-            )
+            good = pool.submit(self._reader.look, path)
             arrays = engine.run(
                 self.truth, dt, self.iou_type, self.max_dets, self.images, self.categories
             )
-        if sound.result():
+        if good.result():
             self._reader.skipped.clear()
             self._arrays = arrays
-        return sound.result()
+        return good.result()
 
     def _run(self, detections: Detections, max_dets: int | None = None) -> None:
         """Evaluate detections and set the arrays."""
@@ -271,21 +269,26 @@ class LVISEvaluator:
 
     def summarize(self) -> dict[str, float]:
         """The metrics of ``evaluate`` from the arrays."""
-        precision, recall = self._arrays.precision[..., -1], self._arrays.recall
-        metrics = {'AP': _mean(precision[..., 0])}
+        recall = self._arrays.recall
+        precision, known = self._of_area(0)
+        metrics = {'AP': _mean(precision)}
         for percent in (50, 75):
-            chosen = np.isclose(IOU_THRESHOLDS, percent / 100)
-            metrics[f'AP{percent}'] = _mean(precision[chosen][..., 0])
+            metrics[f'AP{percent}'] = _mean(precision[np.isclose(IOU_THRESHOLDS, percent / 100)])
         for a, name in enumerate(AREA_NAMES[1:], start=1):
-            metrics[f'AP{name[0]}'] = _mean(precision[..., a])
+            metrics[f'AP{name[0]}'] = _mean(self._of_area(a)[0])
         for group in FREQUENCY_GROUPS:
-            metrics[f'AP{group}'] = _mean(precision[:, :, self._in_group(group), 0])
+            metrics[f'AP{group}'] = _mean(precision[:, :, self._in_group(group)[known]])
         for place, limit in enumerate(engine.limits_of(self.truth, self.max_dets)[:-1]):
             metrics[f'AR@{limit}'] = _mean(recall[..., 0, place])
         suffix = f'@{self.max_dets}' if self.max_dets >= 0 else ''
         for a, name in enumerate(AREA_NAMES):
             metrics[f'AR{name[0] if a else ""}{suffix}'] = _mean(recall[..., a, -1])
         return metrics
+
+    def _of_area(self, a: int) -> tuple[np.ndarray, np.ndarray]:
+        """Precision (T, R, D) of the D categories that have annotations of a size, and which."""
+        known = self._arrays.recall[0, :, a, -1] > -1
+        return self._arrays.precision[:, :, known, a, -1], known
 
     def frequency_by_area(self) -> dict[str, dict[str, float]]:
         """AP of each frequency group in each area range: group 'r', 'c', 'f' -> range -> AP."""

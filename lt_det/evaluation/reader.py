@@ -20,7 +20,8 @@ from ..formats.segmentations import compressed_masks, mask_problem, rle_areas
 from .detections import Detections
 from .ground_truth import GroundTruth
 
-_WHOLE, _PART = 1 << 23, 1 << 20  # bytes: of a larger file an eighth is looked at
+_WHOLE = 1 << 23  # bytes of a file that is looked at whole
+_PARTS, _PART = 32, 1 << 16  # of a larger one, so many parts of so many bytes
 _BLOCK = 65536  # records checked at a time
 _CODES = 512  # masks decoded at a time
 _MASK = 'segmentation'
@@ -81,19 +82,24 @@ class DetectionReader:
         return Detections.concatenate(parts)
 
     def look_first(self, path: str | os.PathLike) -> bool:
-        """False if a small file has a record that is not valid as it is; True for a large one.
+        """Whether a small file has records, all of them valid as they are; True for a large one.
 
-        The engine would say things of such a record on the standard error.
+        The engine would say things of others on the standard error.
         """
         return not self._is_small(path) or self._is_plain(record_blocks(path))
 
     def look(self, path: str | os.PathLike) -> bool:
-        """Whether many records of a large file are valid as they are; True for a small one."""
-        return self._is_small(path) or self._is_plain(spread_records(path, _WHOLE, _PART))
+        """Whether records from all over a large file are valid as they are; True for a small one.
+
+        What a model or a tool does wrong it does throughout a file. A record that is the only one
+        of its kind, in a file of millions, may be missed: it then finds nothing.
+        """
+        return self._is_small(path) or self._is_plain(spread_records(path, _PARTS, _PART))
 
     def _is_plain(self, blocks: Iterator[list]) -> bool:
         try:
-            return all(self._plain(records) is not None for records in blocks)
+            with _no_collection():
+                return all(self._plain(records) for records in blocks)
         except (ValueError, OSError):
             return False
 

@@ -67,13 +67,28 @@ class ImageTable:
         self.absent: dict[str, list[int]] = {name: [] for name in FEDERATED_LISTS}
 
     def extend(self, batch: list) -> None:
+        try:
+            columns = _plain_images(batch)
+        except _ODD:
+            self._extend_odd(batch)
+            return
+        ids, sizes, paths, lists = columns
+        self.ids.extend(ids)
+        self.sizes.extend(sizes)
+        for path in paths:
+            self.paths.append(path)
+        for key, values in lists.items():
+            self.has_list[key] |= any(key in record for record in batch)
+            self.absent[key] += [i for i, value in zip(ids, values) if value is None]
+            for value in values:
+                self.lists[key].append(value or ())
+
+    def _extend_odd(self, batch: list) -> None:
         for index, record in enumerate(batch, len(self.ids)):
             image = Record('images', index, record)
             self.sizes.append(image.whole('height', _SIZE, least=1))
             self.sizes.append(image.whole('width', _SIZE, least=1))
-            url, name = image.text('coco_url'), image.text('file_name')
-            path = '/'.join(url.split('/')[-2:]) if url else name
-            self.paths.append(path.encode(errors='surrogatepass'))
+            self.paths.append(_path(image.text('coco_url'), image.text('file_name')))
             for key in FEDERATED_LISTS:
                 ids = image.id_list(key)
                 self.has_list[key] |= key in record
@@ -162,6 +177,32 @@ class AnnotationTable:
 
 def as_numpy(values: array | bytearray) -> np.ndarray:
     return np.frombuffer(values, values.typecode if isinstance(values, array) else np.bool_)
+
+
+def _path(url: str, name: str) -> bytes:
+    path = '/'.join(url.split('/')[-2:]) if url else name
+    return path.encode(errors='surrogatepass')
+
+
+def _plain_images(batch: list[dict]) -> tuple:
+    """Ids, heights and widths, paths and federated lists of plain records."""
+    ids, heights, widths = (list(map(itemgetter(k), batch)) for k in ('id', 'height', 'width'))
+    sizes = list(chain.from_iterable(zip(heights, widths)))
+    texts = [[record.get(key) or '' for record in batch] for key in ('coco_url', 'file_name')]
+    lists = {key: [record.get(key) for record in batch] for key in FEDERATED_LISTS}
+    given = [values for column in lists.values() for values in column if values is not None]
+    if (
+        not set(map(type, chain(ids, sizes))) <= {int}
+        or min(sizes, default=1) < 1
+        or not set(map(type, chain(*texts))) <= {str}
+        or not set(map(type, given)) <= {list}
+        or not set(map(type, chain(*given))) <= {int}
+    ):
+        raise TypeError
+    numbers = array('q', ids), array('q', sizes)
+    for values in given:
+        array('q', values)  # OverflowError beyond 64 bits
+    return *numbers, list(map(_path, *texts)), lists
 
 
 def _plain_columns(batch: list[dict]) -> tuple:

@@ -82,17 +82,18 @@ def text_pieces(path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES) -> Ite
         yield text
 
 
-def spread_records(path: str | os.PathLike, step: int, part: int) -> Iterator[list]:
+def spread_records(path: str | os.PathLike, number: int, part: int) -> Iterator[list]:
     """Records from parts of a file that are spread over it.
 
     Args:
         path: The json file.
-        step: Bytes from the start of one part to the start of the next.
+        number: Number of parts; the last ends with the file.
         part: Bytes of a part.
     """
+    last_start = os.path.getsize(path) - part
     with open(path, 'rb') as file:
-        for start in range(0, os.path.getsize(path), step):
-            file.seek(start)
+        for place in range(number):
+            file.seek(max(last_start, 0) * place // max(number - 1, 1))
             text = file.read(part)
             first, last = _BOUNDARY.search(text), _last_boundary(text)
             if first and last > first.start():
