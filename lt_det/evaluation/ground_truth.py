@@ -89,8 +89,9 @@ class GroundTruth:
                 f'{self.source}: no image has neg_category_ids or not_exhaustive_category_ids, '
                 "which protocol 'lvis' needs; expected an LVIS json, or protocol 'coco'"
             )
-        self.protocol = ('lvis' if annotations.federated else 'coco') * (protocol == 'auto')
-        self.protocol = self.protocol or protocol
+        if protocol == 'auto':
+            protocol = 'lvis' if annotations.federated else 'coco'
+        self.protocol = protocol
         arrays = annotations.arrays
         self.image_ids, self.image_sizes = arrays['image_id'], arrays['image_size']
         self.categories = annotations.categories
