@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ..formats.segmentations import to_rle
 
 if TYPE_CHECKING:
     from .ground_truth import GroundTruth
@@ -98,6 +100,19 @@ class Detections:
             if self.boxes is None
             else np.where(np.isnan(self.boxes[:, 0]), areas, self.boxes[:, 2] * self.boxes[:, 3])
         )
+
+    def boxed(self, truth: GroundTruth) -> Detections:
+        """The same, the box of its mask where a detection has none."""
+        from hotcoco import mask as mask_utils
+
+        if self.all_boxed or not len(self):
+            return self
+        boxes = np.full((len(self), 4), np.nan) if self.boxes is None else self.boxes.copy()
+        rows = np.flatnonzero(np.isnan(boxes[:, 0]))
+        sizes = truth.image_sizes[self.image[rows]].tolist()
+        masks = [self.segmentations[row] for row in rows.tolist()]
+        boxes[rows] = mask_utils.to_bbox([to_rle(m, *size) for m, size in zip(masks, sizes)])
+        return replace(self, boxes=boxes)
 
     @property
     def all_boxed(self) -> bool:

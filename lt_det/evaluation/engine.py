@@ -20,6 +20,7 @@ from .ground_truth import GroundTruth
 if TYPE_CHECKING:
     from hotcoco import COCO, COCOeval
 
+MAX_DETS = {'lvis': 300, 'coco': 100}  # of an image, of each category of an image
 _INFINITE = 1e300
 _ALL = 2**31 - 1
 _SMALLEST = float(np.nextafter(0, 1))

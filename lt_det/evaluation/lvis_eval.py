@@ -25,7 +25,6 @@ IOU_TYPES = ('bbox', 'segm', 'boundary')
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 AREA_NAMES = ('all', 'small', 'medium', 'large')
-MAX_DETS = {'lvis': 300, 'coco': 100}
 Input = Sequence[dict] | Mapping[str, Sequence] | str | os.PathLike | Detections
 
 
@@ -96,7 +95,7 @@ class LVISEvaluator:
             annotations = GroundTruth(annotations, protocol, frequency, bounds)
         self.truth = annotations
         self.iou_type = iou_type
-        self.max_dets = MAX_DETS[self.truth.protocol] if max_dets is None else max_dets
+        self.max_dets = engine.MAX_DETS[self.truth.protocol] if max_dets is None else max_dets
         self.skip_invalid = skip_invalid
         self.images = self._chosen('image_ids', image_ids, self.truth.image_ids)
         self.categories = self._chosen('category_ids', category_ids, self.truth.category_ids)
@@ -245,9 +244,10 @@ class LVISEvaluator:
         """Errors by kind, confusions and calibration by training frequency, as plain json."""
         from .diagnosis import diagnose
 
+        detections = self.read(detections)
         return diagnose(
             self.truth,
-            self.read(detections),
+            detections.boxed(self.truth) if self.iou_type == 'bbox' else detections,
             self.iou_type,
             self.max_dets,
             self.images,
@@ -258,7 +258,7 @@ class LVISEvaluator:
         """Say that results were cut to a usual limit before they came here."""
         counts = np.bincount(detections.image, minlength=1)
         limit = int(counts.max())
-        if limit in MAX_DETS.values() and (wanted is None or wanted > limit):
+        if limit in engine.MAX_DETS.values() and (wanted is None or wanted > limit):
             warnings.warn(
                 f'{self._reader.source}: {(counts == limit).sum()} images have exactly {limit} '
                 f'detections and none has more: the results seem to be cut to that limit, and '

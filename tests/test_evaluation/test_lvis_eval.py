@@ -348,6 +348,16 @@ def test_a_record_is_taken_for_what_it_has(tmp_path, small, iou_type, lacking):
     assert LVISEvaluator(small, iou_type).evaluate(records)['AP'] == pytest.approx(0.5)
 
 
+def test_detections_with_masks_alone_are_diagnosed_by_their_boxes(small):
+    records = [detection(), detection(bbox=[50, 50, 9, 9], score=0.9)]
+    records[1]['segmentation'] = encoded([50, 50, 9, 9], as_text=True)
+    masks_alone = [without(record, 'bbox') for record in records]
+    expected = LVISEvaluator(small).diagnose(records)
+    assert expected['errors']['all']['count']['background'] == 1
+    for some in (masks_alone, [records[0], masks_alone[1]]):
+        assert LVISEvaluator(small).diagnose(some) == expected
+
+
 @pytest.mark.parametrize('source', ['memory', 'file'])
 def test_no_detection_is_ap_0_and_said(tmp_path, small, source):
     path = tmp_path / 'results.json'

@@ -14,10 +14,9 @@ import numpy as np
 
 from ...formats.segmentations import to_rle
 from ..detections import Detections, within_limit
-from ..engine import load
+from ..engine import MAX_DETS, load
 from ..ground_truth import FREQUENCY_GROUPS, GroundTruth, box_polygon
 
-MAX_DETS = {'lvis': 300, 'coco': 100}
 _CHUNK = 1000  # images whose matches are Python lists at the same time
 _ANY_AREA = [0.0, 1e10]
 _INFINITE = 1e300
