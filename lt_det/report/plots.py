@@ -50,7 +50,7 @@ def plot_ap_by_frequency(
         xlabel='training images of the class',
         ylabel=f'{iou_type} AP',
         title='AP by training frequency'
-        + f' ({without} classes without a known number of images left out)' * bool(without),
+        + f'\n({without} classes without a known number of images left out)' * bool(without),
     )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc='best', frameon=False)
