@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 IOU_TYPES = ('bbox', 'segm', 'boundary')
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 AREA_NAMES = ('all', 'small', 'medium', 'large')
 Input = Sequence[dict] | Mapping[str, Sequence] | str | os.PathLike | Detections
 
@@ -96,7 +95,6 @@ class LVISEvaluator:
         self.truth = annotations
         self.iou_type = iou_type
         self.max_dets = engine.MAX_DETS[self.truth.protocol] if max_dets is None else max_dets
-        self.skip_invalid = skip_invalid
         self.images = self._chosen('image_ids', image_ids, self.truth.image_ids)
         self.categories = self._chosen('category_ids', category_ids, self.truth.category_ids)
         if iou_type != 'bbox' and not skip_invalid:
@@ -179,7 +177,12 @@ class LVISEvaluator:
         self._arrays = arrays
         return self.summarize()
 
-    def fixed_ap(self, detections: Input, max_per_category: int = 10000) -> dict[str, float]:
+    def fixed_ap(
+        self,
+        detections: Input,
+        max_per_category: int = 10000,
+        per_image: Sequence[int] | None = None,
+    ) -> dict[str, float]:
         """AP without a limit on detections of an image (Dave et al., arXiv 2102.01066).
 
         The arrays are then those of this AP.
@@ -187,13 +190,15 @@ class LVISEvaluator:
         Args:
             detections: Detections in any form.
             max_per_category: Number of detections of a category that count, over all images.
+            per_image: Numbers of detections of the images, if some were left out before.
 
         Returns:
             fixed_AP, fixed_AP50 ... fixed_APf, and AP_pool: that of all categories ranked in one
             list, which is sensitive to the calibration of scores across categories.
         """
         detections = self.read(detections)
-        self._warn_if_cut(detections, 'fixed AP and AP-pool')
+        per_image = np.bincount(detections.image) if per_image is None else np.array(per_image)
+        self._warn_if_cut(per_image, 'fixed AP and AP-pool')
         # equal scores are ranked by image, as in the engine
         order = np.argsort(self.truth.image_ids[detections.image], kind='stable')
         detections = detections.take(order)
@@ -229,7 +234,8 @@ class LVISEvaluator:
         from .pooling import class_agnostic
 
         detections = self.read(detections)
-        self._warn_if_cut(detections, 'recall of more detections', max(limits))
+        per_image = np.bincount(detections.image)
+        self._warn_if_cut(per_image, 'recall of more detections', max(limits))
         truth, objects = class_agnostic(self.truth, detections, self.images, self.categories)
         evaluator = LVISEvaluator(truth, self.iou_type, max_dets=-1, skip_invalid=True)
         metrics = {}
@@ -254,10 +260,9 @@ class LVISEvaluator:
             self.categories,
         )
 
-    def _warn_if_cut(self, detections: Detections, what: str, wanted: int | None = None) -> None:
+    def _warn_if_cut(self, counts: np.ndarray, what: str, wanted: int | None = None) -> None:
         """Say that results were cut to a usual limit before they came here."""
-        counts = np.bincount(detections.image, minlength=1)
-        limit = int(counts.max())
+        limit = int(counts.max(initial=0))
         if limit in engine.MAX_DETS.values() and (wanted is None or wanted > limit):
             warnings.warn(
                 f'{self._reader.source}: {(counts == limit).sum()} images have exactly {limit} '

@@ -159,7 +159,7 @@ class LongTailLVISMetric(BaseMetric):
                 for iou_type in self.metrics
                 if iou_type != 'boundary'
             }
-            self.results.append({'streams': streams, 'images': [], 'kept': []})
+            self.results.append({'streams': streams, 'images': [], 'kept': [], 'per_image': []})
         state = self.results[0]
         for sample in data_samples:
             image = int(self.truth.find_images(np.array([sample['img_id']]))[0])
@@ -205,6 +205,7 @@ class LongTailLVISMetric(BaseMetric):
                     parts['file', iou_type] = detections.take(written[iou_type != 'bbox'])
             state['kept'].append((image, parts))
         state['images'].append(image)
+        state['per_image'].append(len(next(iter(found.values()))))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Metrics of all processed images.
@@ -243,7 +244,8 @@ class LongTailLVISMetric(BaseMetric):
             fixed = {}
             if self.fixed_ap:
                 fixed = evaluator.fixed_ap(
-                    Detections.concatenate([parts[iou_type] for parts in kept])
+                    Detections.concatenate([parts[iou_type] for parts in kept]),
+                    per_image=[number for state in results for number in state['per_image']],
                 )
             if iou_type == 'boundary':
                 values = evaluator.evaluate(

@@ -250,6 +250,14 @@ def test_fixed_ap(annotations, ann_file, iou_type):
     assert expected['fixed_AP'] != expected['AP']
 
 
+@pytest.mark.parametrize('per_image, said', [(300, True), (301, False)])
+def test_fixed_ap_of_predictions_that_were_cut(annotations, ann_file, recwarn, per_image, said):
+    """All that the model gave counts, though most of it cannot be judged and is dropped."""
+    metric = LongTailLVISMetric(ann_file, metric='bbox', fixed_ap=True)
+    run(metric, make_samples(annotations, per_image=per_image)[:3])
+    assert any('cut to that limit' in str(w.message) for w in recwarn) == said
+
+
 def test_boundary_metric(annotations, ann_file):
     samples = make_samples(annotations)
     result = run(LongTailLVISMetric(ann_file, metric=['segm', 'boundary']), samples)
