@@ -115,7 +115,7 @@ class LongTailLVISDataset(BaseDetDataset):
         if is_main_process():
             self.columns.say_remarks(training=not self.test_mode)
             for remark in remarks:
-                say(self.ann_file, remark)
+                say(self.ann_file, remark.text)
 
     @classmethod
     def _load_metainfo(cls, metainfo: dict | None = None) -> dict:

@@ -12,7 +12,7 @@ from mmengine.dataset import Compose
 from ..errors import BadInputError
 from ..formats.annotation_columns import AnnotationColumns
 from ..formats.annotation_masks import MALFORMED, NO_MASK
-from ..formats.annotation_remarks import remark
+from ..formats.annotation_remarks import Remark, remark
 
 
 def mask_loaders(transform: Any) -> Iterator[BaseTransform]:
@@ -30,7 +30,7 @@ def mask_loaders(transform: Any) -> Iterator[BaseTransform]:
 
 def check_masks(
     columns: AnnotationColumns, used: np.ndarray, loaders: list[BaseTransform], source: str
-) -> list[str]:
+) -> list[Remark]:
     """What is to be said of the masks that a pipeline loads.
 
     Args:
@@ -51,10 +51,10 @@ def check_masks(
         )
     learned = used & ~columns.arrays['crowd']
     what = 'without a mask (missing, null or empty), ignored because the pipeline loads masks'
-    remarks = remark(ids[learned & (problem == NO_MASK)], 'annotations', what)
+    remarks = remark('mask_missing', ids[learned & (problem == NO_MASK)], 'annotations', what)
     if any(not getattr(loader, 'poly2mask', True) for loader in loaders):
         coded = np.zeros(len(used), bool)
         coded[columns.arrays['other']] = True
         what = 'with run-length masks, which are ignored with poly2mask=False'
-        remarks += remark(ids[learned & coded], 'annotations', what)
+        remarks += remark('mask_coded', ids[learned & coded], 'annotations', what)
     return remarks

@@ -23,13 +23,14 @@ import numpy as np
 
 from .annotation_columns import AnnotationColumns, read_columns
 from .annotation_file import check_is_file
+from .annotation_remarks import Remark
 
 try:
     import fcntl
 except ImportError:  # Windows: processes that start together all parse, and one of them is kept
     fcntl = None
 
-FORMAT = 2
+FORMAT = 3
 SMALLEST = 2**24  # bytes; a smaller json is parsed in the time that it takes to look for a cache
 _ENDING = '.columns'
 _META = 'meta.json'
@@ -53,8 +54,10 @@ class _MappedColumns(AnnotationColumns):
             for name in meta['checksums']
         }
         source = str(folder).removesuffix(_ENDING)
-        facts = (meta[name] for name in _FACTS)
-        super().__init__(source, meta['categories'], arrays, *facts)
+        facts = {name: meta[name] for name in _FACTS}
+        for name in ('remarks', 'training_remarks'):
+            facts[name] = [Remark(*remark) for remark in facts[name]]
+        super().__init__(source, meta['categories'], arrays, **facts)
         self.folder, self.meta = folder.absolute(), meta
 
     def __reduce__(self) -> tuple:

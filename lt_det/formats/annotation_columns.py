@@ -13,7 +13,7 @@ from ..errors import BadInputError
 from .annotation_file import check_is_file, read_json, sections_of
 from .annotation_join import join
 from .annotation_masks import NO_MASK
-from .annotation_remarks import say
+from .annotation_remarks import Remark, say
 from .annotation_stream import NotStreamableError, stream_records
 from .annotation_tables import AnnotationTable, CategoryTable, ImageTable
 from .segmentations import mask_problem
@@ -49,7 +49,7 @@ class AnnotationColumns:
             - image_count, instance_count (K,) int64 of the annotations that are usable, not crowd
         federated: Whether an image of the file has one of the federated lists.
         has_annotations: Whether the file has the list of annotations at all.
-        remarks: What was dropped, computed or assumed, a line each.
+        remarks: What was dropped, computed or assumed.
         training_remarks: The same for what training leaves out and the evaluation does not.
     """
 
@@ -60,8 +60,8 @@ class AnnotationColumns:
         arrays: dict[str, np.ndarray],
         federated: bool = False,
         has_annotations: bool = True,
-        remarks: Sequence[str] = (),
-        training_remarks: Sequence[str] = (),
+        remarks: Sequence[Remark] = (),
+        training_remarks: Sequence[Remark] = (),
     ) -> None:
         self.source = source
         self.categories = categories
@@ -114,7 +114,7 @@ class AnnotationColumns:
     def say_remarks(self, training: bool = False) -> None:
         """Warn of every remark; those of training only where they matter."""
         for remark in self.remarks + (self.training_remarks if training else []):
-            say(self.source, remark)
+            say(self.source, remark.text)
 
     def require_annotations(self) -> None:
         """Refuse a file without the list, which test sets are."""

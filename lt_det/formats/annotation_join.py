@@ -9,13 +9,13 @@ import numpy as np
 from ..errors import BadInputError
 from .annotation_masks import mask_problems
 from .annotation_records import BBOX, first_of, refusal
-from .annotation_remarks import file_remarks, training_remarks, unusable_reason
+from .annotation_remarks import Remark, file_remarks, training_remarks, unusable_reason
 from .annotation_tables import AnnotationTable, CategoryTable, ImageTable, Texts, as_numpy
 
 
 def join(
     images: ImageTable, annotations: AnnotationTable, categories: CategoryTable
-) -> tuple[list[dict], dict[str, np.ndarray], list[str], list[str]]:
+) -> tuple[list[dict], dict[str, np.ndarray], list[Remark], list[Remark]]:
     """Categories sorted by id, the arrays of ``AnnotationColumns``, and what is to be said.
 
     Raises:

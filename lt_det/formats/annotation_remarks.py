@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,12 +14,29 @@ from .annotation_tables import AnnotationTable, ImageTable
 
 _AREA, _IGNORE, _INSIDE_OUT, _SMALL, _OUTSIDE = range(1, 6)
 _UNUSABLE = {
-    _IGNORE: "with 'ignore' set",
-    _INSIDE_OUT: 'with a negative width or height',
-    _SMALL: 'with a width or height below 1 pixel',
-    _OUTSIDE: 'with a box outside of their image',
+    _IGNORE: ('ignore', "with 'ignore' set"),
+    _INSIDE_OUT: ('box_negative', 'with a negative width or height'),
+    _SMALL: ('box_small', 'with a width or height below 1 pixel'),
+    _OUTSIDE: ('box_outside', 'with a box outside of their image'),
 }
 _MANY = 10  # boxes, of which half reach beyond their image
+_FIRST = 5
+
+
+class Remark(NamedTuple):
+    """Something that holds for some images, annotations or classes of a file.
+
+    Args:
+        kind: Its name, the same in every file.
+        count: Of how many it holds.
+        first: The first of their ids (of classes: names), in ascending order.
+        text: All of that in a line.
+    """
+
+    kind: str
+    count: int
+    first: list
+    text: str
 
 
 def unusable_reason(
@@ -49,11 +67,13 @@ def say(source: str, text: str) -> None:
     warnings.warn(f'{source}: {text}', DataWarning, stacklevel=1)
 
 
-def remark(ids: Sequence[int] | np.ndarray, noun: str, what: str) -> list[str]:
-    """One line on some images or annotations with their number and first ids, or none."""
+def remark(kind: str, ids: Sequence[int] | np.ndarray, noun: str, what: str) -> list[Remark]:
+    """One remark on some images or annotations, or none where there are no ids."""
     if not len(ids):
         return []
-    return [f'{noun} {what}: {len(ids)} ({first_of(np.sort(ids))})']
+    ids = np.sort(ids)
+    text = f'{noun} {what}: {len(ids)} ({first_of(ids)})'
+    return [Remark(kind, len(ids), ids[:_FIRST].tolist(), text)]
 
 
 def file_remarks(
@@ -61,7 +81,7 @@ def file_remarks(
     annotations: AnnotationTable,
     unknown: dict[str, np.ndarray],
     arrays: dict[str, np.ndarray],
-) -> list[str]:
+) -> list[Remark]:
     """What holds for training and evaluation alike.
 
     Args:
@@ -73,45 +93,45 @@ def file_remarks(
     for name, without in images.absent.items():
         if images.has_list[name]:
             what = f'without {name}, or with null there, taken for an empty list'
-            remarks += remark(without, 'images', what)
+            remarks += remark(f'no_{name}', without, 'images', what)
     for name, owners in unknown.items():
         what = f'with ids in {name} that are no category, left out'
-        remarks += remark(np.unique(owners), 'images', what)
+        remarks += remark(f'unknown_{name}', np.unique(owners), 'images', what)
     ids = np.frombuffer(annotations.ids, np.int64)
     what = 'without an area, for which width * height of the box is taken'
-    remarks += remark(ids[annotations.no_area], 'annotations', what)
+    remarks += remark('area_missing', ids[annotations.no_area], 'annotations', what)
     what = 'with polygons of less than 3 points or of half a point beside others, left out'
-    remarks += remark(ids[annotations.debris], 'annotations', what)
+    remarks += remark('mask_debris', ids[annotations.debris], 'annotations', what)
     areas = arrays['area']
     unsized = ~((areas > 0) & (areas < np.inf))
     what = "with an area that is not positive and finite, not trained on nor scored by LVIS's rules"
-    remarks += remark(arrays['annotation_id'][unsized], 'annotations', what)
+    remarks += remark('area', arrays['annotation_id'][unsized], 'annotations', what)
     return remarks + _corners(arrays)
 
 
 def training_remarks(
     arrays: dict[str, np.ndarray], reason: np.ndarray, categories: list[dict]
-) -> list[str]:
+) -> list[Remark]:
     """What training leaves out though the evaluation does not."""
     ids, crowd = arrays['annotation_id'], arrays['crowd']
     remarks = []
-    for number, words in _UNUSABLE.items():
+    for number, (kind, words) in _UNUSABLE.items():
         what = f'{words}, not trained on and not counted'
-        remarks += remark(ids[reason == number], 'annotations', what)
+        remarks += remark(kind, ids[reason == number], 'annotations', what)
     what = "with 'iscrowd' set, ignored in training and not counted"
-    remarks += remark(ids[crowd & (reason == 0)], 'annotations', what)
+    remarks += remark('crowd', ids[crowd & (reason == 0)], 'annotations', what)
     annotated = np.bincount(arrays['category'], minlength=len(categories))
     lost = np.flatnonzero((annotated > 0) & (arrays['instance_count'] == 0))
     if len(lost):
-        names = [category['name'] for category in categories]
-        remarks.append(
-            f'classes with annotations, but none to train on: {len(lost)} '
-            f'({first_of([names[number] for number in lost], 20)})'
+        names = [categories[number]['name'] for number in lost]
+        text = (
+            f'classes with annotations, but none to train on: {len(lost)} ({first_of(names, 20)})'
         )
+        remarks.append(Remark('class_lost', len(lost), names[:_FIRST], text))
     return remarks
 
 
-def _corners(arrays: dict[str, np.ndarray]) -> list[str]:
+def _corners(arrays: dict[str, np.ndarray]) -> list[Remark]:
     """A hint if most boxes reach beyond their image by more than rounding."""
     per_image = np.diff(arrays['annotation_start'])
     sizes = np.repeat(arrays['image_size'], per_image, axis=0)
@@ -121,8 +141,10 @@ def _corners(arrays: dict[str, np.ndarray]) -> list[str]:
     )
     if beyond.sum() < max(_MANY, len(boxes) / 2):
         return []
-    return [
-        f'{beyond.sum()} of {len(boxes)} boxes reach beyond their image; bbox is x, y, width, '
-        'height: were corners x1, y1, x2, y2 written instead, or sizes of other images? '
-        f'Annotations {first_of(arrays["annotation_id"][beyond])}'
-    ]
+    ids = arrays['annotation_id'][beyond]
+    text = (
+        f'{len(ids)} of {len(boxes)} boxes reach beyond their image; bbox is x, y, width, height: '
+        'were corners x1, y1, x2, y2 written instead, or sizes of other images? '
+        f'Annotations {first_of(ids)}'
+    )
+    return [Remark('corners', len(ids), ids[:_FIRST].tolist(), text)]

@@ -132,7 +132,7 @@ def test_debris_beside_a_polygon_is_dropped_and_counted(read, polygons):
     assert not columns.arrays['mask_problem'].any()
     assert columns.segmentation(1) == [ring for ring in polygons if not is_debris(ring)]
     assert columns.segmentation(2) == [GOOD]
-    assert columns.remarks == [
+    assert [remark.text for remark in columns.remarks] == [
         'annotations with polygons of less than 3 points or of half a point beside others, left '
         'out: 1 (2)'
     ]
