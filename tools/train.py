@@ -1,47 +1,8 @@
-"""Train a detector or classifier: python tools/train.py configs/lvis/mask_rcnn_r50_iif.py"""
+"""The command ``lt_det train``: python tools/train.py configs/lvis/mask_rcnn_r50_iif.py"""
 
-import argparse
+import sys
 
-from lt_det.cli.common import add_common_arguments, build_runner, load_config, user_errors
-from lt_det.errors import BadInputError
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size'
-    )
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
-        help='resume from a checkpoint; without a value, from the latest in the work dir',
-    )
-    add_common_arguments(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    cfg = load_config(args)
-    if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.loss_scale = 'dynamic'
-    if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise BadInputError(
-                f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size'
-            )
-        cfg.auto_scale_lr.enable = True
-    if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-    build_runner(cfg, args).train()
-
+from lt_det.cli.main import run_tool
 
 if __name__ == '__main__':
-    with user_errors():
-        main()
+    sys.exit(run_tool('train'))

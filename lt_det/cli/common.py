@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BadInputError, DataWarning, MissingFileError, UserError
+from ..errors import BadInputError, MissingFileError, UserError
+from .console import quiet_loggers, show_data_warnings
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -53,6 +52,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='read checkpoints that hold more than tensors; this runs code that they contain',
     )
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='show on the console what otherwise goes to the log file alone',
+    )
     # torchrun sets the environment variable, older launchers pass the argument
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
@@ -86,6 +90,8 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     restrict_checkpoint_loading(args.trust_checkpoint)
+    if not args.verbose:
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='ConsoleHook')]
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         # MMEngine would select a CUDA device; a process group that exists is left alone.
         torch.distributed.init_process_group('gloo')
@@ -93,32 +99,27 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
         cfg.model_wrapper_cfg.setdefault('device_ids', None)
         for key, value in dict(broadcast_buffers=False, find_unused_parameters=False).items():
             cfg.model_wrapper_cfg.setdefault(key, cfg.get(key, value))
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with nullcontext() if args.verbose else quiet_loggers():
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
+def user_errors(verbose: bool = False) -> Iterator[None]:
     """End the program with the message alone where the cause is the user's input.
 
     What the reading of data dropped or assumed is said in a line too.
+
+    Args:
+        verbose: Whether warnings of other packages about themselves are shown.
     """
-    show = warnings.showwarning
-    warnings.showwarning = partial(_show_warning, show)
     try:
-        yield
+        with show_data_warnings(quiet=not verbose):
+            yield
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         # 2, as argparse ends on a bad argument
         sys.exit(2)
     finally:
-        warnings.showwarning = show
         torch = sys.modules.get('torch')  # no need to import it to know
         if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-
-
-def _show_warning(show: Callable, message: Warning, category: type, *where, **more) -> None:
-    if issubclass(category, DataWarning):
-        print(f'note: {message}', file=sys.stderr)
-    else:
-        show(message, category, *where, **more)

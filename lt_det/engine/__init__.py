@@ -1,4 +1,5 @@
 from .class_frequency_hook import ClassFrequencyHook
+from .console_hook import ConsoleHook
 from .epoch_seed import EpochSeedHook, seed_worker
 from .export_clip_hook import ExportClipHook
 from .feature_cache_hook import FeatureCacheHook
@@ -11,6 +12,7 @@ from .words_hook import WordsHook
 
 __all__ = [
     'ClassFrequencyHook',
+    'ConsoleHook',
     'EpochSeedHook',
     'FederatedLabelsHook',
     'FirstStageHook',

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ..adjustments.box_dimension import box_dimension_of
+from ..dataset_parts import class_names, items_of
 from ..errors import BadInputError, MissingFileError
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, frequency_modules
@@ -30,6 +31,9 @@ class ClassFrequencyHook(Hook):
             ``'warn'`` gives them the weight that the rule documents.
         replace: Take the training set's statistics where a checkpoint has others (fine-tuning on
             other data) rather than refuse.
+
+    Attributes:
+        training_frequency: ClassFrequency of the training set, None before a training.
     """
 
     # Before hooks that copy the model (EMA) or save it.
@@ -45,7 +49,7 @@ class ClassFrequencyHook(Hook):
         self.ann_file = ann_file
         self.empty_classes = empty_classes
         self.replace = replace
-        self._training: ClassFrequency | None = None
+        self.training_frequency: ClassFrequency | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Before training: read the statistics, check the model against them, hand them over."""
@@ -71,7 +75,7 @@ class ClassFrequencyHook(Hook):
         for module in frequency_modules(_unwrap(runner)):
             module.set_class_frequency(frequency)
         self._set_box_dimension(runner, dataset)
-        self._training = frequency
+        self.training_frequency = frequency
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Refuse labels that no class has, while they are on the CPU and their image is known."""
@@ -79,18 +83,18 @@ class ClassFrequencyHook(Hook):
         for sample in samples or ():
             instances = getattr(sample, 'gt_instances', None)
             labels = () if instances is None else instances.get('labels', ())
-            if len(labels) == 0 or not labels.is_cpu or self._training is None:
+            if len(labels) == 0 or not labels.is_cpu or self.training_frequency is None:
                 continue
             low, high = labels.min().item(), labels.max().item()
-            if low < 0 or high >= self._training.num_classes:
+            if low < 0 or high >= self.training_frequency.num_classes:
                 raise BadInputError(
                     f'{sample.get("img_path", "an image")}: label {low if low < 0 else high}, but '
-                    f'the training set has {self._training.num_classes} classes'
+                    f'the training set has {self.training_frequency.num_classes} classes'
                 )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse a checkpoint with the statistics of another training set."""
-        if self._training is None:
+        if self.training_frequency is None:
             return
         state = checkpoint.get('state_dict', checkpoint)
         for key in [key for key in state if key.endswith('.image_count')]:
@@ -101,7 +105,7 @@ class ClassFrequencyHook(Hook):
             )
             if saved.num_images == 0:
                 continue
-            difference = self._training.difference(saved)
+            difference = self.training_frequency.difference(saved)
             if difference is None:
                 continue
             if not self.replace:
@@ -124,7 +128,7 @@ class ClassFrequencyHook(Hook):
         needy = [module for module in frequency_modules(_unwrap(runner)) if not _satisfied(module)]
         welcome = [metric for metric in metrics if hasattr(metric, 'use_frequency')]
         metrics = [metric for metric in metrics if hasattr(metric, 'set_class_frequency')]
-        known = self._training or _carried(_unwrap(runner))
+        known = self.training_frequency or _carried(_unwrap(runner))
         if needy or (metrics and known is None):
             known = self._read_for_test(runner, needy)
         for metric in metrics:
@@ -206,8 +210,8 @@ def _check_num_classes(model: nn.Module, frequency: ClassFrequency) -> None:
 
 
 def _check_same_classes(train, val) -> None:
-    ours, theirs = train.metainfo.get('classes'), val.metainfo.get('classes')
-    if ours is None or theirs is None or tuple(ours) == tuple(theirs):
+    ours, theirs = (class_names(items_of(dataset).parts) for dataset in (train, val))
+    if ours is None or theirs is None or ours == theirs:
         return
     if len(ours) != len(theirs):
         raise BadInputError(
@@ -221,8 +225,8 @@ def _check_same_classes(train, val) -> None:
 
 
 def _source(dataset) -> str:
-    path = getattr(dataset, 'ann_file', None)
-    return f' in {path}' if path else ''
+    paths = [part.ann_file for part in items_of(dataset).parts if getattr(part, 'ann_file', None)]
+    return f' in {", ".join(map(str, paths))}' if paths else ''
 
 
 def _cfg_option(runner: Runner) -> str:

@@ -106,7 +106,7 @@ class ReportHook(Hook):
                 plot_ap_by_frequency(per_class, written[-1], iou_type)
         table = format_table(plain)
         if table:
-            runner.logger.info('result\n\n' + table + '\n')
+            runner.logger.info('\n' + table + '\n')
         runner.logger.info('written: ' + ', '.join(map(str, written)))
 
 

@@ -1,0 +1,131 @@
+"""A quiet console: what lt_det says, warnings that matter and errors; the rest goes to the log file.
+
+MMEngine logs its environment, the whole config and the order of hooks before the first number, and
+the packages below it warn about themselves. None of that helps a person who watches a training; all
+of it helps one who looks for a fault, so it is kept in the log file of the work dir.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partial, wraps
+from io import StringIO
+from pathlib import Path
+
+from ..errors import DataWarning
+
+_OWN = str(Path(__file__).resolve().parents[1])
+_NOISE = re.compile(
+    '|'.join(
+        (
+            'faster_coco_eval is not installed',
+            'will be deprecated in (the )?future',
+            'is deprecated',
+            'is the alias of',
+            'pkg_resources',
+            'The prefix is not set in metric class',
+            'Failed to search registry with scope',
+            'Failed to import .* make sure the',
+            'There are no callable functions',
+            "pin_memory' argument is set as true but no accelerator",
+            'Visualizer backend "LocalVisBackend" is not specified',
+            'torch.meshgrid: in an upcoming release',
+            'xFormers is not available',
+            'flash.attention',
+            'init_weights of .* has been called more than once',
+        )
+    ),
+    re.IGNORECASE,
+)
+_DEPRECATIONS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+
+_for_log: list[str] = []  # said before there was a log file
+
+
+def is_noise(message: str, category: type[Warning] = UserWarning) -> bool:
+    """Whether a warning of another package is about that package and not about the user's run."""
+    return issubclass(category, _DEPRECATIONS) or bool(_NOISE.search(message))
+
+
+class ConsoleFilter(logging.Filter):
+    """Lets through what a module of lt_det logs, and warnings and errors but for known noise."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return str(Path(record.pathname).resolve()).startswith(_OWN)
+        return record.levelno >= logging.ERROR or not is_noise(record.getMessage())
+
+
+class ConsoleFormatter(logging.Formatter):
+    """The message alone; a warning or an error is called one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        if record.levelno < logging.WARNING:
+            return message
+        return f'{record.levelname.lower()}: {message}'
+
+
+@contextmanager
+def show_data_warnings(quiet: bool) -> Iterator[None]:
+    """A ``note:`` line for what the reading of data dropped or assumed; noise to the log file."""
+    show = warnings.showwarning
+    warnings.showwarning = partial(_show_warning, show, quiet)
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
+
+
+def _show_warning(
+    show: Callable, quiet: bool, message: Warning | str, category: type, *where, **more
+) -> None:
+    if issubclass(category, DataWarning):
+        print(f'note: {message}', file=sys.stderr)
+    elif quiet and is_noise(str(message), category):
+        _to_log(f'{category.__name__}: {message}')
+    else:
+        show(message, category, *where, **more)
+
+
+@contextmanager
+def quiet_loggers() -> Iterator[None]:
+    """Within, loggers of MMEngine that are made write to the console only what is for a person.
+
+    Their log files get everything, and what other packages print when they are imported.
+    """
+    with redirect_stdout(StringIO()) as printed:
+        from mmengine.logging import MMLogger
+
+        from .. import components  # noqa: F401, imports MMDetection and MMPretrain
+    _for_log.extend(printed.getvalue().splitlines())
+    make = MMLogger.__init__
+
+    @wraps(make)
+    def init(self: MMLogger, *args, **kwargs) -> None:
+        make(self, *args, **kwargs)
+        for handler in self.handlers:
+            if getattr(handler, 'stream', None) is sys.stdout:
+                handler.addFilter(ConsoleFilter())
+                handler.setFormatter(ConsoleFormatter())
+        while _for_log:
+            self.info(_for_log.pop(0))
+
+    MMLogger.__init__ = init
+    try:
+        yield
+    finally:
+        MMLogger.__init__ = make
+
+
+def _to_log(text: str) -> None:
+    logging_module = sys.modules.get('mmengine.logging')
+    if logging_module and logging_module.MMLogger._instance_dict:
+        logging_module.MMLogger.get_current_instance().info(text)
+    else:
+        _for_log.append(text)

@@ -1,0 +1,226 @@
+"""Evaluate a file of detections of any framework against LVIS or COCO annotations.
+
+Reads result files in the format of lvis-api and Detectron2 (a json list of records), the pickles of
+MMDetection (lt_det test --out) and Detectron2's instances_predictions.pth.
+
+    lt_det evaluate results.json --ann data/lvis/annotations/lvis_v1_val.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import BadInputError
+
+if TYPE_CHECKING:
+    from ..evaluation import LVISEvaluator
+    from ..evaluation.ground_truth import GroundTruth
+
+# those of lt_det.evaluation, which is imported when there is something to evaluate
+PROTOCOLS = ('auto', 'lvis', 'coco')
+IOU_TYPES = ('bbox', 'segm', 'boundary')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('results', help='.json, .pkl or .pth')
+    parser.add_argument('--ann', required=True, help='LVIS or COCO annotation json')
+    parser.add_argument(
+        '--iou-type', nargs='+', choices=IOU_TYPES, help='default: what the results hold'
+    )
+    parser.add_argument(
+        '--protocol',
+        choices=PROTOCOLS,
+        default='auto',
+        help='rules; auto: lvis if the annotations have federated lists, else coco',
+    )
+    parser.add_argument(
+        '--train', metavar='FILE', help='training json, for rare, common and frequent classes'
+    )
+    parser.add_argument(
+        '--bounds',
+        nargs=2,
+        type=int,
+        metavar='N',
+        help='most training images of a rare and of a common class (LVIS: 10 100)',
+    )
+    parser.add_argument(
+        '--max-dets',
+        type=int,
+        help='detections that count, of an image (lvis: 300) or of a category of an image '
+        '(coco: 100), -1 for all',
+    )
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='NAME',
+        help='of a .pkl or .pth: class names in the order of the model, a text file of them, or '
+        '"by-id" if classes are numbered as the categories of --ann',
+    )
+    parser.add_argument('--fixed', action='store_true', help='add fixed AP and AP-pool')
+    parser.add_argument('--proposals', action='store_true', help='add class-agnostic recall')
+    parser.add_argument(
+        '--diagnose', metavar='FILE', help='print and write errors, confusions and calibration'
+    )
+    parser.add_argument('--image-ids', metavar='FILE', help='score these images: one id a line')
+    parser.add_argument('--categories', nargs='+', metavar='NAME', help='score these categories')
+    parser.add_argument(
+        '--skip-invalid', action='store_true', help='count invalid records instead of stopping'
+    )
+    parser.add_argument('--per-class', metavar='FILE', help='write AP by category: .csv, .parquet')
+    parser.add_argument('--out', metavar='FILE', help='write all metrics as json')
+    parser.add_argument('--workers', type=int, help='threads (same result); default: all cores')
+    parser.add_argument('--no-progress', action='store_true', help='do not say what is being done')
+
+
+def run(args: argparse.Namespace) -> None:
+    from ..evaluation import LVISEvaluator
+    from ..evaluation.ground_truth import GroundTruth
+    from ..evaluation.per_class import check_per_class_file, per_class_table, write_per_class
+    from ..frequency import ClassFrequency
+
+    if args.per_class:
+        check_per_class_file(args.per_class)
+    frequency = ClassFrequency.from_annotation_file(args.train) if args.train else None
+    say(args, f'reading {args.ann}')
+    truth = GroundTruth(args.ann, args.protocol, frequency, args.bounds)
+    metrics: dict[str, float] = {}
+    evaluators = {}
+    for iou_type, source in find_sources(args, truth).items():
+        say(args, f'evaluating {iou_type}')
+        evaluators[iou_type] = evaluator = LVISEvaluator(
+            truth,
+            iou_type,
+            max_dets=args.max_dets,
+            skip_invalid=args.skip_invalid,
+            image_ids=read_ids(args.image_ids),
+            category_ids=category_ids(args.categories, truth),
+            num_workers=args.workers,
+        )
+        for key, value in score(evaluator, source, args).items():
+            metrics[f'{iou_type}_{key}'] = value
+        for field, count in evaluator.skipped.items():
+            print(f'{iou_type}: left out {count} records with an invalid {field}')
+    print_metrics(metrics, evaluators)
+    if args.per_class:
+        write_per_class(per_class_table(evaluators), args.per_class)
+    if args.out:
+        Path(args.out).write_text(json.dumps(metrics, indent=2) + '\n')
+
+
+def score(evaluator: LVISEvaluator, source: object, args: argparse.Namespace) -> dict[str, float]:
+    metrics = {}
+    if args.proposals or args.fixed or args.diagnose:
+        source = evaluator.read(source)
+    if args.proposals:
+        recall = evaluator.proposal_recall(source)
+        metrics.update({f'proposal_{key}': value for key, value in recall.items()})
+    if args.fixed:
+        metrics.update(evaluator.fixed_ap(source))
+    if args.diagnose and evaluator.iou_type != 'boundary':
+        diagnose(evaluator, source, args)
+    return {**evaluator.evaluate(source), **metrics}
+
+
+def diagnose(evaluator: LVISEvaluator, detections: object, args: argparse.Namespace) -> None:
+    from ..evaluation.diagnosis import format_diagnosis
+
+    diagnosis = evaluator.diagnose(detections)
+    print(f'\n{format_diagnosis(diagnosis)}')
+    path = Path(args.diagnose)
+    parts = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**parts, evaluator.iou_type: diagnosis}, indent=1) + '\n')
+
+
+def find_sources(args: argparse.Namespace, truth: GroundTruth) -> dict[str, object]:
+    """What to evaluate for each IoU type."""
+    if Path(args.results).suffix != '.json':
+        from ..formats.foreign_results import read_foreign  # needs torch
+
+        ids = dict(zip(truth.category_names, truth.category_ids.tolist()))
+        found = read_foreign(args.results, class_names(args, truth), ids)
+        wanted = args.iou_type or list(found)
+        missing = [t for t in wanted if ('bbox' if t == 'bbox' else 'segm') not in found]
+        if missing:
+            raise BadInputError(f'{args.results} has no masks, which {missing[0]} needs')
+        return {t: found['bbox' if t == 'bbox' else 'segm'] for t in wanted}
+    from ..formats.result_files import holds_key
+
+    boxes, masks = (holds_key(args.results, key) for key in ('bbox', 'segmentation'))
+    wanted = args.iou_type or ['bbox'] * (boxes or not masks) + ['segm'] * masks
+    if boxes and masks and set(wanted) != {'bbox'}:
+        print(
+            'segm: areas of detections are those of their boxes, which the records carry, as in '
+            'lvis-api; without boxes they are those of the masks'
+        )
+    return dict.fromkeys(wanted, args.results)
+
+
+def class_names(args: argparse.Namespace, truth: GroundTruth) -> list[str]:
+    """Names of the classes of a model."""
+    if args.classes is None:
+        raise BadInputError(
+            f'{args.results} numbers its classes and does not name them: give --classes (names in '
+            'the order of the model, a text file of them, or by-id if they are numbered as the '
+            f'categories of {args.ann})'
+        )
+    if args.classes == ['by-id']:
+        return truth.category_names
+    if len(args.classes) == 1 and Path(args.classes[0]).is_file():
+        return Path(args.classes[0]).read_text(encoding='utf-8-sig').splitlines()
+    return args.classes
+
+
+def read_ids(path: str | None) -> list[int] | None:
+    if path is None:
+        return None
+    try:
+        return [int(line) for line in Path(path).read_text(encoding='utf-8-sig').split()]
+    except (OSError, ValueError) as error:
+        raise BadInputError(f'--image-ids {path}: expected one integer a line: {error}') from None
+
+
+def category_ids(names: list[str] | None, truth: GroundTruth) -> list[int] | None:
+    if names is None:
+        return None
+    ids = dict(zip(truth.category_names, truth.category_ids.tolist()))
+    unknown = [name for name in names if name not in ids]
+    if unknown:
+        raise BadInputError(f'--categories: {unknown[0]!r} is not in {truth.source}')
+    return [ids[name] for name in names]
+
+
+def print_metrics(metrics: dict[str, float], evaluators: dict[str, LVISEvaluator]) -> None:
+    from ..report.table import format_table
+
+    table = format_table(metrics)
+    if table:
+        print(f'\n{table}')
+    for iou_type, evaluator in evaluators.items():
+        if not any(evaluator.truth.frequency):
+            print(
+                f'\n{iou_type}: no APr, APc, APf: {evaluator.truth.source} does not say how many '
+                'training images a class has; --train FILE does'
+            )
+            continue
+        print(f'\n{iou_type} AP by frequency and area')
+        for group, values in evaluator.frequency_by_area().items():
+            cells = [f'{name} {format_value(value)}' for name, value in values.items()]
+            print(f'  {group}  ' + '  '.join(cells))
+    shown = ('AR', 'fixed_', 'proposal_', 'pool')
+    rest = {key: value for key, value in metrics.items() if any(name in key for name in shown)}
+    print()
+    for key, value in rest.items():
+        print(f'{key:24} {format_value(value)}')
+
+
+def format_value(value: float) -> str:
+    return '-' if value < 0 else f'{value:.3f}'
+
+
+def say(args: argparse.Namespace, what: str) -> None:
+    if not args.no_progress and sys.stderr.isatty():
+        print(f'{what} ...', file=sys.stderr)

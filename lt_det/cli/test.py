@@ -1,0 +1,86 @@
+"""Evaluate a checkpoint: python tools/test.py configs/lvis/mask_rcnn_r50_iif.py epoch_12.pth"""
+
+from __future__ import annotations
+
+import argparse
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import BadInputError
+from .common import add_common_arguments, build_runner, load_config
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='write the predictions to this pickle file')
+    parser.add_argument('--show', action='store_true', help='show the predictions in a window')
+    parser.add_argument('--show-dir', help='write painted images to this folder in the work dir')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds a shown image stays')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    add_common_arguments(parser)
+
+
+def classifies(cfg: Config) -> bool:
+    return cfg.get('default_scope') == 'mmpretrain'
+
+
+def show_predictions(cfg: Config, args: argparse.Namespace) -> Config:
+    """Switch the config's visualization hook on."""
+    if not classifies(cfg):
+        from mmdet.engine.hooks.utils import trigger_visualization_hook
+
+        return trigger_visualization_hook(cfg, args)
+    hook = cfg.default_hooks.setdefault('visualization', dict(type='VisualizationHook'))
+    hook.update(enable=True, interval=1, show=args.show, wait_time=args.wait_time)
+    if args.show_dir:
+        hook.out_dir = str(Path(cfg.work_dir, args.show_dir))
+    return cfg
+
+
+def use_tta(cfg: Config) -> None:
+    """Test with the config's own test-time augmentation, or else with the mirrored image too."""
+    model = cfg.get('tta_model')
+    if model is None and classifies(cfg):
+        model = dict(type='AverageClsScoreTTA')
+    elif model is None:
+        model = dict(
+            type='DetTTAModel',
+            tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=300),
+        )
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    pipeline = cfg.get('tta_pipeline')
+    if pipeline is None:
+        pack = deepcopy(dataset.pipeline[-1])
+        if 'meta_keys' in pack:
+            pack.meta_keys = (*pack.meta_keys, 'flip', 'flip_direction')
+        flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
+        pipeline = [
+            *dataset.pipeline[:-1],
+            dict(type='TestTimeAug', transforms=[flips, [pack]]),
+        ]
+    dataset.pipeline = pipeline
+    cfg.model = dict(**model, module=cfg.model)
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        raise BadInputError(f'--out is {args.out}, expected a file name that ends in .pkl')
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        cfg = show_predictions(cfg, args)
+    if args.tta:
+        use_tta(cfg)
+    runner = build_runner(cfg, args)
+    if args.out:
+        from mmdet.evaluation import DumpDetResults
+
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    runner.test()
