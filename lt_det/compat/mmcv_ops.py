@@ -29,7 +29,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     """
     if offset != 0:
         raise NotImplementedError(f'nms with offset={offset} needs the compiled op: {_REMEDY}')
-    return torch.ops.torchvision.nms(boxes, scores, iou_threshold)
+    return torch.ops.torchvision.nms(*_wide(boxes, scores), iou_threshold)
 
 
 def roi_align_forward(
@@ -48,7 +48,12 @@ def roi_align_forward(
     """RoIAlign of ``input`` (B, D, H, W) at ``rois`` (R, 5) into ``output`` (R, D, h, w)."""
     _check_average(pool_mode)
     pooled = torch.ops.torchvision.roi_align(
-        input, rois, spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
+        *_wide(input, rois),
+        spatial_scale,
+        aligned_height,
+        aligned_width,
+        sampling_ratio,
+        aligned,
     )
     output.copy_(pooled)
 
@@ -69,8 +74,7 @@ def roi_align_backward(
     """Gradient of :func:`roi_align_forward`, written into ``grad_input`` (B, D, H, W)."""
     _check_average(pool_mode)
     gradient = torch.ops.torchvision._roi_align_backward(
-        grad_output,
-        rois,
+        *_wide(grad_output, rois),
         spatial_scale,
         aligned_height,
         aligned_width,
@@ -79,6 +83,12 @@ def roi_align_backward(
         aligned,
     )
     grad_input.copy_(gradient)
+
+
+def _wide(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the wider of their types, at least float32: bfloat16 has no kernel in torchvision."""
+    dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    return a.to(dtype), b.to(dtype)
 
 
 def _check_average(pool_mode: int) -> None:

@@ -58,6 +58,34 @@ def test_roi_align_output_and_gradient(sampling_ratio):
 
 
 @needs_stand_in
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('autocast', [False, True])
+def test_half_precision_goes_forward_and_backward(dtype, autocast):
+    from mmcv.ops import RoIAlign
+    from mmcv.ops import nms as mmcv_nms
+
+    torch.manual_seed(0)
+    exact = torch.randn(2, 3, 16, 16).to(dtype).float().requires_grad_()
+    features = exact.detach().to(dtype).requires_grad_()
+    # in float32, and with coordinates that both half types have
+    rois = torch.cat([torch.tensor([[0.0], [1.0], [1.0]]), boxes(3).round()], 1)
+    layer = RoIAlign(7, 0.25, 2)
+    weight = torch.randn(3, 3, 7, 7).to(dtype)
+    (layer(exact, rois) * weight.float()).sum().backward()
+    for given in (rois, rois.to(dtype)):
+        features.grad = None
+        with torch.autocast('cpu', dtype, enabled=autocast):
+            output = layer(features, given)
+        assert output.dtype == dtype
+        torch.testing.assert_close(output.float(), layer(exact, rois), rtol=1e-2, atol=1e-2)
+        output.backward(weight)
+        torch.testing.assert_close(features.grad.float(), exact.grad, rtol=1e-2, atol=1e-2)
+    rects, scores = boxes(20).round(), torch.arange(20) / 20
+    kept = mmcv_nms(rects, scores, 0.4)[1]
+    assert kept.equal(mmcv_nms(rects.to(dtype), scores.to(dtype), 0.4)[1])
+
+
+@needs_stand_in
 def test_another_op_says_its_name_and_the_remedy():
     from mmcv.ops import sigmoid_focal_loss
 

@@ -136,6 +136,33 @@ def test_unseen_classes_leave_the_attention_flat():
     torch.testing.assert_close(attention, torch.ones(2, 4, 4))
 
 
+@pytest.mark.parametrize('training', [False, True])
+def test_no_roi_at_all(training):
+    cam = layer(torch.float32).train(training)
+    features = torch.randn(0, 3, 4, 2, requires_grad=True)
+    labels, before = torch.empty(0, dtype=torch.long), cam.prototypes.clone()
+    for given in (dict(labels=labels), dict(labels=labels, probabilities=torch.rand(0, 5))):
+        calibrated = cam(features, update=training, **given)
+        assert calibrated.shape == features.shape
+        calibrated.sum().backward()
+    assert cam.prototypes.equal(before)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_what_is_not_finite_leaves_the_prototypes_alone(dtype, value):
+    cam = layer(torch.float32)
+    cam.embed.to(dtype)
+    plain = deepcopy(cam)
+    features, labels = torch.randn(4, 3, 4, 2).to(dtype), torch.tensor([0, 1, 0, 4])
+    kept = [0, 3]
+    plain(features[kept], labels=labels[kept], update=True)
+    features[1, 0, 2, 1] = features[2, 1] = value
+    cam(features, labels=labels, update=True)
+    torch.testing.assert_close(cam.prototypes, plain.prototypes)
+    assert cam.prototypes.isfinite().all()
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_autocast(dtype):
     cam = layer(torch.float32, label_prob=1.0)

@@ -50,6 +50,23 @@ def test_running_statistics():
     assert not fasa.mean[3].any()
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_what_is_not_finite_does_not_count(dtype, value):
+    fasa, plain = component(), component()
+    labels, features = torch.tensor([0, 0, 0, 1, 1, 2]), torch.randn(6, D).to(dtype)
+    losses = torch.rand(6).to(dtype)
+    kept = [0, 2, 3]
+    plain.update(features[kept], labels[kept], losses[kept])
+    features[1, 0] = features[5] = value
+    losses[4] = value
+    fasa.update(features, labels, losses)
+    for name, buffer in fasa.named_buffers():
+        torch.testing.assert_close(buffer, plain.get_buffer(name), msg=name)
+        assert buffer.isfinite().all(), name
+    assert fasa.seen.tolist() == [True, True, False, False]
+
+
 def test_draws_follow_inverse_frequency_and_the_normal_distribution():
     fasa = component(num_virtual=400_000)
     fasa.mean.copy_(torch.randn(C, D))

@@ -131,6 +131,19 @@ def test_eqlv2_is_that_of_mmdetection_in_one_process(dtype):
     assert half < ours(x, LABELS)
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_eqlv2_does_not_count_what_is_not_finite(dtype, value):
+    loss, plain = LongTailEQLV2Loss(num_classes=C), LongTailEQLV2Loss(num_classes=C)
+    x = logits(C + 1, dtype).detach()
+    plain(x[2:], LABELS[2:])
+    x[0, 1] = x[1] = value
+    assert not loss(x, LABELS).isfinite()
+    for name, buffer in loss.named_buffers():
+        torch.testing.assert_close(buffer, plain.get_buffer(name), msg=name)
+    assert loss(logits(C + 1, dtype), LABELS).isfinite()
+
+
 @DTYPES
 def test_eqlv2_head_predicts_by_sigmoids(dtype):
     loss = dict(type='LongTailEQLV2Loss', num_classes=C)

@@ -121,7 +121,7 @@ class CAMCalibration(nn.Module):
         )
         # scaled after the product: unit vectors of all places would be one more map to keep
         response = torch.einsum('bd,bdhw->bhw', query.to(embedding), embedding) * scale
-        attention = (response.flatten(1) / self.temperature).softmax(1) * scale[0].numel()
+        attention = (response.flatten(1) / self.temperature).softmax(1) * scale.shape[1:].numel()
         return attention.view_as(response)
 
     @torch.no_grad()
@@ -145,12 +145,14 @@ class CAMCalibration(nn.Module):
     def update(self, embedding: Tensor, weights: Tensor, labels: Tensor) -> None:
         """Move the prototypes of the classes in ``labels`` (B,) towards their pooled embeddings.
 
-        The weights of the places (B, h, w) are attention times scale.
+        The weights of the places (B, h, w) are attention times scale. Samples that are not finite,
+        as in a step that mixed precision skips, do not count.
         """
         with torch.autocast(embedding.device.type, enabled=False):  # the scale overflows in half
             pooled = torch.einsum('bdhw,bhw->bd', embedding.to(weights), weights)
-        pooled = pooled.float() / weights[0].numel()
-        # one row more for the background, which is dropped; the last column counts
+        pooled = pooled.float() / weights.shape[1:].numel()
+        # one row more for what does not count: the background; the last column counts
+        labels = labels.where(pooled.isfinite().all(1), self.num_classes)
         rows = torch.cat([pooled, torch.ones_like(pooled[:, :1])], 1)
         total = rows.new_zeros(self.num_classes + 1, rows.shape[1]).index_add_(0, labels, rows)
         total = total[:-1].contiguous()

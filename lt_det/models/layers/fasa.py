@@ -95,11 +95,16 @@ class FASA(FrequencyModule):
     def update(self, features: Tensor, labels: Tensor, losses: Tensor) -> None:
         """Take over the statistics of a batch.
 
+        RoIs with a feature or loss that is not finite, as in a step that mixed precision skips, do
+        not count.
+
         Args:
             features: (R, D).
             labels: (R,), C for background.
             losses: (R,).
         """
+        finite = features.isfinite().all(1) & losses.isfinite()
+        labels = labels.where(finite, self.num_classes)
         rows = torch.cat([features.float(), torch.ones_like(features[:, :1])], 1)
         total = self._sum_by_class(rows, labels)
         all_reduce(total)

@@ -66,8 +66,12 @@ class LongTailEQLV2Loss(SigmoidClassification, EQLV2Loss):
 
     @torch.no_grad()
     def collect_grad(self, pred: Tensor, target: Tensor, weight: Tensor) -> None:
-        """Add the absolute gradients of R x C logits to those of the run."""
-        gradient = (pred.sigmoid() - target).abs() * weight
+        """Add the absolute gradients of R x C logits to those of the run.
+
+        RoIs with a logit that is not finite, as in a step that mixed precision skips, do not count.
+        """
+        finite = pred.isfinite().all(1, keepdim=True)
+        gradient = torch.where(finite, (pred.sigmoid() - target).abs() * weight, 0)
         both = torch.stack([(gradient * target).sum(0), (gradient * (1 - target)).sum(0)])[:, :-1]
         both = both.float().contiguous()
         all_reduce(both)
