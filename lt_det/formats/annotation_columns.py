@@ -13,6 +13,7 @@ from ..errors import BadInputError
 from .annotation_file import check_is_file, read_json, sections_of
 from .annotation_join import join
 from .annotation_masks import NO_MASK
+from .annotation_refusals import Refusal, Refusals
 from .annotation_remarks import Remark, say
 from .annotation_stream import NotStreamableError, stream_records
 from .annotation_tables import AnnotationTable, CategoryTable, ImageTable
@@ -51,6 +52,7 @@ class AnnotationColumns:
         has_annotations: Whether the file has the list of annotations at all.
         remarks: What was dropped, computed or assumed.
         training_remarks: The same for what training leaves out and the evaluation does not.
+        refusals: What the file would be refused for, if that was collected: the rest is here.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class AnnotationColumns:
         has_annotations: bool = True,
         remarks: Sequence[Remark] = (),
         training_remarks: Sequence[Remark] = (),
+        refusals: Sequence[Refusal] = (),
     ) -> None:
         self.source = source
         self.categories = categories
@@ -70,6 +73,7 @@ class AnnotationColumns:
         self.has_annotations = has_annotations
         self.remarks = list(remarks)
         self.training_remarks = list(training_remarks)
+        self.refusals = list(refusals)
 
     def __deepcopy__(self, memo: dict) -> AnnotationColumns:
         return self  # never written to
@@ -122,24 +126,26 @@ class AnnotationColumns:
             raise BadInputError(f"{self.source}: no list 'annotations'; training needs it")
 
 
-def read_columns(source: str | os.PathLike | dict) -> AnnotationColumns:
+def read_columns(source: str | os.PathLike | dict, collect: bool = False) -> AnnotationColumns:
     """Parse and check an LVIS or COCO json.
 
     Args:
         source: Path of the file, or its content, which is not changed.
+        collect: Whether to leave out what is refused, and name it in ``refusals``, for an overview
+            of the file. Nothing may be trained or scored on the rest.
 
     Raises:
         MissingFileError: The file does not exist.
         BadInputError: It is no json, lacks a list, or a record in it cannot be used.
     """
     if isinstance(source, dict):
-        return _build(IN_MEMORY, _sections(IN_MEMORY, source))
+        return _build(IN_MEMORY, _sections(IN_MEMORY, source), collect)
     path = Path(source)
     check_is_file(path)
     try:
-        return _build(str(path), stream_records(path))
+        return _build(str(path), stream_records(path), collect)
     except NotStreamableError:
-        return _build(str(path), _sections(str(path), read_json(path)))
+        return _build(str(path), _sections(str(path), read_json(path)), collect)
 
 
 def _sections(source: str, content: object) -> Iterable[tuple[str, list]]:
@@ -149,8 +155,12 @@ def _sections(source: str, content: object) -> Iterable[tuple[str, list]]:
         raise BadInputError(f'{source}: {error}') from None
 
 
-def _build(source: str, batches: Iterable[tuple[str, list]]) -> AnnotationColumns:
-    images, annotations, categories = ImageTable(), AnnotationTable(), CategoryTable()
+def _build(
+    source: str, batches: Iterable[tuple[str, list]], collect: bool = False
+) -> AnnotationColumns:
+    refusals = Refusals(collect)
+    images, annotations = ImageTable(refusals), AnnotationTable(refusals)
+    categories = CategoryTable(refusals)
     tables = {'images': images, 'annotations': annotations, 'categories': categories}
     seen = set()
     try:
@@ -160,9 +170,8 @@ def _build(source: str, batches: Iterable[tuple[str, list]]) -> AnnotationColumn
         if not {'images', 'categories'} <= seen:
             raise NotStreamableError(f'found only the lists {sorted(seen)}')
         federated = any(images.has_list.values())
-        categories, arrays, remarks, in_training = join(images, annotations, categories)
+        categories, arrays, remarks, in_training = join(images, annotations, categories, refusals)
     except BadInputError as error:
         raise BadInputError(f'{source}: {error}') from None
-    return AnnotationColumns(
-        source, categories, arrays, federated, 'annotations' in seen, remarks, in_training
-    )
+    facts = federated, 'annotations' in seen, remarks, in_training, refusals.found
+    return AnnotationColumns(source, categories, arrays, *facts)

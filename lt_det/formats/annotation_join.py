@@ -9,14 +9,21 @@ import numpy as np
 from ..errors import BadInputError
 from .annotation_masks import mask_problems
 from .annotation_records import BBOX, first_of, refusal
+from .annotation_refusals import SINGULAR, Refusals
 from .annotation_remarks import Remark, file_remarks, training_remarks, unusable_reason
 from .annotation_tables import AnnotationTable, CategoryTable, ImageTable, Texts, as_numpy
 
 
 def join(
-    images: ImageTable, annotations: AnnotationTable, categories: CategoryTable
+    images: ImageTable,
+    annotations: AnnotationTable,
+    categories: CategoryTable,
+    refusals: Refusals,
 ) -> tuple[list[dict], dict[str, np.ndarray], list[Remark], list[Remark]]:
     """Categories sorted by id, the arrays of ``AnnotationColumns``, and what is to be said.
+
+    Where refusals are collected, annotations that point to nothing or without a box are left out,
+    and an id stands for the first that has it.
 
     Raises:
         BadInputError: An id or a name occurs twice, an annotation points to nothing, or its box is
@@ -29,18 +36,27 @@ def join(
         ('annotations', annotation_id),
         ('categories', category_id),
     ):
-        _check_unique(name, ids)
+        _check_unique(name, ids, refusals)
     categories = sorted(categories, key=itemgetter('id'))
     category_id.sort()
-    _check_names(categories)
-    image = _find(as_numpy(annotations.images), image_id, 'image_id', annotation_id)
-    category = _find(as_numpy(annotations.categories), category_id, 'category_id', annotation_id)
+    _check_names(categories, refusals)
+    image, category = (
+        _find(as_numpy(values), ids, key, annotation_id, refusals)
+        for values, ids, key in (
+            (annotations.images, image_id, 'image_id'),
+            (annotations.categories, category_id, 'category_id'),
+        )
+    )
     boxes = as_numpy(annotations.boxes).reshape(-1, 4)
-    _check_boxes(boxes, annotation_id)
+    finite = _check_boxes(boxes, annotation_id, refusals)
 
     sizes = as_numpy(images.sizes).reshape(-1, 2)
     order = np.argsort(image, kind='stable')
-    problems = mask_problems(annotations, sizes, image)[order]
+    if refusals.collect:
+        order = order[(finite & (image >= 0) & (category >= 0))[order]]
+    # an image of -1 is the last one, and none of these rows is in the order
+    problems = mask_problems(annotations, sizes if len(sizes) else np.ones((1, 2), int), image)
+    problems = problems[order]
     annotation_id, image, category = (
         annotation_id[order],
         image[order],
@@ -77,55 +93,71 @@ def join(
     return categories, arrays, general, training_remarks(arrays, reason, categories)
 
 
-def _check_unique(section: str, ids: np.ndarray) -> None:
+def _check_unique(section: str, ids: np.ndarray, refusals: Refusals) -> None:
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) < len(ids):
-        raise BadInputError(
-            f'id {unique[counts > 1][0]} occurs more than once in {section}; expected every id once'
-        )
+        repeated = unique[counts > 1]
+        message = f'id {repeated[0]} occurs more than once in {section}; expected every id once'
+        refusals.add(f'repeated_{SINGULAR[section]}_id', repeated, BadInputError(message))
 
 
-def _check_names(categories: list[dict]) -> None:
+def _check_names(categories: list[dict], refusals: Refusals) -> None:
     id_of: dict[str, int] = {}
     for category in categories:
         name, number = category['name'], category['id']
         if name in id_of:
-            raise BadInputError(
+            message = (
                 f"categories {id_of[name]} and {number} have the same name '{name}'; expected a "
                 'name of its own for each'
             )
-        id_of[name] = number
+            refusals.add('repeated_category_name', [name], BadInputError(message))
+        id_of.setdefault(name, number)
 
 
-def _check_boxes(boxes: np.ndarray, annotation_id: np.ndarray) -> None:
+def _check_boxes(boxes: np.ndarray, annotation_id: np.ndarray, refusals: Refusals) -> np.ndarray:
+    """(A,) bool, whether boxes are finite."""
     finite = np.isfinite(boxes).all(1)
     if not finite.all():
-        row = int(np.argmin(finite))
-        raise refusal(f'annotation {annotation_id[row]}', 'bbox', boxes[row].tolist(), BBOX)
+        for row in np.flatnonzero(~finite).tolist():
+            error = refusal(f'annotation {annotation_id[row]}', 'bbox', boxes[row].tolist(), BBOX)
+            refusals.add('malformed_annotation', [str(error)], error)
+    return finite
 
 
-def _find(values: np.ndarray, ids: np.ndarray, key: str, annotation_id: np.ndarray) -> np.ndarray:
-    """Index in ``ids`` of each of the values."""
-    order = np.argsort(ids)
-    index = np.searchsorted(ids, values, sorter=order)
-    found = ids[order[index % len(ids)]] == values if len(ids) else np.zeros(len(values), bool)
+def _find(
+    values: np.ndarray,
+    ids: np.ndarray,
+    key: str,
+    annotation_id: np.ndarray,
+    refusals: Refusals,
+) -> np.ndarray:
+    """Index in ``ids`` of each of the values, -1 where there is none."""
+    if len(ids):
+        order = np.argsort(ids, kind='stable')
+        index = order[np.searchsorted(ids, values, sorter=order) % len(ids)]
+        index = np.where(ids[index] == values, index, -1)
+    else:
+        index = np.full(len(values), -1)
+    found = index >= 0
     if not found.all():
         row = int(np.argmin(found))
         section = {'image_id': 'images', 'category_id': 'categories'}[key]
-        raise BadInputError(
+        message = (
             f'annotation {annotation_id[row]} has {key} {values[row]}, which is not in {section}; '
             f'expected one of {len(ids)} ids: {first_of(np.sort(ids))}'
         )
-    return order[index]
+        refusals.add(f'unknown_{key}', annotation_id[~found], BadInputError(message))
+    return index
 
 
 def _segmentations(annotations: AnnotationTable, order: np.ndarray) -> dict[str, np.ndarray]:
     ring_stop = as_numpy(annotations.ring_stop)
     ring_start = np.concatenate([[0], ring_stop[:-1]]).astype(np.int64)[: len(ring_stop)]
-    place = np.empty_like(order)
+    place = np.full(len(ring_stop), -1)
     place[order] = np.arange(len(order))
     others = place[annotations.others]
     by_place = np.argsort(others)
+    by_place = by_place[others[by_place] >= 0]
     other_text = Texts()
     for index in by_place.tolist():
         other_text.append(annotations.other_text.entry(index))

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInputError
+from .annotation_refusals import SINGULAR
 
 FEDERATED_LISTS = ('neg_category_ids', 'not_exhaustive_category_ids')
 BBOX = '4 finite numbers x, y, width, height'
 ID = 'an integer'
 
-_SINGULAR = {'images': 'image', 'annotations': 'annotation', 'categories': 'category'}
 _NUMBERS = (int, float, np.integer, np.floating)
 _BOOLS = (bool, np.bool_)
 _LISTS = (list, tuple, np.ndarray)
@@ -32,7 +32,7 @@ class Record:
             raise BadInputError(f'{self.name} is {shown(record)}; expected a record with keys')
         self.record = record
         self.id = self.whole('id', ID)
-        self.name = f'{_SINGULAR[section]} {self.id}'
+        self.name = f'{SINGULAR[section]} {self.id}'
 
     def needed(self, key: str, expected: str) -> Any:
         if key not in self.record:

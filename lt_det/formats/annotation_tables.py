@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from .annotation_records import FEDERATED_LISTS, Record, annotation_record, category_record
+from .annotation_refusals import Refusals
 from .segmentations import is_debris
 
 _SIZE = 'a whole number of pixels, at least 1'
@@ -58,7 +59,9 @@ class Texts(Lists):
 class ImageTable:
     """``absent``: for each federated list the ids of the images without it."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusals: Refusals) -> None:
+        self.refusals = refusals
+        self.num_records = 0  # those that were refused included
         self.ids = array('q')
         self.sizes = array('q')
         self.paths = Texts()
@@ -67,10 +70,12 @@ class ImageTable:
         self.absent: dict[str, list[int]] = {name: [] for name in FEDERATED_LISTS}
 
     def extend(self, batch: list) -> None:
+        first, self.num_records = self.num_records, self.num_records + len(batch)
         try:
             columns = _plain_images(batch)
         except _ODD:
-            self._extend_odd(batch)
+            for index, record in enumerate(batch, first):
+                self.refusals.record('images', self._append, index, record)
             return
         ids, sizes, paths, lists = columns
         self.ids.extend(ids)
@@ -83,24 +88,33 @@ class ImageTable:
             for value in values:
                 self.lists[key].append(value or ())
 
-    def _extend_odd(self, batch: list) -> None:
-        for index, record in enumerate(batch, len(self.ids)):
-            image = Record('images', index, record)
-            self.sizes.append(image.whole('height', _SIZE, least=1))
-            self.sizes.append(image.whole('width', _SIZE, least=1))
-            self.paths.append(_path(image.text('coco_url'), image.text('file_name')))
-            for key in FEDERATED_LISTS:
-                ids = image.id_list(key)
-                self.has_list[key] |= key in record
-                if ids is None:
-                    self.absent[key].append(image.id)
-                self.lists[key].append(ids or ())
-            self.ids.append(image.id)
+    def _append(self, index: int, record: Any) -> None:
+        image = Record('images', index, record)
+        size = [image.whole(key, _SIZE, least=1) for key in ('height', 'width')]
+        path = _path(image.text('coco_url'), image.text('file_name'))
+        lists = {key: image.id_list(key) for key in FEDERATED_LISTS}
+        self.ids.append(image.id)
+        self.sizes.extend(size)
+        self.paths.append(path)
+        for key, ids in lists.items():
+            self.has_list[key] |= key in record
+            if ids is None:
+                self.absent[key].append(image.id)
+            self.lists[key].append(ids or ())
 
 
 class CategoryTable(list):
+    def __init__(self, refusals: Refusals) -> None:
+        super().__init__()
+        self.refusals = refusals
+        self.num_records = 0
+
     def extend(self, batch: list) -> None:
-        super().extend(category_record(i, record) for i, record in enumerate(batch, len(self)))
+        first, self.num_records = self.num_records, self.num_records + len(batch)
+        for index, record in enumerate(batch, first):
+            category = self.refusals.record('categories', category_record, index, record)
+            if category is not None:
+                self.append(category)
 
 
 class AnnotationTable:
@@ -111,7 +125,9 @@ class AnnotationTable:
     ``other_text`` has as json.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, refusals: Refusals) -> None:
+        self.refusals = refusals
+        self.num_records = 0
         self.ids, self.images, self.categories = array('q'), array('q'), array('q')
         self.boxes, self.areas = array('d'), array('d')
         self.ignore, self.crowd = bytearray(), bytearray()
@@ -124,14 +140,19 @@ class AnnotationTable:
         self.other_text = Texts()
 
     def extend(self, batch: list) -> None:
+        first, self.num_records = self.num_records, self.num_records + len(batch)
         try:
             columns = _plain_columns(batch)
         except _ODD:
-            first = len(self.ids)
-            pairs = [annotation_record(i, record) for i, record in enumerate(batch, first)]
+            refusals, make = self.refusals, annotation_record
+            pairs = [
+                refusals.record('annotations', make, *each) for each in enumerate(batch, first)
+            ]
+            pairs = [pair for pair in pairs if pair is not None]
             batch = [record for record, _ in pairs]
             columns = _plain_columns(batch)
-            self.no_area += [row for row, (_, computed) in enumerate(pairs, first) if computed]
+            row = len(self.ids)
+            self.no_area += [row for row, (_, computed) in enumerate(pairs, row) if computed]
         kept = self.ids, self.images, self.categories, self.areas, self.boxes
         for table, column in zip((*kept, self.ignore, self.crowd), columns):
             table.extend(column)
