@@ -1,57 +1,280 @@
-"""Finding missing and broken image files before training does."""
+"""What image files are, without decoding them: missing, broken, and their size as loaded.
+
+A file is what its content says, whatever its name ends in, and what follows the end mark of an
+image does not matter. JPEG, PNG, WebP and BMP are looked at from header to end mark; files of other
+formats, and those in doubt, are decoded as the loader would.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
 
 from ..errors import BadInputError, MissingFileError
 
-# First and last bytes of a complete file; other formats are only checked for being there.
-_MARKS = {
-    '.jpg': (b'\xff\xd8', b'\xff\xd9'),
-    '.jpeg': (b'\xff\xd8', b'\xff\xd9'),
-    '.png': (b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'),
-}
-_TAIL = 64  # some writers pad behind the end mark
+MISSING, BROKEN = 'missing', 'broken'
+
+_THREADS, _PART = 16, 64  # a network disk answers many at once; files per task
+_TAIL = 4096  # bytes in which the end mark of most JPEGs is
+_ORIENTATION = 0x0112
+_TURNED = range(5, 9)  # orientations that exchange width and height
+# Backends that turn images by their EXIF orientation, and the color types with which they do.
+_TURNING_BACKENDS = ('cv2', 'pillow')
+_TURNING_TYPES = ('color', 'grayscale')
+_ALPHA = ('RGBA', 'LA', 'PA', 'La', 'RGBa')
+_DEEP = ('I', 'F')
+_CV2_SIDE = int(os.environ.get('OPENCV_IO_MAX_IMAGE_WIDTH', 2**20))
+_CV2_PIXELS = int(os.environ.get('OPENCV_IO_MAX_IMAGE_PIXELS', 2**30))
+_decoding = threading.Semaphore(2)  # images that are in memory at once
+
+
+class ImageFacts(NamedTuple):
+    """One file; see :class:`ImageColumns`."""
+
+    problem: str | None
+    reason: str = ''
+    width: int = 0
+    height: int = 0
+    orientation: int = 1
+    deep: bool = False
+    alpha: bool = False
+
+
+@dataclass
+class ImageColumns:
+    """N image files.
+
+    Args:
+        problem: (N,) object, ``'missing'``, ``'broken'`` or None.
+        reason: (N,) object, the problem in words that follow the file's name; empty without one.
+        width, height: (N,) int64 pixels as loaded; 0 where there is a problem.
+        orientation: (N,) int64, EXIF orientation 1 to 8; 1 without.
+        deep: (N,) bool, more than 8 bits per channel.
+        alpha: (N,) bool, with transparency.
+    """
+
+    problem: np.ndarray
+    reason: np.ndarray
+    width: np.ndarray
+    height: np.ndarray
+    orientation: np.ndarray
+    deep: np.ndarray
+    alpha: np.ndarray
+
+
+def inspect_images(
+    paths: Sequence[str | Path], color_type: str = 'color', backend: str | None = 'cv2'
+) -> ImageColumns:
+    """Look at image files, in threads.
+
+    Args:
+        paths: N local files.
+        color_type, backend: ``color_type`` and ``imdecode_backend`` of MMCV's LoadImageFromFile;
+            OpenCV and Pillow turn an image by its EXIF orientation unless told not to.
+    """
+    backend = backend or 'cv2'
+
+    def part(start: int) -> list[ImageFacts]:
+        return [_facts(path, color_type, backend) for path in paths[start : start + _PART]]
+
+    with _quiet_pillow(), ThreadPoolExecutor(_THREADS) as pool:
+        facts = list(chain.from_iterable(pool.map(part, range(0, len(paths), _PART))))
+    columns = list(zip(*facts, strict=True)) or [()] * len(ImageFacts._fields)
+    kinds = (object, object, np.int64, np.int64, np.int64, bool, bool)
+    return ImageColumns(*map(np.array, columns, kinds))
 
 
 def defect(path: str | Path) -> str | None:
     """What is wrong with an image file: ``'missing'``, ``'broken'``, or None."""
-    path = Path(path)
-    try:
-        with path.open('rb') as file:
-            head = file.read(8)
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL))
-            tail = file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return 'missing'
-    except IsADirectoryError:
-        return 'broken'
-    start, end = _MARKS.get(path.suffix.lower(), (b'', b''))
-    return None if head and head.startswith(start) and end in tail else 'broken'
+    return inspect_images([path]).problem[0]
 
 
-def check_images(paths: Sequence[str], source: str) -> None:
-    """Raise on the first image file that is missing or cut off.
-
-    Reads the first and last bytes of each file, in threads.
+def require_images(paths: Sequence[str], columns: ImageColumns, source: str) -> None:
+    """Raise on image files that are missing or broken.
 
     Args:
-        paths: Local image files.
+        paths: N local image files.
+        columns: Those of the files.
         source: What names them, for the message.
 
     Raises:
         MissingFileError: At least one file is missing.
-        BadInputError: At least one file is empty, cut off or not what its ending says.
+        BadInputError: At least one file is empty, cut off or no image that the loader reads.
     """
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(defect, paths, chunksize=256))
-    for kind, error in (('missing', MissingFileError), ('broken', BadInputError)):
-        bad = [path for path, what in zip(paths, found, strict=True) if what == kind]
-        if bad:
+    for problem, error in ((MISSING, MissingFileError), (BROKEN, BadInputError)):
+        bad = np.flatnonzero(columns.problem == problem)
+        if len(bad):
+            first = bad[0]
             raise error(
-                f'{len(bad)} of {len(paths)} images of {source} are {kind}, the first is {bad[0]}'
+                f'{len(bad)} of {len(paths)} images of {source} are {problem}, the first is '
+                f'{paths[first]}: {columns.reason[first]}'
             )
+
+
+def _facts(path: str | Path, color_type: str, backend: str) -> ImageFacts:
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            kind = 'folder' if stat.S_ISDIR(status.st_mode) else 'device or pipe'
+            return ImageFacts(BROKEN, f'is a {kind}')
+        if not status.st_size:
+            return ImageFacts(BROKEN, 'is empty')
+        with open(path, 'rb') as file:
+            return _inspect(file, status.st_size, color_type, backend)
+    except (FileNotFoundError, NotADirectoryError):
+        link = os.path.islink(path)
+        return ImageFacts(MISSING, 'is a link to nothing' if link else 'does not exist')
+    except PermissionError:
+        return ImageFacts(BROKEN, 'may not be read')
+    except OSError as error:
+        return ImageFacts(BROKEN, f'cannot be read ({error.strerror or error})')
+    except ValueError as error:  # a path with a null byte
+        return ImageFacts(MISSING, str(error))
+
+
+def _inspect(file: BinaryIO, size: int, color_type: str, backend: str) -> ImageFacts:
+    try:
+        image = Image.open(file)
+    except OSError as error:
+        if error.errno is not None:  # of the disk
+            raise
+        image = None
+    except Exception:  # of any kind, as malformed files go
+        image = None
+    if image is None:
+        return _decoded(file, color_type, backend, 'is cut off or no image')
+    deep = image.mode.startswith(_DEEP)
+    alpha = image.mode in _ALPHA or 'transparency' in image.info
+    exif = image.info.get('exif', b'')
+    is_whole = None
+    if image.format in ('JPEG', 'MPO'):
+        is_whole = _jpeg_ends(file, size)
+    elif image.format == 'PNG':
+        is_whole, exif, depth = _walk_png(file, size)
+        deep = depth > 8
+    elif image.format == 'WEBP':
+        file.seek(4)
+        is_whole = struct.unpack('<I', file.read(4))[0] + 8 <= size
+    elif image.format == 'BMP' and len(image.tile) == 1 and image.tile[0][0] == 'raw':
+        _, _, offset, (_, stride, _) = image.tile[0]
+        is_whole = offset + stride * image.height <= size
+    if is_whole is False:
+        return ImageFacts(BROKEN, f'is a {image.format} that is cut off')
+    orientation = _exif_orientation(exif)
+    width, height = image.size
+    known = image.format in ('JPEG', 'PNG') or orientation not in _TURNED
+    if is_whole is None or not known or (backend == 'pillow' and 'xmp' in image.info):
+        found = _decoded(
+            file, color_type, backend, f'is a {image.format} that {backend} does not read'
+        )
+        return found._replace(orientation=orientation, deep=deep, alpha=alpha)
+    if backend == 'cv2' and (max(width, height) > _CV2_SIDE or width * height > _CV2_PIXELS):
+        reason = f'has {width} x {height} pixels, more than OpenCV reads'
+        return ImageFacts(BROKEN, reason)
+    turning = backend in _TURNING_BACKENDS and color_type in _TURNING_TYPES
+    if turning and orientation in _TURNED:
+        width, height = height, width
+    return ImageFacts(None, '', width, height, orientation, deep, alpha)
+
+
+def _jpeg_ends(file: BinaryIO, size: int) -> bool:
+    """Whether the end mark comes after the start of the scan, where Pillow has stopped reading.
+
+    Within a scan the bytes of the end mark cannot occur; within a thumbnail before it they do.
+    """
+    scan = file.tell()
+    file.seek(max(scan, size - _TAIL))
+    if b'\xff\xd9' in file.read():
+        return True
+    file.seek(scan)
+    return b'\xff\xd9' in file.read()
+
+
+def _walk_png(file: BinaryIO, size: int) -> tuple[bool, bytes, int]:
+    """Whether all chunks are there to the last, the EXIF chunk, and bits per channel."""
+    file.seek(24)
+    depth = file.read(1)[0]
+    position, exif = 8, b''
+    while position + 12 <= size:
+        file.seek(position)
+        length, name = struct.unpack('>I4s', file.read(8))
+        if name == b'eXIf':
+            exif = file.read(length)
+        position += length + 12
+        if name == b'IEND':
+            return position <= size, exif, depth
+        if not name.isalpha():
+            break
+    return False, exif, depth
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """1 to 8, read as OpenCV does it: as 16 bits, whatever type the entry has."""
+    tiff = exif.removeprefix(b'Exif\0\0')
+    order = {b'II': '<', b'MM': '>'}.get(tiff[:2])
+    try:
+        start = struct.unpack_from(f'{order}I', tiff, 4)[0]
+        for entry in range(struct.unpack_from(f'{order}H', tiff, start)[0]):
+            tag, _, _, value = struct.unpack_from(f'{order}HHIH', tiff, start + 2 + 12 * entry)
+            if tag == _ORIENTATION:
+                return value if 1 <= value <= 8 else 1
+    except struct.error:  # no byte order, or cut off
+        pass
+    return 1
+
+
+def _decoded(file: BinaryIO, color_type: str, backend: str, reason: str) -> ImageFacts:
+    """Decode as MMCV does it, for the size alone."""
+    file.seek(0)
+    content = file.read()
+    with _decoding:
+        try:
+            if backend == 'pillow':
+                image = Image.open(BytesIO(content))
+                if color_type in _TURNING_TYPES:
+                    image = ImageOps.exif_transpose(image)
+                image.load()
+                width, height = image.size
+            else:
+                height, width = _cv2_shape(content, color_type)
+        except Exception:  # of any kind, as malformed files go
+            return ImageFacts(BROKEN, reason)
+    return ImageFacts(None, '', width, height)
+
+
+def _cv2_shape(content: bytes, color_type: str) -> tuple[int, int]:
+    import cv2
+
+    flag = {'grayscale': cv2.IMREAD_GRAYSCALE, 'unchanged': cv2.IMREAD_UNCHANGED}.get(
+        color_type.removesuffix('_ignore_orientation'), cv2.IMREAD_COLOR
+    )
+    if color_type.endswith('_ignore_orientation'):
+        flag |= cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.imdecode(np.frombuffer(content, np.uint8), flag).shape[:2]
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Let Pillow open images of any size, which it refuses by default, and warn of nothing."""
+    most = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = most

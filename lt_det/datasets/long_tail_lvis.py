@@ -19,7 +19,7 @@ from ..formats.annotation_remarks import say
 from ..frequency import ClassFrequency
 from .class_names import with_class_names
 from .class_selection import select_categories
-from .image_check import check_images
+from .image_check import inspect_images, require_images
 from .mask_loading import check_masks, mask_loaders
 
 
@@ -41,7 +41,7 @@ class LongTailLVISDataset(BaseDetDataset):
 
     Args:
         cache: Whether to keep and use those columns; False parses at every start.
-        check_images: Whether to look at the first and last bytes of every image file at start.
+        check_images: Whether to look at every image file at start, without decoding it.
         **kwargs: Those of BaseDetDataset.
 
     Attributes:
@@ -225,5 +225,6 @@ class LongTailLVISDataset(BaseDetDataset):
                 f'no image of {self.ann_file} is left to use (filter_cfg={self.filter_cfg})'
             )
         if self.check_images and self.backend_args is None and is_main_process():
-            check_images([self._img_path(image) for image in kept], str(self.ann_file))
+            paths = [self._img_path(image) for image in kept]
+            require_images(paths, inspect_images(paths), str(self.ann_file))
         return kept

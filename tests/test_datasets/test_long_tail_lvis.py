@@ -11,7 +11,6 @@ from mmengine.dataset import ClassBalancedDataset
 from torch.utils.data import DataLoader
 
 from lt_det.datasets import LongTailLVISDataset
-from lt_det.datasets.image_check import defect
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.formats import annotation_cache
 from lt_det.formats.annotation_cache import cache_folder, load_columns
@@ -253,16 +252,3 @@ def test_missing_and_broken_images_are_named(tiny_glyphs, tmp_path):
     with pytest.raises(MissingFileError, match=f'1 of .* are missing, the first is {victim}'):
         build(root)
     assert len(build(root, check_images=False)) > 0
-
-
-def test_image_defects(tmp_path):
-    cv2 = pytest.importorskip('cv2')
-    for ending in ('.jpg', '.png'):
-        path = tmp_path / f'image{ending}'
-        cv2.imwrite(str(path), np.zeros((40, 40, 3), np.uint8))
-        assert defect(path) is None
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        assert defect(path) == 'broken'
-        path.write_bytes(b'')
-        assert defect(path) == 'broken'
-    assert defect(tmp_path / 'none.jpg') == 'missing'
