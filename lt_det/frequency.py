@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .dataset_parts import cat_ids, items_of
 from .errors import BadInputError
 from .formats.annotation_cache import load_columns
 from .formats.list_file import read_list_file
@@ -152,23 +153,28 @@ class ClassFrequency:
         """Statistics of any MMDetection or MMPretrain data set, without the repetition of wrappers.
 
         A data set with a ``class_frequency`` of its own (``LongTailLVISDataset``: counted over the
-        whole annotation file) is taken at its word. Others are counted item by item, so images
-        that they filtered out are not in ``num_images``, nor instances that training ignores in
-        the counts.
+        whole annotation file) is taken at its word where all its items are shown. Others, and
+        subsets, are counted item by item, so images that they filtered out are not in
+        ``num_images``, nor instances that training ignores in the counts.
+
+        Raises:
+            BadInputError: There are no class names, or joined parts number classes differently.
         """
-        if hasattr(dataset, 'datasets'):  # ConcatDataset
-            return _sum([cls.from_dataset(part) for part in dataset.datasets])
-        if hasattr(dataset, 'dataset'):  # RepeatDataset, ClassBalancedDataset, MultiImageMixDataset
-            return cls.from_dataset(dataset.dataset)
-        if hasattr(dataset, 'full_init'):
-            dataset.full_init()
+        items = items_of(dataset)
+        return _sum(
+            [cls._from_part(part, items.of_part(number)) for number, part in enumerate(items.parts)]
+        )
+
+    @classmethod
+    def _from_part(cls, dataset: Any, shown: np.ndarray) -> ClassFrequency:
+        """Statistics of a plain data set, or of those of its items (N,)."""
         own = getattr(dataset, 'class_frequency', None)
-        if own is not None:
+        if own is not None and len(shown) == len(dataset):
             return own
-        names = dataset.metainfo.get('classes')
+        names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
         if names is None:
             raise BadInputError(f"{type(dataset).__name__} has no metainfo['classes']")
-        labels = [_labels(dataset, index) for index in range(len(dataset))]
+        labels = [_labels(dataset, index) for index in shown.tolist()]
         images = np.repeat(np.arange(len(labels)), [len(some) for some in labels])
         return cls.from_pairs(images, np.concatenate([[], *labels]), len(names), len(labels), names)
 
@@ -201,7 +207,7 @@ def _labels(dataset: Any, index: int) -> list[int]:
     """Labels of the instances of an item that training learns from."""
     item = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
     if 'instances' not in item:
-        return dataset.get_cat_ids(index)
+        return cat_ids(dataset, index)
     return [i['bbox_label'] for i in item['instances'] if not i.get('ignore_flag')]
 
 
@@ -216,6 +222,8 @@ def _sum(parts: list[ClassFrequency]) -> ClassFrequency:
     sizes = {part.num_classes for part in parts}
     if len(sizes) != 1:
         raise BadInputError(f'the joined data sets have different numbers of classes: {sizes}')
+    if len(parts) == 1:
+        return parts[0]
     return ClassFrequency(
         sum(part.image_count for part in parts),
         sum(part.instance_count for part in parts),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from ..dataset_parts import items_of
 
 MIN_BOXES = 4  # for two grids with g^2 <= n
 
@@ -47,19 +50,25 @@ def box_counting_dimension(
 
 
 def box_dimension_of(dataset: Any, grids: int = 64) -> np.ndarray:
-    """:func:`box_counting_dimension` (C,) of an MMDetection data set, wrapped or not."""
-    while hasattr(dataset, 'dataset'):  # RepeatDataset, ClassBalancedDataset, ...
-        dataset = dataset.dataset
-    parts = getattr(dataset, 'datasets', [dataset])  # ConcatDataset
-    found = [_from_columns(part) if hasattr(part, 'columns') else _by_item(part) for part in parts]
+    """:func:`box_counting_dimension` (C,) of an MMDetection data set, wrapped or not.
+
+    Repeated images count once. Where all items of a LongTailLVISDataset are shown, the whole
+    annotation file counts, as in its ``class_frequency``.
+    """
+    items = items_of(dataset)
+    found = []
+    for number, part in enumerate(items.parts):
+        shown = items.of_part(number)
+        whole = hasattr(part, 'columns') and len(shown) == len(part)
+        found.append(_from_columns(part) if whole else _by_item(part, shown.tolist()))
     centres, labels = (np.concatenate(arrays) for arrays in zip(*found))
-    return box_counting_dimension(centres, labels, len(parts[0].metainfo['classes']), grids)
+    return box_counting_dimension(centres, labels, len(items.parts[0].metainfo['classes']), grids)
 
 
-def _by_item(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+def _by_item(dataset: Any, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Centres (A, 2) and labels (A,) of the instances of any MMDetection data set."""
     centres, labels = [np.zeros((0, 2))], [np.zeros(0, np.int64)]
-    for index in range(len(dataset)):
+    for index in indices:
         item = dataset.get_data_info(index)
         boxes = np.array([instance['bbox'] for instance in item['instances']])
         centres.append(boxes.reshape(-1, 2, 2).mean(1) / [item['width'], item['height']])

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATA_SAMPLERS
 
+from ..dataset_parts import items_of
 from ..errors import BadInputError
 
 # q in p_c ~ n_c ** q; progressive sampling goes from 1 to 0
@@ -101,14 +102,15 @@ class LongTailSampler(DefaultSampler):
 
 
 def single_labels(dataset) -> np.ndarray:
-    """Labels (N,) of a classification data set, of MMPretrain or of the same interface."""
-    if hasattr(dataset, 'get_gt_labels'):
-        return np.asarray(dataset.get_gt_labels(), np.int64)
-    labels = [dataset.get_cat_ids(index) for index in range(len(dataset))]
-    for index, found in enumerate(labels):
-        if len(found) != 1:
-            raise BadInputError(
-                f'item {index} of {type(dataset).__name__} has {len(found)} labels, '
-                'LongTailSampler needs exactly one'
-            )
-    return np.array(labels, np.int64).reshape(-1)
+    """Labels (N,) of a classification data set of MMPretrain's interface, wrapped or not."""
+    items = items_of(dataset)
+    item, label = items.labels()
+    count = np.bincount(item, minlength=len(items.index))
+    wrong = np.flatnonzero(count != 1)
+    if len(wrong):
+        part = type(items.parts[items.part[wrong[0]]]).__name__
+        raise BadInputError(
+            f'item {wrong[0]} of {part} has {count[wrong[0]]} labels, '
+            'LongTailSampler needs exactly one'
+        )
+    return label[np.argsort(item)]

@@ -11,6 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
+from ..dataset_parts import items_of
 from ..errors import BadInputError
 
 LISTS = ('neg_category_ids', 'not_exhaustive_category_ids')
@@ -24,15 +25,20 @@ class FederatedLabelsHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        dataset = runner.train_dataloader.dataset
-        while hasattr(dataset, 'dataset'):
-            dataset = dataset.dataset
-        if not hasattr(dataset, 'cat_ids'):
-            raise BadInputError(
-                f'FederatedLabelsHook: train_dataloader.dataset is {type(dataset).__name__}, '
-                'expected LongTailLVISDataset, which has the lists of LVIS'
-            )
-        self._label = {category: label for label, category in enumerate(dataset.cat_ids)}
+        parts = items_of(runner.train_dataloader.dataset).parts
+        for part in parts:
+            if not hasattr(part, 'cat_ids'):
+                raise BadInputError(
+                    f'FederatedLabelsHook: train_dataloader.dataset is {type(part).__name__}, '
+                    'expected LongTailLVISDataset, which has the lists of LVIS'
+                )
+            if list(part.cat_ids) != list(parts[0].cat_ids):
+                raise BadInputError(
+                    f'FederatedLabelsHook: the ids of the categories in {parts[0].ann_file} and '
+                    f'{part.ann_file} differ, so that their lists cannot be told apart; expected '
+                    'the same ids in each file'
+                )
+        self._label = {category: label for label, category in enumerate(parts[0].cat_ids)}
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._losses = [module for module in model.modules() if hasattr(module, 'set_images')]
         if not self._losses:

@@ -167,7 +167,7 @@ def test_bad_option():
 @pytest.mark.parametrize('label', [-1, 2])
 def test_a_label_outside_the_classes_names_its_image(label):
     hook = ClassFrequencyHook()
-    hook._training = ClassFrequency([3, 4])
+    hook.training_frequency = ClassFrequency([3, 4])
     sample = DetDataSample(metainfo=dict(img_path='a/b.jpg'))
     sample.gt_instances = InstanceData(labels=torch.tensor([1, 0]))
     hook.before_train_iter(None, 0, dict(data_samples=[sample]))
