@@ -1,4 +1,4 @@
-"""A quiet console: what lt_det says, warnings that matter and errors; the rest goes to the log file.
+"""A quiet console: what lt_det says, warnings that matter, errors; the rest goes to the log file.
 
 MMEngine logs its environment, the whole config and the order of hooks before the first number, and
 the packages below it warn about themselves. None of that helps a person who watches a training; all

@@ -12,7 +12,7 @@ from ..version import __version__
 from .common import user_errors
 
 # in the order of a person's way: look at the data, write a config, train, test, use
-COMMANDS = ('train', 'test', 'evaluate')
+COMMANDS = ('init', 'train', 'test', 'evaluate')
 
 WAY = """\
 your own data:
@@ -64,9 +64,7 @@ def add_parser(commands: argparse._SubParsersAction, name: str, module: ModuleTy
 
 
 def description(module: ModuleType) -> dict:
-    return dict(
-        description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return dict(description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def run(module: ModuleType, args: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ import sys
 import time
 from datetime import timedelta
 
-import numpy as np
 import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
@@ -17,7 +16,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..adjustments.base import LogitAdjustment
-from ..frequency import ClassFrequency
+from ..report.summary import summarize
 from ..report.table import DETECTION_COLUMNS, IOU_TYPES
 
 
@@ -120,7 +119,9 @@ class ProgressLine:
         self.start = self.last = time.monotonic()
         terminal = sys.stdout.isatty()
         self.interval = 0.5 if terminal else interval
-        self.bar = tqdm(total=total, initial=done, desc=label, file=sys.stdout) if terminal else None
+        self.bar = (
+            tqdm(total=total, initial=done, desc=label, file=sys.stdout) if terminal else None
+        )
 
     def is_due(self, done: int) -> bool:
         """Whether it is time to show that ``done`` steps are done."""
@@ -148,7 +149,7 @@ def describe_data(runner: Runner) -> str:
     """One line on the training and validation data."""
     words = [f'data: {len(runner.train_dataloader.dataset):,} training images']
     words += [
-        describe_frequency(hook.training_frequency)
+        summarize(hook.training_frequency)
         for hook in runner.hooks
         if getattr(hook, 'training_frequency', None) is not None
     ][:1]
@@ -158,24 +159,14 @@ def describe_data(runner: Runner) -> str:
     return '; '.join(words)
 
 
-def describe_frequency(frequency: ClassFrequency) -> str:
-    """Classes by group, and how much rarer the rarest is than the most frequent."""
-    sizes = dict(zip(*np.unique(frequency.groups('lvis'), return_counts=True)))
-    names = dict(r='rare', c='common', f='frequent')
-    groups = ', '.join(f'{sizes[g]} {name}' for g, name in names.items() if g in sizes)
-    counts = frequency.image_count[frequency.image_count > 0]
-    factor = f', imbalance {counts.max() / counts.min():.3g}' if len(counts) else ''
-    return (
-        f'{frequency.num_instances:,} instances of {frequency.num_classes:,} classes '
-        f'({groups}){factor}'
-    )
-
-
 def describe_model(runner: Runner) -> str:
     """One line on the model, what de-biases it, and where it runs."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     size = sum(parameter.numel() for parameter in model.parameters())
-    words = [f'model: {type(model).__name__}, {size / 1e6:.3g} M parameters', describe_method(model)]
+    words = [
+        f'model: {type(model).__name__}, {size / 1e6:.3g} M parameters',
+        describe_method(model),
+    ]
     wrapper = type(runner.train_dataloader.dataset).__name__
     sampler = type(runner.train_dataloader.sampler).__name__
     words += [name for name in (wrapper, sampler) if name in SAMPLING]

@@ -6,6 +6,7 @@ _NAMES = {
     'classification_plots': ('plot_accuracy_by_frequency', 'plot_reliability'),
     'pictures': ('draw_detections',),
     'plots': ('plot_ap_by_frequency',),
+    'summary': ('summarize',),
     'table': ('format_table',),
 }
 __all__ = [name for names in _NAMES.values() for name in names]

@@ -1,0 +1,228 @@
+"""Write a config of at most 30 lines for your own data.
+
+    lt_det init train.json val.json --images images/ --model mask_rcnn_r50 --method iif
+
+The data are read as training reads them, so what training would refuse is refused here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import BadInputError, MissingFileError
+from .methods import METHODS
+from .own_config import OwnData, Schedule, config_text, has_masks, names_fit
+
+if TYPE_CHECKING:
+    from ..formats.annotation_columns import AnnotationColumns
+    from ..frequency import ClassFrequency
+
+PACKAGE = Path(__file__).resolve().parents[1]
+# as installed, or in a clone
+CONFIGS = next(
+    (path for path in (PACKAGE / '.mim/configs', PACKAGE.parent / 'configs') if path.is_dir()),
+    PACKAGE.parent / 'configs',
+)
+
+
+def models() -> list[str]:
+    """Names of the models that there are bases for."""
+    return sorted(path.stem for path in (CONFIGS / 'custom').glob('*.py'))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    methods = '\n'.join(f'  {name:18}{method.text}' for name, method in METHODS.items())
+    parser.epilog = f'methods:\n{methods}\n\nmodels: {", ".join(models())}'
+    parser.add_argument('train', help='training json, COCO or LVIS format')
+    parser.add_argument('val', help='validation json; its images must not be in training')
+    parser.add_argument('--images', help='image folder; default: found near the json')
+    parser.add_argument('--val-images', help='image folder of the validation; default: --images')
+    parser.add_argument('--model', default='mask_rcnn_r50', help='default: %(default)s')
+    parser.add_argument('--method', default='iif', help='default: %(default)s')
+    parser.add_argument('--gpus', type=int, default=1, help='0 for a CPU; default: 1')
+    parser.add_argument('--batch-size', type=int, default=4, help='images a GPU; default: 4')
+    parser.add_argument('--epochs', type=int, help='default: 12, more for less than 3,000 images')
+    parser.add_argument(
+        '--weights',
+        help="to start from: coco (default), imagenet, none, or a detector's checkpoint",
+    )
+    parser.add_argument(
+        '--bounds',
+        nargs=2,
+        type=int,
+        default=(10, 100),
+        metavar='N',
+        help='most training images of a rare and of a common class; default: 10 100',
+    )
+    parser.add_argument('--out', help='the config; default: MODEL_METHOD.py')
+
+
+def run(args: argparse.Namespace) -> None:
+    check_choices(args)
+    out = Path(args.out or f'{args.model}_{args.method}.py')
+    names_file = out.with_name(f'{out.stem}_classes.txt')
+    for path in (out, names_file):
+        refuse_to_overwrite(path)
+    from ..formats.annotation_cache import load_columns
+    from ..frequency import ClassFrequency
+    from ..report.summary import summarize
+
+    train, val = (
+        load_columns(args.train, make_cache=False),
+        load_columns(args.val, make_cache=False),
+    )
+    train.require_annotations()
+    train.say_remarks(training=True)
+    val.say_remarks(training=False)
+    frequency = ClassFrequency(
+        train.arrays['image_count'],
+        train.arrays['instance_count'],
+        train.num_images,
+        train.category_names,
+    )
+    classes = classes_to_train(frequency, val, args)
+    check_masks(train, args)
+    images = image_folder(train, args.train, args.images, '--images')
+    val_images = image_folder(val, args.val, args.val_images or args.images, '--val-images')
+    data = OwnData(
+        train=args.train,
+        val=args.val,
+        images=images,
+        val_images=val_images,
+        classes=classes,
+        names_file=str(names_file),
+        num_images=train.num_images,
+        protocol='lvis' if val.federated else 'coco',
+        bounds=tuple(args.bounds),
+        summary=f'{train.num_images:,} images, {summarize(frequency, args.bounds)}',
+    )
+    schedule = Schedule.of(train.num_images, args.gpus, args.batch_size, args.epochs)
+    parts = (data, args.model, args.method, schedule, args.weights, command())
+    text = config_text(*parts)
+    if not names_fit(text):
+        text = config_text(*parts, names_inline=False)
+        write_new(names_file, '\n'.join(classes) + '\n')
+    write_new(out, text)
+    print(f'{out}: {args.model}, {args.method}; {data.summary}')
+    print_next(out, args, schedule)
+
+
+def write_new(path: Path, text: str) -> None:
+    with path.open('x', encoding='utf-8') as file:
+        file.write(text)
+
+
+def print_next(out: Path, args: argparse.Namespace, schedule: Schedule) -> None:
+    config, folder = shlex.quote(str(out)), shlex.quote(f'work_dirs/{out.stem}')
+    checkpoint = f'{folder}/epoch_{schedule.epochs}.pth'
+    gpus = f' --gpus {args.gpus}' if args.gpus > 1 else ''
+    print(f'next:  lt_det train {config}{gpus}')
+    if not METHODS[args.method].trains:
+        print(f'or, with a softmax detector of these classes:  lt_det test {config} CHECKPOINT')
+    print(f'then:  lt_det predict {config} {checkpoint} IMAGES')
+
+
+def check_choices(args: argparse.Namespace) -> None:
+    for option, value, known in (
+        ('--model', args.model, models()),
+        ('--method', args.method, list(METHODS)),
+    ):
+        if value not in known:
+            raise BadInputError(f'{option} is {value!r}; there are {", ".join(known)}')
+    if METHODS[args.method].roi_head and args.model.startswith('cascade'):
+        raise BadInputError(f'--method {args.method} has no cascade; expected a model without one')
+    for option, value, least in (
+        ('--gpus', args.gpus, 0),
+        ('--batch-size', args.batch_size, 1),
+        ('--epochs', args.epochs, 1),
+    ):
+        if value is not None and value < least:
+            raise BadInputError(f'{option} is {value}, expected {least} or more')
+    if not 0 < args.bounds[0] < args.bounds[1]:
+        raise BadInputError(f'--bounds is {args.bounds}, expected two rising numbers')
+    if args.weights == 'coco' and args.model.endswith('_r18'):
+        raise BadInputError(
+            f'--weights is coco, which {args.model} has none of; expected imagenet, none or a file'
+        )
+    if args.weights not in (None, 'coco', 'imagenet', 'none') and not (
+        '://' in args.weights or Path(args.weights).is_file()
+    ):
+        raise MissingFileError(
+            f'--weights is {args.weights}; expected coco, imagenet, none, or a checkpoint that '
+            'exists'
+        )
+
+
+def refuse_to_overwrite(path: Path) -> None:
+    if path.exists():
+        raise BadInputError(f'{path} exists; expected a new file: --out names another')
+    if not path.parent.is_dir():
+        raise MissingFileError(f'--out is {path}, but the folder {path.parent} does not exist')
+
+
+def classes_to_train(
+    frequency: ClassFrequency, val: AnnotationColumns, args: argparse.Namespace
+) -> tuple[str, ...]:
+    """Names of the classes with a training image, all of which the validation must have."""
+    counts = frequency.image_count
+    names = tuple(name for name, count in zip(frequency.class_names, counts) if count)
+    if len(names) < len(counts):
+        empty = frequency.empty_classes
+        print(
+            f'note: {args.train}: {len(empty)} classes without a training image are left out: '
+            f'{", ".join(empty[:5])}{" ..." if len(empty) > 5 else ""}',
+            file=sys.stderr,
+        )
+    missing = [name for name in names if name not in set(val.category_names)]
+    if missing:
+        raise BadInputError(
+            f'{args.val} lacks {len(missing)} of the {len(names)} classes of {args.train}: '
+            f'{", ".join(map(repr, missing[:5]))}; expected the same categories in both'
+        )
+    return names
+
+
+def check_masks(train: AnnotationColumns, args: argparse.Namespace) -> None:
+    from ..formats.annotation_masks import NO_MASK
+
+    usable = train.arrays['usable'] & ~train.arrays['crowd']
+    without = int((train.arrays['mask_problem'][usable] == NO_MASK).sum())
+    if has_masks(args.model) and usable.any() and without == usable.sum():
+        raise BadInputError(
+            f'--model is {args.model}, but no annotation of {args.train} has a mask; expected a '
+            f'model of boxes: {", ".join(name for name in models() if not has_masks(name))}'
+        )
+
+
+def image_folder(columns: AnnotationColumns, json: str, given: str | None, option: str) -> str:
+    """The folder that has the images of a file: the one given, or one near the json.
+
+    Raises:
+        MissingFileError: The first images are not there; names the paths that were tried.
+    """
+    near = Path(json).parent
+    folders = [Path(given)] if given else candidates(near, Path(json).stem)
+    tried = []
+    for folder in folders:
+        paths = [folder / columns.path(number) for number in range(min(3, columns.num_images))]
+        if all(path.is_file() for path in paths):
+            return f'{folder}/'
+        tried += [str(path) for path in paths if not path.is_file()]
+    what = 'is not given' if given is None else f'is {given}'
+    raise MissingFileError(
+        f'{option} {what}: the images of {json} are not there, tried {", ".join(tried[:3])}'
+    )
+
+
+def candidates(near: Path, stem: str) -> Sequence[Path]:
+    names = ('', 'images', 'img', stem, f'images/{stem}', 'train', 'val')
+    return [folder / name for folder in (near, near.parent) for name in names]
+
+
+def command() -> str:
+    return shlex.join(['lt_det', *sys.argv[1:]])
