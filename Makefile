@@ -16,14 +16,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # threads that spin long while they wait slow a busy machine down many times; not at all, an idle one
 export GOMP_SPINCOUNT := 5000
 
-USABLE = -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
+USABLE = -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))'
 
 # 6 GiB for the environment, 2 for pip's temporary files; by mount point, for they may share one
 ENOUGH_DISK = df -Pk . "$${TMPDIR:-/tmp}" | awk 'NR > 1 { free[$$6] = $$4 / 1048576; need[$$6] += NR == 2 ? 6 : 2 } \
   END { for (at in need) if (free[at] < need[at]) { \
     printf "$(VENV): %.1f GiB are free on %s, expected %d or more\n", free[at], at, need[at]; exit 1 } }' >&2
 
-CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.10 python3)
+CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.13 python3.10 python3.14 python3)
 # pip would compile every file it installs, for longer than it installs; a first import compiles those in use
 INSTALL := $(PY) -m pip install -qq --no-compile -c requirements/constraints.txt
 WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, hypothesis, pytest
@@ -78,7 +78,7 @@ $(READY): setup.py requirements/constraints.txt
 	    if [ $$python != none ] && "$$python" $(USABLE) 2>/dev/null; then break; fi; \
 	  done; \
 	  if [ $$python = none ]; then \
-	    echo '$(VENV): no Python 3.10 to 3.12 with venv and pip among: $(CANDIDATES)' >&2; \
+	    echo '$(VENV): no Python 3.10 to 3.14 with venv and pip among: $(CANDIDATES)' >&2; \
 	    echo 'make PYTHON=/path/to/python chooses another' >&2; exit 1; \
 	  fi; \
 	  $(ENOUGH_DISK); \
@@ -86,7 +86,7 @@ $(READY): setup.py requirements/constraints.txt
 	  echo "$(VENV): $$($(PY) --version) ($$python), $$(($$(date +%s) - start)) s"; \
 	fi; \
 	echo '$(VENV): installing PyTorch, MMDetection and lt_det (minutes, 6 GB on disk) ...'; \
-	$(INSTALL) -e '.[test,report]'; \
+	$(INSTALL) -e '.[onedl,test,report]'; \
 	if ! $(PY) -c 'import cv2' 2>/dev/null; then \
 	  echo '$(VENV): OpenCV does not load (libGL missing?), its headless build replaces it'; \
 	  $(INSTALL) --force-reinstall --no-deps opencv-python-headless; $(PY) -c 'import cv2'; \

@@ -57,15 +57,13 @@ setup(
     include_package_data=True,
     zip_safe=False,
     cmdclass={'build_py': BuildPy},
-    python_requires='>=3.10,<3.13',
-    # what was tried together is in requirements/constraints.txt
+    entry_points={'console_scripts': ['lt_det = lt_det.cli.main:main']},
+    python_requires='>=3.10',
+    # what was tried together is in requirements/constraints.txt and docs/machines.md;
+    # mmengine, mmcv, mmdet and mmpretrain come as forks or as originals, never both: see `onedl`
     install_requires=[
-        'torch>=2.1',
-        'torchvision>=0.16',
-        'onedl-mmengine>=0.10.12',
-        'onedl-mmcv>=2.3.6',  # brings OpenCV
-        'onedl-mmdetection>=3.5.1',
-        'onedl-mmpretrain>=1.3.6',
+        'torch>=2.4',
+        'torchvision>=0.19',
         'pycocotools>=2.0.7',
         'hotcoco>=1.3,<2',  # the engine of the evaluation
         'numpy>=1.26',
@@ -75,6 +73,13 @@ setup(
         'tqdm>=4.65',
     ],
     extras_require={
+        # the maintained forks, which import as mmengine, mmcv, mmdet and mmpretrain
+        'onedl': [
+            'onedl-mmengine>=0.10.12',
+            'onedl-mmcv>=2.3.6',  # brings OpenCV
+            'onedl-mmdetection>=3.5.1',
+            'onedl-mmpretrain>=1.3.6',
+        ],
         'test': [
             'hypothesis>=6.100',
             'lvis>=0.5.3',  # the oracle of the evaluation tests, never imported by lt_det
@@ -95,6 +100,8 @@ setup(
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
+        'Programming Language :: Python :: 3.14',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
 )

@@ -16,5 +16,9 @@ class MissingFileError(UserError, FileNotFoundError):
     """A file that should be there and is not."""
 
 
+class MissingPackageError(UserError, ModuleNotFoundError):
+    """A package that is not installed, and that what was asked for needs."""
+
+
 class DataWarning(UserWarning):
     """What was dropped, computed or assumed when data was read."""

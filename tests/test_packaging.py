@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from lt_det.compat.families import DISTRIBUTIONS, FORK
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGED = ('lt_det', 'configs', 'tools', 'setup.py', 'pyproject.toml', 'MANIFEST.in')
 PACKAGED += ('model-index.yml', 'README.md', 'LICENSE')
@@ -96,11 +98,27 @@ def test_version_and_requirements(wheel):
     exec((ROOT / 'lt_det/version.py').read_text(), version)
     assert metadata['Version'] == version['__version__']
     pythons = SpecifierSet(metadata['Requires-Python'])
-    tried = ['3.9.9', '3.10.0', '3.11.7', '3.12.12', '3.13.0']
-    assert [python in pythons for python in tried] == [False, True, True, True, False]
-    always = [line for line in metadata.get_all('Requires-Dist') if 'extra ==' not in line]
-    assert any(line.startswith('torch>=') for line in always)
-    assert not any(line.startswith(('lvis', 'pytest', 'ruff')) for line in always)
+    assert [f'3.{minor}.0' in pythons for minor in range(9, 15)] == [False, *5 * [True]]
+    lines = [Requirement(line) for line in metadata.get_all('Requires-Dist')]
+    always = {line.name for line in lines if not line.marker}
+    assert {'torch', 'numpy', 'hotcoco'} < always
+    assert not {'lvis', 'pytest', 'ruff'} & always
+    # an environment with the original OpenMMLab packages is left as it is
+    assert not [name for name in always if name.startswith(('mm', 'onedl', 'opencv'))]
+    forks = {line.name for line in lines if 'extra == "onedl"' in str(line.marker)}
+    assert forks == {names[FORK][0] for names in DISTRIBUTIONS.values()}
+
+
+def test_the_command_is_installed(installed, tmp_path):
+    (command,) = (installed / 'bin').glob('lt_det*')
+    assert 'from lt_det.cli.main import main' in command.read_text()
+    shown = python(
+        f'import runpy, sys; sys.argv = ["lt_det", "--version"]; '
+        f'runpy.run_path({str(command)!r}, run_name="__main__")',
+        tmp_path,
+        PYTHONPATH=str(installed),
+    )
+    assert shown.startswith('lt_det ')
 
 
 LOOKUP = f"""

@@ -10,24 +10,35 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
+from . import families
 from .import_hooks import after_import, stand_in
 
 COMPONENTS = 'lt_det.components'
 
 
 def install() -> None:
-    """Arrange it all; without MMDetection, nothing."""
-    if find_spec('mmdet') is None:
+    """Arrange it all; without MMDetection, only what says that it is missing."""
+    without = find_spec('mmdet') is None
+    families.install()
+    if without:
         return
     stand_in('mmcv._ext', _stand_in_for_compiled_ops)
     after_import('mmengine.config', _know_config_names)
     after_import('mmengine.registry', _look_for_components)
+    after_import('mmengine.registry', families.warn_of_mixtures)
+    after_import('mmengine.runner.checkpoint', _read_what_mmengine_saves)
 
 
 def _stand_in_for_compiled_ops() -> ModuleType:
     from .mmcv_ops import Ops
 
     return Ops()
+
+
+def _read_what_mmengine_saves() -> None:
+    from .saved_types import allow_types_of_mmengine
+
+    allow_types_of_mmengine()
 
 
 def _know_config_names() -> None:

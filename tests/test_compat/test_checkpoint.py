@@ -1,4 +1,6 @@
 import os
+import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -40,6 +42,38 @@ def test_what_mmengine_saves_is_read(tmp_path):
     loaded = load(tmp_path / 'a.pth')
     assert loaded['message_hub']['log_scalars']['loss'].mean() == 1.5
     assert torch.equal(loaded['state_dict']['w'], torch.ones(2))
+
+
+@pytest.mark.parametrize('package', ['core', '_core'])
+def test_numbers_written_by_numpy_1_and_2(tmp_path, package):
+    saved = dict(mean=np.float64(3), history=np.arange(3.0), epoch=np.int64(2), state_dict={})
+    torch.save(saved, tmp_path / 'here.pth')
+    path = tmp_path / 'a.pth'
+    with zipfile.ZipFile(tmp_path / 'here.pth') as here, zipfile.ZipFile(path, 'w') as there:
+        for name in here.namelist():
+            text = re.sub(rb'numpy\._?core\.', f'numpy.{package}.'.encode(), here.read(name))
+            there.writestr(name, text)
+    restrict_checkpoint_loading()
+    loaded = load(path)
+    assert (loaded['mean'], loaded['epoch']) == (3, 2)
+    assert loaded['history'].tolist() == [0, 1, 2]
+
+
+def test_importing_is_enough_for_files_of_mmengine(tmp_path):
+    """As ``init_cfg=dict(type='Pretrained')`` of MMEngine 0.10.7 reads with torch >= 2.6."""
+    torch.save(dict(log=HistoryBuffer([1.0, 3.0], [1, 1])), tmp_path / 'a.pth')
+    assert torch.load(tmp_path / 'a.pth', weights_only=True)['log'].mean() == 2
+
+
+def test_only_histories_give_their_attributes(tmp_path):
+    class Attribute:
+        def __reduce__(self):
+            return getattr, (np.ndarray, 'tofile')
+
+    torch.save(dict(state_dict={}, method=Attribute()), tmp_path / 'a.pth')
+    restrict_checkpoint_loading()
+    with pytest.raises(BadInputError, match=r"getattr\(.*, 'tofile'\) is not allowed"):
+        load(tmp_path / 'a.pth')
 
 
 def test_code_in_a_checkpoint_runs_only_when_trusted(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import pytest
 import torch
 from mmdet.models.layers import normed_predictor
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from lt_det.errors import BadInputError
 from lt_det.models.layers import CosineLinear, NormedConv2d, NormedLinear
+from lt_det.models.layers.normed_predictors import _Temperature
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +98,8 @@ def test_normed_predictors_are_those_of_mmdetection(dtype, learnable):
         (NormedLinear, normed_predictor.NormedLinear, (5, 4), torch.randn(3, 5)),
         (NormedConv2d, normed_predictor.NormedConv2d, (5, 4, 1), torch.randn(2, 5, 3, 3)),
     ):
-        stock = theirs(*args, temperature=7.0).to(dtype)
+        name = next(key for key in signature(theirs).parameters if key.startswith('temp'))
+        stock = theirs(*args, **{name: 7.0}).to(dtype)
         layer = ours(*args, tempearture=7.0, learn_temperature=learnable).to(dtype)
         assert isinstance(layer, theirs)
         missing, unexpected = layer.load_state_dict(stock.state_dict(), strict=False)
@@ -106,6 +110,28 @@ def test_normed_predictors_are_those_of_mmdetection(dtype, learnable):
         if learnable:
             layer(x).square().sum().backward()
             assert layer.root_temperature.grad.abs() > 0
+
+
+class NormedLinearOf33(nn.Linear):
+    """Names and order of MMDetection 3.3's layer."""
+
+    def __init__(self, *args, tempearture: float = 20, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.tempearture = tempearture
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x * self.tempearture, self.weight, self.bias)
+
+
+@pytest.mark.parametrize('learnable', [False, True])
+@pytest.mark.parametrize('key', ['temperature', 'tempearture'])
+def test_temperature_reaches_the_layer_of_older_mmdetection(key, learnable):
+    class Layer(_Temperature, NormedLinearOf33):
+        pass
+
+    layer = Layer(5, 4, **{key: 7.0, 'learn_temperature': learnable})
+    x = torch.randn(3, 5)
+    torch.testing.assert_close(layer(x), x @ layer.weight.T * 7 + layer.bias)
 
 
 @pytest.mark.parametrize('key', ['temperature', 'tempearture'])

@@ -26,7 +26,8 @@ class _Temperature:
         start = choose_temperature(
             type(self).__name__, 20.0, temperature=temperature, tempearture=tempearture
         )
-        super().__init__(*args, temperature=start, **kwargs)
+        super().__init__(*args, **kwargs)
+        self.temperature = start
         if learn_temperature:
             self.root_temperature = nn.Parameter(torch.tensor(math.sqrt(start)))
 
@@ -40,6 +41,8 @@ class _Temperature:
     @temperature.setter
     def temperature(self, value: float) -> None:
         self._temperature = value
+
+    tempearture = temperature  # as the layers of MMDetection 3.3 and older call it
 
 
 # in place of MMDetection's own, so that its heads, and configs that name these types, get them
