@@ -27,12 +27,27 @@ def restrict_checkpoint_loading(trust: bool = False) -> None:
             raise MissingFileError(f'checkpoint {filename} does not exist')
         try:
             return torch.load(filename, map_location=map_location, weights_only=not trust)
-        except (UnpicklingError, RuntimeError, EOFError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # bytes that are no checkpoint raise what they happen to
             raise BadInputError(
-                f'checkpoint {filename} cannot be read: {reason}; if you trust its origin and it '
-                'holds more than tensors, --trust-checkpoint reads it by running what it contains'
+                f'checkpoint {filename} cannot be read: {_reason(error)}; {_remedy(error)}'
             ) from error
 
     allow_types_of_mmengine()
     CheckpointLoader.register_scheme('', load_from_local, force=True)
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of what went wrong; torch wraps that of its unpickler in advice."""
+    if isinstance(error, UnpicklingError) and error.__context__ is not None:
+        error = error.__context__
+    sentence = str(error).partition('\n')[0].split('. ')[0]
+    return sentence if ' ' in sentence else repr(error)
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, UnpicklingError):
+        return (
+            'if you trust its origin and it holds more than tensors, --trust-checkpoint reads it '
+            'by running what it contains'
+        )
+    return 'expected a file that torch.save wrote, whole'

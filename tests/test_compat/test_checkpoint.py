@@ -80,7 +80,7 @@ def test_code_in_a_checkpoint_runs_only_when_trusted(tmp_path):
     marker = tmp_path / 'executed'
     torch.save(dict(state_dict={}, payload=Payload(str(marker))), tmp_path / 'a.pth')
     restrict_checkpoint_loading()
-    with pytest.raises(BadInputError, match=r'a\.pth cannot be read.*--trust-checkpoint'):
+    with pytest.raises(BadInputError, match=r'a\.pth cannot be read: .*mkdir.*--trust-checkpoint'):
         load(tmp_path / 'a.pth')
     assert not marker.exists()
     restrict_checkpoint_loading(trust=True)
@@ -92,6 +92,9 @@ def test_missing_and_cut_off_files(tmp_path):
     restrict_checkpoint_loading()
     with pytest.raises(MissingFileError, match=r'none\.pth does not exist'):
         load(tmp_path / 'none.pth')
+    (tmp_path / 'text.pth').write_text('hello')
+    with pytest.raises(BadInputError, match=r'text\.pth cannot be read: .*that torch.save wrote'):
+        load(tmp_path / 'text.pth')
     torch.save(dict(state_dict=dict(w=torch.ones(1000))), tmp_path / 'a.pth')
     (tmp_path / 'a.pth').write_bytes((tmp_path / 'a.pth').read_bytes()[:900])
     with pytest.raises(BadInputError, match=r'a\.pth cannot be read'):
