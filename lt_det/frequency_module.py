@@ -15,11 +15,18 @@ class FrequencyModule(nn.Module):
     """A module that needs class statistics; a checkpoint carries them in its buffers.
 
     ``ClassFrequencyHook`` calls :meth:`set_class_frequency` before training; loading a checkpoint
-    restores the statistics without the training set.
+    restores the statistics without the training set. What a rule derives from them and its options
+    is computed anew then, so that the present options are in force.
 
     Args:
         num_classes: C, foreground classes.
+
+    Attributes:
+        data_buffers: Names of the buffers that come from the training data. Any module may have
+            such a list; fine-tuning on other data leaves them out of the checkpoint.
     """
+
+    data_buffers: tuple[str, ...] = ('image_count', 'instance_count', 'num_images')
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

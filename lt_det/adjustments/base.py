@@ -43,6 +43,8 @@ class LogitAdjustment(FrequencyModule):
         scale, shift: float32 buffers (C + num_extra,).
     """
 
+    data_buffers = (*FrequencyModule.data_buffers, 'scale', 'shift')
+
     def __init__(self, num_classes: int, num_extra: int = 0, stage: str = 'both') -> None:
         super().__init__(num_classes)
         if stage not in STAGES:

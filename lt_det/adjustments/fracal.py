@@ -26,7 +26,8 @@ class FRACAL(LogitAdjustment):
     Args:
         lam: Strength of the dimension, >= 0.
         count: ``'image'`` or ``'instance'``, of n_c and N.
-        dimension: (C,) Phi_c, where no hook brings them.
+        dimension: (C,) Phi_c, where no hook brings them; they are in force whatever a checkpoint
+            has.
         stage: The method is post-hoc, hence ``'test'``.
 
     Attributes:
@@ -34,6 +35,7 @@ class FRACAL(LogitAdjustment):
     """
 
     needs_background = True
+    data_buffers = (*LogitAdjustment.data_buffers, 'dimension')
 
     def __init__(
         self,
@@ -49,9 +51,10 @@ class FRACAL(LogitAdjustment):
         self.lam = lam
         self.count = check_count(count)
         self.has_dimension = False
+        self._given = None if dimension is None else np.asarray(dimension, np.float64)
         self.register_buffer('dimension', torch.ones(self.num_classes, dtype=torch.float64))
-        if dimension is not None:
-            self.set_box_dimension(np.asarray(dimension, np.float64))
+        if self._given is not None:
+            self.set_box_dimension(self._given)
 
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
         n, total = class_counts(frequency, self.count)
@@ -80,6 +83,8 @@ class FRACAL(LogitAdjustment):
         # that of a model with another rule has the counts, but no dimensions
         self.has_dimension = self.has_dimension or f'{prefix}dimension' in state_dict
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        if self._given is not None:
+            self.set_box_dimension(self._given)
         self.has_frequency = self.has_frequency and self.has_dimension
 
     def extra_repr(self) -> str:

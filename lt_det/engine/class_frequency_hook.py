@@ -29,8 +29,10 @@ class ClassFrequencyHook(Hook):
         ann_file: Read the statistics from this file rather than from the training set.
         empty_classes: ``'error'`` refuses to train with classes that have no training image,
             ``'warn'`` gives them the weight that the rule documents.
-        replace: Take the training set's statistics where a checkpoint has others (fine-tuning on
-            other data) rather than refuse.
+        replace: Where a checkpoint has other statistics or class names (fine-tuning on other data),
+            take those of the training set and start all that came from the old data anew
+            (``data_buffers`` of every module), rather than refuse other statistics and name other
+            classes.
 
     Attributes:
         training_frequency: ClassFrequency of the training set, None before a training.
@@ -71,7 +73,7 @@ class ClassFrequencyHook(Hook):
                 "annotation file, or train all the same with ClassFrequencyHook's "
                 f"empty_classes='warn'{_cfg_option(runner)}"
             )
-        runner.logger.info(f'{frequency}')
+        runner.logger.info(f'{frequency}', extra=dict(log_only=True))
         for module in frequency_modules(_unwrap(runner)):
             module.set_class_frequency(frequency)
         self._set_box_dimension(runner, dataset)
@@ -93,29 +95,32 @@ class ClassFrequencyHook(Hook):
                 )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse a checkpoint with the statistics of another training set."""
-        if self.training_frequency is None:
-            return
+        """Refuse a checkpoint of another training set, or leave out what it knows of that."""
         state = checkpoint.get('state_dict', checkpoint)
-        for key in [key for key in state if key.endswith('.image_count')]:
-            prefix = key.removesuffix('image_count')
-            saved = ClassFrequency(
-                *(state[prefix + name].cpu().numpy() for name in ('image_count', 'instance_count')),
-                state[prefix + 'num_images'].item(),
+        if self.training_frequency is None:
+            _check_fits(_unwrap(runner), state)
+            return
+        difference = _difference(self.training_frequency, state)
+        renamed = _other_names(self.training_frequency, checkpoint.get('meta') or {})
+        if difference is None and renamed is None:
+            return
+        if self.replace:
+            runner.logger.warning(
+                f'the checkpoint was trained on another data set: {difference or renamed}; what it '
+                f'knows of that is left out: {_drop_data(_unwrap(runner), checkpoint) or "nothing"}'
             )
-            if saved.num_images == 0:
-                continue
-            difference = self.training_frequency.difference(saved)
-            if difference is None:
-                continue
-            if not self.replace:
-                raise BadInputError(
-                    'the checkpoint was trained on another data set than this training set: '
-                    f'{difference} in the checkpoint ({prefix[:-1]}); to go on with the statistics '
-                    'of this training set, set replace=True of ClassFrequencyHook'
-                )
-            for name in ('image_count', 'instance_count', 'num_images', 'scale', 'shift'):
-                state.pop(prefix + name, None)
+        elif difference is not None:
+            raise BadInputError(
+                'the checkpoint was trained on another data set than this training set: '
+                f'{difference}; to go on with the statistics of this training set, set '
+                'replace=True of ClassFrequencyHook'
+            )
+        else:
+            runner.logger.warning(
+                f'the checkpoint was trained with other classes: {renamed}; what it has of them '
+                'is used where the shapes fit; to leave its statistics out, set replace=True of '
+                'ClassFrequencyHook'
+            )
 
     def before_test(self, runner: Runner) -> None:
         """Where the checkpoint brought no statistics, read those of the training set."""
@@ -172,6 +177,63 @@ class ClassFrequencyHook(Hook):
 
 def _unwrap(runner: Runner) -> nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _difference(training: ClassFrequency, state: dict) -> str | None:
+    """The first difference of the statistics in a state dict to those of the training set."""
+    for key in state:
+        if not key.endswith('.image_count'):
+            continue
+        prefix = key.removesuffix('image_count')
+        saved = ClassFrequency(
+            *(state[prefix + name].cpu().numpy() for name in ('image_count', 'instance_count')),
+            state[prefix + 'num_images'].item(),
+        )
+        difference = training.difference(saved) if saved.num_images else None
+        if difference is not None:
+            return f'{difference} in the checkpoint ({prefix[:-1]})'
+    return None
+
+
+def _check_fits(model: nn.Module, state: dict) -> None:
+    """Refuse statistics of another number of classes than a model has that is only tested."""
+    for key, buffer in model.named_buffers():
+        saved = state.get(key, state.get(f'module.{key}'))
+        if key.endswith('image_count') and saved is not None and len(saved) != len(buffer):
+            raise BadInputError(
+                f'the checkpoint has the statistics of {len(saved)} classes, the model of the '
+                f'config is built for num_classes={len(buffer)} ({key})'
+            )
+
+
+def _other_names(training: ClassFrequency, meta: dict) -> str | None:
+    """The first difference of the class names in a checkpoint to those of the training set."""
+    dataset_meta = meta.get('dataset_meta')
+    names = dataset_meta.get('classes') if isinstance(dataset_meta, dict) else None
+    if not isinstance(names, (list, tuple)) or training.class_names is None:
+        return None
+    for label, (ours, theirs) in enumerate(zip(training.class_names, names)):
+        if ours != theirs:
+            return f'class {label} is {ours!r} against {theirs!r} in the checkpoint'
+    if len(names) != training.num_classes:
+        return f'{training.num_classes} classes against {len(names)} in the checkpoint'
+    return None
+
+
+def _drop_data(model: nn.Module, checkpoint: dict) -> str:
+    """Take out of a checkpoint what the modules say comes from data; the keys, shortened."""
+    names = {
+        f'{module_name}.{buffer}'.lstrip('.')
+        for module_name, module in model.named_modules()
+        for buffer in getattr(module, 'data_buffers', ())
+    }
+    dropped = []
+    # EMAHook swaps the two when it resumes
+    for state in (checkpoint.get('state_dict', checkpoint), checkpoint.get('ema_state_dict', {})):
+        dropped += [key for key in state if key.removeprefix('module.') in names]
+        for key in [key for key in state if key.removeprefix('module.') in names]:
+            del state[key]
+    return ', '.join(dropped[:5]) + (f' ({len(dropped)} in all)' if len(dropped) > 5 else '')
 
 
 def _carried(model: nn.Module) -> ClassFrequency | None:

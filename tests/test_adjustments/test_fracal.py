@@ -94,6 +94,17 @@ def test_it_refuses_to_run_without_dimensions_and_takes_them_from_a_checkpoint()
     assert torch.equal(fresh.shift, rule.shift)
 
 
+def test_dimensions_and_strength_of_the_config_are_in_force_after_a_checkpoint():
+    saved = build_adjustment(dict(type='FRACAL', dimension=DIMENSION, lam=1.0), FREQUENCY)
+    rule = dict(type='FRACAL', dimension=[1.1, 1.2, 1.3], lam=3.0)
+    loaded = build_adjustment(rule, num_classes=3)
+    with pytest.warns(UserWarning, match='another rule'):
+        loaded.load_state_dict(saved.state_dict())
+    expected = build_adjustment(rule, FREQUENCY)
+    assert torch.equal(loaded.shift, expected.shift)
+    assert loaded.dimension.tolist() == [1.1, 1.2, 1.3]
+
+
 def test_dimensions_of_a_data_set(tiny_glyphs):
     dataset = LongTailLVISDataset(
         ann_file=str(tiny_glyphs / 'annotations' / 'glyphs_train.json'),

@@ -50,6 +50,23 @@ def test_running_statistics():
     assert not fasa.mean[3].any()
 
 
+def test_present_power_is_in_force_after_a_checkpoint():
+    saved = component(power=1.0)
+    saved.probability *= torch.tensor([1.1, 0.9, 1.0, 1.21])  # adapted
+    loaded = FASA(C, D, power=0.5)
+    loaded.load_state_dict(saved.state_dict())
+    expected = component(power=0.5).probability * torch.tensor([1.1, 0.9, 1.0, 1.21])
+    torch.testing.assert_close(loaded.probability, expected)
+    again = FASA(C, D, power=0.5)
+    again.load_state_dict(loaded.state_dict())
+    assert torch.equal(again.probability, loaded.probability)
+    # an older checkpoint does not tell its power, which is taken to be the present one
+    old = {key: value for key, value in saved.state_dict().items() if key != 'base_power'}
+    same = FASA(C, D, power=0.5)
+    same.load_state_dict(old)
+    assert torch.equal(same.probability, saved.probability)
+
+
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
 def test_what_is_not_finite_does_not_count(dtype, value):

@@ -226,6 +226,28 @@ def test_draws_are_proportional_to_the_root_of_the_frequency():
     assert everything.tolist() == [True, True, True, False]
 
 
+@pytest.mark.parametrize('count', [[5, 3, 1, 0], [0, 0, 0, 0]])
+def test_power_of_zero_draws_all_classes_alike(count):
+    loss = FederatedLoss(num_classes=C, num_sampled=2, power=0)
+    loss.set_class_frequency(ClassFrequency(count, num_images=9))
+    target = torch.tensor([[True, False, False, False]])
+    drawn = torch.stack([loss.considered(target)[0] for _ in range(4000)]).float().mean(0)
+    torch.testing.assert_close(drawn, torch.tensor([1, 1 / 3, 1 / 3, 1 / 3]), atol=0.035, rtol=0)
+    x = logits(C + 1, torch.float32)
+    loss(x, LABELS).backward()
+    assert torch.isfinite(x.grad).all()
+
+
+def test_present_power_is_in_force_after_a_checkpoint():
+    state = federated(power=1.0).state_dict()
+    assert set(state) == {'image_count', 'instance_count', 'num_images'}
+    for more in ({}, dict(log_weight=torch.full([C], 7.0))):  # of an older version
+        loss = FederatedLoss(num_classes=C, power=0.5)
+        loss.load_state_dict({**state, **more}, strict=True)
+        assert torch.equal(loss.log_weight, federated(power=0.5).log_weight)
+        assert loss.frequency == FREQUENCY
+
+
 def test_federated_head_starts_at_the_prior_and_predicts_by_sigmoid():
     head = box_head(loss_cls=dict(type='FederatedLoss', num_classes=C))
     torch.testing.assert_close(head.fc_cls.bias.sigmoid(), torch.full([C + 1], 0.01))

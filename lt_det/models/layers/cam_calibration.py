@@ -46,6 +46,8 @@ class CAMCalibration(nn.Module):
         BadInputError: A number outside its range.
     """
 
+    data_buffers = ('prototypes', 'seen')
+
     def __init__(
         self,
         num_classes: int,

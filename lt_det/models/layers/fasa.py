@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
@@ -38,11 +40,17 @@ class FASA(FrequencyModule):
     Attributes:
         mean, variance: Buffers (C, D).
         seen: Buffer (C,), whether there are statistics.
-        probability: Buffer (C,).
+        probability: Buffer (C,), as adapted so far. Loaded with another ``power`` than it was saved
+            with, it keeps the adaptation and gets the present power.
 
     Raises:
         BadInputError: A number outside its range.
     """
+
+    data_buffers = (
+        *FrequencyModule.data_buffers,
+        *('mean', 'variance', 'seen', 'probability', 'base_power', 'loss_sum', 'last_loss'),
+    )
 
     def __init__(
         self,
@@ -76,14 +84,30 @@ class FASA(FrequencyModule):
         self.register_buffer('variance', torch.zeros(num_classes, num_features))
         self.register_buffer('seen', torch.zeros(num_classes, dtype=torch.bool))
         self.register_buffer('probability', torch.full([num_classes], 1 / num_classes))
+        self.register_buffer('base_power', torch.tensor(float(power)))  # of probability
         # of this epoch: summed loss and number of RoIs; mean loss of the last
         self.register_buffer('loss_sum', torch.zeros(2, num_classes))
         self.register_buffer('last_loss', torch.zeros(num_classes))
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         super().set_class_frequency(frequency)
-        weight = self.instance_count.clamp(min=1).float() ** -self.power
-        self.probability.copy_(weight / weight.sum())
+        self.probability.copy_(self._base_probability(self.power))
+        self.base_power.fill_(self.power)
+
+    def _base_probability(self, power: float) -> Tensor:
+        """Probabilities (C,) before any adaptation."""
+        weight = self.instance_count.clamp(min=1).double() ** -power
+        return weight / weight.sum()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        if prefix + 'probability' in state_dict:  # older checkpoints do not tell their power
+            state_dict.setdefault(prefix + 'base_power', torch.tensor(float(self.power)))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        saved = self.base_power.item()
+        if self.has_frequency and not math.isclose(saved, self.power, rel_tol=1e-3):
+            change = self._base_probability(self.power) / self._base_probability(saved)
+            self.probability.copy_(self.probability * change)
+            self.base_power.fill_(self.power)
 
     def set_epoch(self, epoch: int) -> None:
         """Adapt the probabilities at the start of an epoch (called by ModuleEpochHook)."""

@@ -30,6 +30,8 @@ class LongTailEQLV2Loss(SigmoidClassification, EQLV2Loss):
         **kwargs: Those of ``EQLV2Loss``, but for ``use_distributed``.
     """
 
+    data_buffers = ('pos_grad', 'neg_grad', 'pos_neg')
+
     def __init__(self, **kwargs) -> None:
         if not kwargs.get('use_sigmoid', True):
             raise BadInputError('loss_cls.use_sigmoid is False, but EQLv2 needs sigmoids')

@@ -24,8 +24,9 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
         (S + negatives(i)) - not_exhaustive(i) + label(r)
 
     divided by the number of RoIs R. Draws are without replacement, from the training images n_c of
-    each class. The lists of an image come from :class:`FederatedLabelsHook`; without them S stands
-    alone, as in the paper. The score at test is the sigmoid; the background channel is not used.
+    each class; with ``power=0`` all classes are alike, those without an image too (0 ** 0 = 1). The
+    lists of an image come from :class:`FederatedLabelsHook`; without them S stands alone, as in the
+    paper. The score at test is the sigmoid; the background channel is not used.
 
     Args:
         num_classes: C.
@@ -58,13 +59,21 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
         self.num_sampled = min(num_sampled, num_classes)
         self.power = power
         self.loss_weight = loss_weight
-        self.register_buffer('log_weight', torch.zeros(num_classes))
+        self.register_buffer('log_weight', torch.zeros(num_classes), persistent=False)
         self._lists: tuple[Tensor, Tensor] | None = None
         self._image_of_roi: Tensor | None = None
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         super().set_class_frequency(frequency)
-        self.log_weight.copy_(self.power * self.image_count.log())
+        # double: its power of 0 is 1, and that of large counts is exact enough
+        self.log_weight.copy_(self.image_count.double().pow(self.power).log())
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        # the counts are data; older checkpoints also carry what follows from the option
+        state_dict.pop(prefix + 'log_weight', None)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        if self.has_frequency:
+            self.set_class_frequency(self.frequency)
 
     def set_images(self, negative: Tensor, not_exhaustive: Tensor) -> None:
         """Lists of the images of the next batch: boolean (B, C) each."""

@@ -24,6 +24,8 @@ class LongTailSeesawLoss(SeesawLoss):
         **kwargs: Those of ``SeesawLoss``.
     """
 
+    data_buffers = ('cum_samples',)
+
     def forward(
         self,
         cls_score: Tensor,
