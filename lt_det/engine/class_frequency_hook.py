@@ -256,19 +256,22 @@ def _train_dataset(runner: Runner):
 
 
 def _check_num_classes(model: nn.Module, frequency: ClassFrequency) -> None:
+    """Refuse a model with a part for another number of classes; names all such parts."""
+    wrong = {}
     for name, module in model.named_modules():
         # RPN heads have one class; -1 and None stand for "no classes" in backbones.
         wanted = getattr(module, 'num_classes', None)
         if name.endswith('rpn_head') or not isinstance(wanted, int) or wanted <= 0:
             continue
-        if getattr(module, 'class_agnostic', False):
-            continue
-        if wanted != frequency.num_classes:
-            raise BadInputError(
-                f'model.{name}.num_classes is {wanted}, the training set has '
-                f'{frequency.num_classes} classes; set it in the config, e.g. '
-                f'--cfg-options model.{name}.num_classes={frequency.num_classes}'
-            )
+        if wanted != frequency.num_classes and not getattr(module, 'class_agnostic', False):
+            wrong[f'model.{name}.num_classes' if name else 'model.num_classes'] = wanted
+    if wrong:
+        keys = ' and '.join(f'{key} is {value}' for key, value in wrong.items())
+        options = ' '.join(f'{key}={frequency.num_classes}' for key in wrong)
+        raise BadInputError(
+            f'{keys}, the training set has {frequency.num_classes} classes; set it in the config, '
+            f'e.g. --cfg-options {options}'
+        )
 
 
 def _check_same_classes(train, val) -> None:

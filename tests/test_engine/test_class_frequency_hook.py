@@ -95,6 +95,13 @@ def test_number_of_classes(runner, head):
         trainer.train()
 
 
+def test_all_parts_with_other_numbers_of_classes_are_named(runner):
+    options = {f'model.roi_head.{head}.num_classes': 5 for head in ('bbox_head', 'mask_head')}
+    message = r'bbox_head\.num_classes is 5 and .*mask_head\.num_classes is 5.* mod.*=8 mod.*=8$'
+    with pytest.raises(BadInputError, match=message):
+        runner(**options).train()
+
+
 def test_missing_annotation_file(runner):
     trainer = runner(**{'train_dataloader.dataset.ann_file': 'annotations/gone.json'})
     with pytest.raises(MissingFileError, match=r'gone\.json does not exist'):

@@ -186,3 +186,22 @@ def test_losses_and_gradients_reach_the_backbone_through_a_classifier():
     assert 'gt_score' in data['data_samples'][0]
     model(**data, mode='loss')['loss'].backward()
     assert model.backbone.conv1.weight.grad.abs().sum() > 0
+
+
+def test_losses_have_the_classes_of_the_head():
+    seesaw = dict(type='SeesawLoss')
+    assert LongTailClsHead(C, D, loss=seesaw).loss_module.num_classes == C
+    inside = LongTailClsHead(C, D, loss=dict(type='ClassBalancedLoss', loss=seesaw))
+    assert inside.loss_module.loss.num_classes == C
+    assert 'num_classes' not in seesaw
+    wrong = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=7)
+    with pytest.raises(BadInputError, match=r'head\.loss\.num_classes is 7, .* expected 4'):
+        LongTailClsHead(C, D, loss=wrong)
+    with pytest.raises(BadInputError, match=r'head\.loss\.loss\.num_classes is 7'):
+        LongTailClsHead(C, D, loss=dict(type='ClassBalancedLoss', loss=wrong))
+
+
+def test_features_of_other_width_are_named():
+    head = LongTailClsHead(C, D)
+    with pytest.raises(BadInputError, match=r'head.in_channels is 6, but .* have 9 channels'):
+        head((torch.randn(2, 9),))

@@ -268,11 +268,33 @@ def test_federated_head_starts_at_the_prior_and_predicts_by_sigmoid():
         (dict(type='FederatedLoss', power=-1), 'power is -1, expected'),
         (dict(type='FederatedLoss', use_sigmoid=False), 'use_sigmoid is False, expected True'),
         (dict(type='LongTailEQLV2Loss', use_sigmoid=False), 'EQLv2 needs sigmoids'),
+        (dict(type='LongTailSeesawLoss', use_sigmoid=True), 'Seesaw loss needs a softmax'),
     ],
 )
 def test_bad_arguments(loss, message):
     with pytest.raises(BadInputError, match=message):
         MODELS.build(loss)
+
+
+CLASS_LOSSES = ['LongTailSeesawLoss', 'SeesawLoss', 'LongTailEQLV2Loss', 'FederatedLoss']
+
+
+@pytest.mark.parametrize('name', CLASS_LOSSES)
+@pytest.mark.parametrize('more', [{}, dict(adjustment=dict(type='IIF'))])
+def test_losses_have_the_classes_of_their_head(name, more):
+    head = box_head(loss_cls=dict(type=name), **more)
+    assert head.loss_cls.num_classes == C
+    wrong = r'loss_cls\.num_classes is 20, but bbox_head\.num_classes is 4; expected 4'
+    with pytest.raises(BadInputError, match=wrong):
+        box_head(loss_cls=dict(type=name, num_classes=20), **more)
+    if name != 'SeesawLoss':  # in a head of MMDetection
+        with pytest.raises(BadInputError, match=wrong):
+            box_head(type='ConvFCBBoxHead', loss_cls=dict(type=name, num_classes=20))
+
+
+def test_features_of_other_width_are_named():
+    with pytest.raises(BadInputError, match=r'in_channels is \d+, but the RoI features have 99'):
+        box_head()(torch.zeros(2, 99, 1, 1))
 
 
 def test_reductions_that_are_not_defined():

@@ -13,6 +13,7 @@ from ...adjustments import build_adjustment
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule
+from ..losses.class_count import with_class_count
 
 
 @MODELS.register_module()
@@ -35,7 +36,8 @@ class LongTailClsHead(LinearClsHead):
         **kwargs: Those of LinearClsHead.
 
     Raises:
-        BadInputError: ``adjustment`` cannot be built, or there is no such layer.
+        BadInputError: ``adjustment`` cannot be built, there is no such layer, or the loss is given
+            another number of classes.
     """
 
     def __init__(
@@ -47,6 +49,10 @@ class LongTailClsHead(LinearClsHead):
         train_predictor: bool = True,
         **kwargs,
     ) -> None:
+        if 'loss' in kwargs:
+            kwargs['loss'] = with_class_count(
+                kwargs['loss'], num_classes, 'head', 'head.loss', MODELS
+            )
         super().__init__(num_classes, in_channels, **kwargs)
         if cls_predictor_cfg is not None:
             self.fc = build_predictor(cls_predictor_cfg, in_channels, num_classes)
@@ -76,6 +82,11 @@ class LongTailClsHead(LinearClsHead):
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Adjusted logits (B, C) of features whose last entry is (B, D)."""
+        if feats[-1].shape[1] != self.in_channels:
+            raise BadInputError(
+                f'head.in_channels is {self.in_channels}, but the features of backbone and neck '
+                f'have {feats[-1].shape[1]} channels'
+            )
         return self.adjusted(super().forward(feats))
 
     def adjusted(self, logits: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ from mmdet.registry import MODELS
 from mmengine.dist import all_reduce
 from torch import Tensor
 
+from ...errors import BadInputError
+from .class_count import other_class_count
+
 
 @MODELS.register_module()
 class LongTailSeesawLoss(SeesawLoss):
@@ -22,9 +25,29 @@ class LongTailSeesawLoss(SeesawLoss):
 
     Args:
         **kwargs: Those of ``SeesawLoss``.
+
+    Raises:
+        BadInputError: ``use_sigmoid=True``.
     """
 
     data_buffers = ('cum_samples',)
+
+    def __init__(self, **kwargs) -> None:
+        if kwargs.get('use_sigmoid'):
+            raise BadInputError('loss_cls.use_sigmoid is True, but the Seesaw loss needs a softmax')
+        super().__init__(**kwargs)
+
+    def get_cls_channels(self, num_classes: int) -> int:
+        """Channels of the predictor: the classes, object and background.
+
+        Raises:
+            BadInputError: The loss is built for another number of classes.
+        """
+        if num_classes != self.num_classes:
+            raise other_class_count(
+                self.num_classes, num_classes, 'bbox_head', 'bbox_head.loss_cls'
+            )
+        return super().get_cls_channels(num_classes)
 
     def forward(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from mmdet.models.losses import accuracy
 from torch import Tensor
 
+from .class_count import other_class_count
+
 
 class SigmoidClassification:
     """Makes BBoxHead predict by sigmoid: C logits and one for the background, all independent.
@@ -22,7 +24,15 @@ class SigmoidClassification:
     custom_accuracy = True
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """Channels of the predictor."""
+        """Channels of the predictor.
+
+        Raises:
+            BadInputError: The loss is built for another number of classes.
+        """
+        if num_classes != self.num_classes:
+            raise other_class_count(
+                self.num_classes, num_classes, 'bbox_head', 'bbox_head.loss_cls'
+            )
         return num_classes + 1
 
     def get_activation(self, cls_score: Tensor) -> Tensor:

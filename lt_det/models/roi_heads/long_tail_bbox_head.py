@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...adjustments import build_adjustment
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
+from ..losses.class_count import with_class_count
 from .topk_nms import topk_multiclass_nms
 
 
@@ -24,7 +25,8 @@ class LongTailBBoxHead(ConvFCBBoxHead):
     logits. Where IIF multiplies them in training and the predictor is a plain ``Linear`` layer, its
     weights start at the constant 0.001 with bias 0 (weights up to 11.5 make a normal start
     unstable; arXiv 2209.04861), unless ``init_cfg`` is given. Where the loss is one of independent
-    sigmoids, its ``prior_prob`` is where all scores start (Lin et al., arXiv 1708.02002).
+    sigmoids, its ``prior_prob`` is where all scores start (Lin et al., arXiv 1708.02002). A loss
+    with a number of classes gets that of the head.
 
     Args:
         adjustment: Config of one adjustment, or of several applied in turn
@@ -36,7 +38,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
 
     Raises:
         BadInputError: ``adjustment`` cannot be built, is given in the loss, or does not fit the
-            loss or the predictor.
+            loss or the predictor; or the loss is given another number of classes.
     """
 
     def __init__(
@@ -51,6 +53,10 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             raise BadInputError(
                 'bbox_head.loss_cls.adjustment is given, but losses take none; expected it in '
                 'bbox_head.adjustment alone, from where loss and prediction get it'
+            )
+        if 'loss_cls' in kwargs and 'num_classes' in kwargs:
+            kwargs['loss_cls'] = with_class_count(
+                kwargs['loss_cls'], kwargs['num_classes'], 'bbox_head', 'bbox_head.loss_cls', MODELS
             )
         super().__init__(*args, init_cfg=init_cfg, **kwargs)
         self.topk_nms = topk_nms
@@ -130,6 +136,11 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         Returns:
             Adjusted class logits (R, C + 1), background last, and box deltas (R, 4) or (R, 4 C).
         """
+        if x.shape[1] != self.in_channels:
+            raise BadInputError(
+                f'bbox_head.in_channels is {self.in_channels}, but the RoI features have '
+                f'{x.shape[1]} channels (out_channels of bbox_roi_extractor and neck)'
+            )
         logits, deltas = super().forward(x)
         if self.adjustment is not None:
             logits = self.adjustment(logits)
