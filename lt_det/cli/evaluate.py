@@ -65,6 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--diagnose', metavar='FILE', help='print and write errors, confusions and calibration'
     )
+    parser.add_argument(
+        '--against',
+        metavar='RESULTS',
+        help='another run on the same images: its row, the difference and a 95%% interval of it',
+    )
+    parser.add_argument(
+        '--resamples', type=int, default=200, metavar='N', help='of --against (default: 200)'
+    )
     parser.add_argument('--image-ids', metavar='FILE', help='score these images: one id a line')
     parser.add_argument('--categories', nargs='+', metavar='NAME', help='score these categories')
     parser.add_argument(
@@ -89,7 +97,10 @@ def run(args: argparse.Namespace) -> None:
     truth = GroundTruth(args.ann, args.protocol, frequency, args.bounds)
     metrics: dict[str, float] = {}
     evaluators = {}
-    for iou_type, source in find_sources(args, truth).items():
+    comparisons = []
+    sources = find_sources(args, args.results, truth)
+    others = find_others(args, truth, sources) if args.against else {}
+    for iou_type, source in sources.items():
         say(args, f'evaluating {iou_type}')
         evaluators[iou_type] = evaluator = LVISEvaluator(
             truth,
@@ -100,11 +111,20 @@ def run(args: argparse.Namespace) -> None:
             category_ids=category_ids(args.categories, truth),
             num_workers=args.workers,
         )
+        if iou_type in others:
+            source = evaluator.read(source)
         for key, value in score(evaluator, source, args).items():
             metrics[f'{iou_type}_{key}'] = value
         for field, count in evaluator.skipped.items():
             print(f'{iou_type}: left out {count} records with an invalid {field}')
+        if iou_type in others:
+            say(args, f'comparing {iou_type}')
+            comparisons.append(evaluator.compare(others[iou_type], source, args.resamples))
     print_metrics(metrics, evaluators)
+    if comparisons:
+        from ..report.comparison_table import format_comparison, run_names
+
+        print(format_comparison(comparisons, run_names([args.against, args.results])))
     if args.per_class:
         write_per_class(per_class_table(evaluators), args.per_class)
     if args.out:
@@ -135,35 +155,51 @@ def diagnose(evaluator: LVISEvaluator, detections: object, args: argparse.Namesp
     path.write_text(json.dumps({**parts, evaluator.iou_type: diagnosis}, indent=1) + '\n')
 
 
-def find_sources(args: argparse.Namespace, truth: GroundTruth) -> dict[str, object]:
+def find_sources(args: argparse.Namespace, results: str, truth: GroundTruth) -> dict[str, object]:
     """What to evaluate for each IoU type."""
-    if Path(args.results).suffix != '.json':
+    if Path(results).suffix != '.json':
         from ..formats.foreign_results import read_foreign  # needs torch
 
         ids = dict(zip(truth.category_names, truth.category_ids.tolist()))
-        found = read_foreign(args.results, class_names(args, truth), ids)
+        found = read_foreign(results, class_names(args, results, truth), ids)
         wanted = args.iou_type or list(found)
         missing = [t for t in wanted if ('bbox' if t == 'bbox' else 'segm') not in found]
         if missing:
-            raise BadInputError(f'{args.results} has no masks, which {missing[0]} needs')
+            raise BadInputError(f'{results} has no masks, which {missing[0]} needs')
         return {t: found['bbox' if t == 'bbox' else 'segm'] for t in wanted}
     from ..formats.result_files import holds_key
 
-    boxes, masks = (holds_key(args.results, key) for key in ('bbox', 'segmentation'))
+    boxes, masks = (holds_key(results, key) for key in ('bbox', 'segmentation'))
     wanted = args.iou_type or ['bbox'] * (boxes or not masks) + ['segm'] * masks
     if boxes and masks and set(wanted) != {'bbox'}:
         print(
             'segm: areas of detections are those of their boxes, which the records carry, as in '
             'lvis-api; without boxes they are those of the masks'
         )
-    return dict.fromkeys(wanted, args.results)
+    return dict.fromkeys(wanted, results)
 
 
-def class_names(args: argparse.Namespace, truth: GroundTruth) -> list[str]:
+def find_others(
+    args: argparse.Namespace, truth: GroundTruth, sources: dict[str, object]
+) -> dict[str, object]:
+    """What ``--against`` gives for the IoU types that can be compared."""
+    if args.resamples < 1:
+        raise BadInputError(f'--resamples: expected at least 1, got {args.resamples}')
+    others = find_sources(args, args.against, truth)
+    shared = {t: other for t, other in others.items() if t in sources and t != 'boundary'}
+    if not shared:
+        raise BadInputError(
+            f'--against {args.against}: nothing to compare; it has {" and ".join(others)}, '
+            f'{args.results} has {" and ".join(sources)} (boundary AP is not compared)'
+        )
+    return shared
+
+
+def class_names(args: argparse.Namespace, results: str, truth: GroundTruth) -> list[str]:
     """Names of the classes of a model."""
     if args.classes is None:
         raise BadInputError(
-            f'{args.results} numbers its classes and does not name them: give --classes (names in '
+            f'{results} numbers its classes and does not name them: give --classes (names in '
             'the order of the model, a text file of them, or by-id if they are numbered as the '
             f'categories of {args.ann})'
         )

@@ -250,15 +250,28 @@ class LVISEvaluator:
         """Errors by kind, confusions and calibration by training frequency, as plain json."""
         from .diagnosis import diagnose
 
-        detections = self.read(detections)
-        return diagnose(
+        chosen = self.max_dets, self.images, self.categories
+        return diagnose(self.truth, self._in_kind(detections), self.iou_type, *chosen)
+
+    def compare(self, first: Input, second: Input, num_resamples: int = 200) -> dict:
+        """Difference of two runs with its interval, as ``diagnosis.compare`` gives it."""
+        from .diagnosis import compare
+
+        return compare(
             self.truth,
-            detections.boxed(self.truth) if self.iou_type == 'bbox' else detections,
+            self._in_kind(first),
+            self._in_kind(second),
             self.iou_type,
-            self.max_dets,
-            self.images,
-            self.categories,
+            num_resamples,
+            max_dets=self.max_dets,
+            images=self.images,
+            categories=self.categories,
         )
+
+    def _in_kind(self, detections: Input) -> Detections:
+        """Detections with what is compared: boxes of their own, or those of their masks."""
+        detections = self.read(detections)
+        return detections.boxed(self.truth) if self.iou_type == 'bbox' else detections
 
     def _warn_if_cut(self, counts: np.ndarray, what: str, wanted: int | None = None) -> None:
         """Say that results were cut to a usual limit before they came here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 DETECTION_COLUMNS = ('AP', 'APr', 'APc', 'APf', 'AP50', 'AP75', 'APs', 'APm', 'APl')
 CLASSIFICATION_COLUMNS = ('all', 'many', 'medium', 'few')
@@ -29,20 +29,24 @@ def format_table(metrics: Mapping[str, float]) -> str | None:
                 [iou_type, *(plain.get(f'{iou_type}_{name}') for name in DETECTION_COLUMNS)]
             )
     if rows:
-        return _align(('', *DETECTION_COLUMNS), rows)
+        return _table(('', *DETECTION_COLUMNS), rows)
     if all(plain.get(name) is not None for name in CLASSIFICATION_COLUMNS):
         columns = (*CLASSIFICATION_COLUMNS, *(name for name in MORE_COLUMNS if name in plain))
-        return _align(('', *columns), [['accuracy', *(plain[name] for name in columns)]])
+        return _table(('', *columns), [['accuracy', *(plain[name] for name in columns)]])
     return None
 
 
-def _align(header: tuple[str, ...], rows: list[list]) -> str:
-    cells = [header, *([name, *map(_number, values)] for name, *values in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+def align(rows: Sequence[Sequence[str]]) -> str:
+    """Cells as text, each column as wide as its widest cell, aligned to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return '\n'.join(
         '  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in cells
+        for row in rows
     )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    return align([header, *([name, *map(_number, values)] for name, *values in rows)])
 
 
 def _number(value: float | None) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pycocotools import mask as mask_utils
 
+from lt_det.cli.main import main
 from lt_det.evaluation import LVISEvaluator
 from lt_det.formats.foreign_results import read_foreign
 
@@ -259,3 +260,42 @@ def test_the_tool_names_a_bad_record_without_a_traceback(tmp_path, ann_file, sam
     assert done.returncode == 2
     assert 'results.json: record 2 (image_id 3' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_against_another_run(tmp_path, ann_file, samples, capsys):
+    folders = [tmp_path / name for name in ('before', 'after')]
+    paths = [folder / 'results.json' for folder in folders]
+    records = records_of(samples, with_mask=False)
+    runs = [records, [{**r, 'score': 1 - r['score']} for r in records]]
+    for folder, path, run_ in zip(folders, paths, runs, strict=True):
+        folder.mkdir()
+        path.write_text(json.dumps(run_))
+    options = ['--ann', str(ann_file), '--resamples', '20']
+    assert main(['evaluate', str(paths[1]), *options, '--against', str(paths[0])]) == 0
+    shown = capsys.readouterr().out
+    expected = compare_files(ann_file, runs)['metrics']
+    for name, key in (('before', 'a'), ('after', 'b')):
+        row = next(line.split() for line in shown.splitlines() if line.split()[:1] == [name])
+        assert row[1:3] == [f'{expected[m][key]:.3f}' for m in ('AP', 'APr')]
+    assert f'bbox AP {expected["AP"]["difference"]:+.3f} [' in shown
+    assert 'after - before; 95% intervals, paired bootstrap over 2 images, 20 resamples' in shown
+
+
+def compare_files(ann_file, runs):
+    return LVISEvaluator(ann_file, 'bbox').compare(*runs, num_resamples=20)
+
+
+def test_against_needs_something_to_compare(tmp_path, ann_file, samples, capsys):
+    boxes, masks = tmp_path / 'boxes.json', tmp_path / 'masks.json'
+    boxes.write_text(json.dumps(records_of(samples, with_mask=False)))
+    masks.write_text(json.dumps(records_of(samples, with_box=False)))
+    command = ['evaluate', str(boxes), '--ann', str(ann_file), '--against']
+    for more, message in (
+        ([str(masks)], f'it has segm, {boxes} has bbox'),
+        ([str(boxes), '--resamples', '0'], '--resamples: expected at least 1, got 0'),
+        ([str(tmp_path / 'none.json')], 'none.json'),
+    ):
+        with pytest.raises(SystemExit, match='2'):
+            main([*command, *more])
+        error = capsys.readouterr().err
+        assert message in error and error.count('\n') == 1
