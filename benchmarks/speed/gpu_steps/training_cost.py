@@ -1,0 +1,104 @@
+"""Time and memory of a training step at the size of LVIS, of MMDetection and of lt_det."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+import torch
+from mmengine.structures import InstanceData
+from speed.many_class_steps import rpn_samples
+from torch import nn
+
+from .context import Context
+from .detectors import STOCK, build, make_batch, num_classes
+
+
+def run(context: Context) -> None:
+    torch.backends.cudnn.allow_tf32 = True  # PyTorch's default
+    models = {'stock': build(context, STOCK).train(), 'ours': build(context, {}).train()}
+    for number in context.pick((4, 8, 16), (1,)):
+        for dtype in (torch.float16, torch.float32):
+            if context.left() < context.pick(12, 0):
+                context.note(f'batch {number}, {dtype}', left_out='no time')
+                continue
+            context.add_row(compare(context, models, number, dtype))
+
+
+def compare(
+    context: Context, models: dict[str, nn.Module], number: int, dtype: torch.dtype
+) -> dict:
+    """A row: medians of two blocks of steps of each, which take turns."""
+    size = context.pick((800, 1333), (96, 128))
+    times: dict[str, list[float]] = {name: [] for name in models}
+    peaks: dict[str, list[float | None]] = {name: [] for name in models}
+    failures: dict[str, str] = {}
+    batches = {
+        name: make_batch(number, size, 12, num_classes(context), stock=name == 'stock')
+        for name in models
+    }
+    for _ in range(2):
+        for name, model in models.items():
+            if name in failures:
+                continue
+            step = make_step(context, model, batches[name], dtype)
+            try:
+                peaks[name].append(context.peak_mb(step))
+                times[name] += [context.clock(step) for _ in range(context.pick(3, 1))]
+            except torch.OutOfMemoryError as error:
+                failures[name] = str(error).split('.')[0]
+            del step
+            model.zero_grad(set_to_none=True)
+            context.free()
+    kind = str(dtype).removeprefix('torch.')
+    row = dict(stage=f'training step, batch {number}, {size[0]} x {size[1]}, {kind}')
+    for name in models:
+        if name in failures:
+            row[f'{name}_failed'] = failures[name]
+            continue
+        row[f'{name}_s'] = round(statistics.median(times[name]), 4)
+        if peaks[name][-1] is not None:
+            row[f'{name}_mb'] = round(max(peaks[name]), 1)
+    if not failures:
+        row['speedup'] = round(row['stock_s'] / row['ours_s'], 3)
+    return row
+
+
+def make_step(
+    context: Context, model: nn.Module, batch: dict, dtype: torch.dtype
+) -> Callable[[], None]:
+    """Forward, backward and update on 512 RoIs an image, of which 128 are positive.
+
+    The proposals are given: those of random weights hit nothing.
+    """
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9, weight_decay=1e-4)
+    scaler = torch.amp.GradScaler(context.device.type, enabled=dtype == torch.float16)
+    generator = torch.Generator().manual_seed(0)
+    height, width = batch['inputs'][0].shape[1:]
+    proposals = []
+    for sample in batch['data_samples']:
+        boxes = sample.gt_instances.bboxes
+        near = boxes.repeat(context.pick(50, 3), 1)
+        near = near + 4 * torch.randn(near.shape, generator=generator)
+        far = torch.rand(context.pick(1000, 20), 2, generator=generator)
+        corner = far * torch.tensor([width - 20.0, height - 20.0])
+        proposals.append(torch.cat([near, torch.cat([corner, corner + 20], 1)]).to(context.device))
+    rpn_cfg = model.train_cfg.rpn_proposal
+
+    def step() -> None:
+        torch.manual_seed(0)  # the same RoIs for both
+        data = model.data_preprocessor(batch, True)
+        half = dtype != torch.float32
+        with torch.autocast(context.device.type, dtype if half else None, enabled=half):
+            features = model.extract_feat(data['inputs'])
+            losses, _ = model.rpn_head.loss_and_predict(features, rpn_samples(data), rpn_cfg)
+            losses = {f'rpn_{key}': value for key, value in losses.items()}
+            given = [InstanceData(bboxes=boxes, scores=boxes[:, 0]) for boxes in proposals]
+            losses.update(model.roi_head.loss(features, given, data['data_samples']))
+            total, _ = model.parse_losses(losses)
+        scaler.scale(total).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
