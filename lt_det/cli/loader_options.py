@@ -1,0 +1,91 @@
+"""Options of data loaders that depend on each other, made to fit before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadInputError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+# what loading without workers has no use for, and torch refuses then
+OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
+
+
+def fit_loader_options(cfg: Config | dict) -> None:
+    """Make the options of all data loaders in a config fit each other, in place.
+
+    With ``num_workers=0`` the options of workers are left out. With a ``batch_sampler``,
+    ``drop_last`` goes to it, which torch asks for.
+
+    Args:
+        cfg: With ``train_dataloader`` and the like, at the top or in the configs inside it (the
+            phases of a training).
+
+    Raises:
+        BadInputError: An option has a value that no loader takes, or two contradict each other;
+            names the key, the value and what is expected.
+    """
+    for key, loader in _loaders(cfg):
+        _check_values(key, loader)
+        if loader.get('num_workers', 0) == 0:
+            for name in OF_WORKERS:
+                loader.pop(name, None)
+        if loader.get('shuffle'):
+            raise BadInputError(
+                f'{key}.shuffle is {loader["shuffle"]}, but the order is that of the sampler; '
+                f'expected {key}.sampler.shuffle=True'
+            )
+        if isinstance(loader.get('batch_sampler'), dict):
+            _move_drop_last(key, loader)
+
+
+def _loaders(cfg: Any, prefix: str = '') -> Iterator[tuple[str, dict]]:
+    """Every dict under a key that ends in ``dataloader``, and that key."""
+    entries = cfg.items() if hasattr(cfg, 'items') else enumerate(cfg)
+    for key, value in list(entries):
+        name = f'{prefix}{key}'
+        if isinstance(value, dict) and str(key).endswith('dataloader'):
+            yield name, value
+        elif isinstance(value, (dict, list, tuple)) and key != 'model':
+            yield from _loaders(value, f'{name}.')
+
+
+def _move_drop_last(key: str, loader: dict) -> None:
+    sampler = loader['batch_sampler']
+    given = loader.pop('drop_last', None)
+    own = sampler.get('drop_last', given)
+    if given is not None and own != given:
+        raise BadInputError(
+            f'{key}.drop_last is {given}, but {key}.batch_sampler.drop_last is {own}; expected one '
+            'of them alone'
+        )
+    if given:
+        sampler['drop_last'] = given
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value >= least
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    'num_workers': (_whole(0), 'a whole number >= 0'),
+    'batch_size': (_whole(1), 'a whole number >= 1'),
+    'prefetch_factor': (lambda v: v is None or _whole(1)(v), 'a whole number >= 1, or None'),
+    'timeout': (lambda v: type(v) in (int, float) and v >= 0, 'seconds, a number >= 0'),
+    'persistent_workers': (_is_flag, 'True or False'),
+    'pin_memory': (_is_flag, 'True or False'),
+    'drop_last': (_is_flag, 'True or False'),
+}
+
+
+def _check_values(key: str, loader: dict) -> None:
+    for name, (good, expected) in VALUES.items():
+        if name in loader and not good(loader[name]):
+            raise BadInputError(f'{key}.{name} is {loader[name]!r}, expected {expected}')
