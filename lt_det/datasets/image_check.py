@@ -24,17 +24,14 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..errors import BadInputError, MissingFileError
-
 MISSING, BROKEN = 'missing', 'broken'
+TURNED = 5  # the least EXIF orientation that exchanges width and height
+TURNING_TYPES = ('color', 'grayscale')  # those with which the loader turns by it
 
 _THREADS, _PART = 16, 64  # a network disk answers many at once; files per task
 _TAIL = 4096  # bytes in which the end mark of most JPEGs is
 _ORIENTATION = 0x0112
-_TURNED = range(5, 9)  # orientations that exchange width and height
-# Backends that turn images by their EXIF orientation, and the color types with which they do.
 _TURNING_BACKENDS = ('cv2', 'pillow')
-_TURNING_TYPES = ('color', 'grayscale')
 _ALPHA = ('RGBA', 'LA', 'PA', 'La', 'RGBa')
 _DEEP = ('I', 'F')
 _CV2_SIDE = int(os.environ.get('OPENCV_IO_MAX_IMAGE_WIDTH', 2**20))
@@ -103,28 +100,6 @@ def defect(path: str | Path) -> str | None:
     return inspect_images([path]).problem[0]
 
 
-def require_images(paths: Sequence[str], columns: ImageColumns, source: str) -> None:
-    """Raise on image files that are missing or broken.
-
-    Args:
-        paths: N local image files.
-        columns: Those of the files.
-        source: What names them, for the message.
-
-    Raises:
-        MissingFileError: At least one file is missing.
-        BadInputError: At least one file is empty, cut off or no image that the loader reads.
-    """
-    for problem, error in ((MISSING, MissingFileError), (BROKEN, BadInputError)):
-        bad = np.flatnonzero(columns.problem == problem)
-        if len(bad):
-            first = bad[0]
-            raise error(
-                f'{len(bad)} of {len(paths)} images of {source} are {problem}, the first is '
-                f'{paths[first]}: {columns.reason[first]}'
-            )
-
-
 def _facts(path: str | Path, color_type: str, backend: str) -> ImageFacts:
     try:
         status = os.stat(path)
@@ -176,7 +151,7 @@ def _inspect(file: BinaryIO, size: int, color_type: str, backend: str) -> ImageF
         return ImageFacts(BROKEN, f'is a {image.format} that is cut off')
     orientation = _exif_orientation(exif)
     width, height = image.size
-    known = image.format in ('JPEG', 'PNG') or orientation not in _TURNED
+    known = image.format in ('JPEG', 'PNG') or orientation < TURNED
     if is_whole is None or not known or (backend == 'pillow' and 'xmp' in image.info):
         found = _decoded(
             file, color_type, backend, f'is a {image.format} that {backend} does not read'
@@ -185,8 +160,8 @@ def _inspect(file: BinaryIO, size: int, color_type: str, backend: str) -> ImageF
     if backend == 'cv2' and (max(width, height) > _CV2_SIDE or width * height > _CV2_PIXELS):
         reason = f'has {width} x {height} pixels, more than OpenCV reads'
         return ImageFacts(BROKEN, reason)
-    turning = backend in _TURNING_BACKENDS and color_type in _TURNING_TYPES
-    if turning and orientation in _TURNED:
+    turning = backend in _TURNING_BACKENDS and color_type in TURNING_TYPES
+    if turning and orientation >= TURNED:
         width, height = height, width
     return ImageFacts(None, '', width, height, orientation, deep, alpha)
 
@@ -245,7 +220,7 @@ def _decoded(file: BinaryIO, color_type: str, backend: str, reason: str) -> Imag
         try:
             if backend == 'pillow':
                 image = Image.open(BytesIO(content))
-                if color_type in _TURNING_TYPES:
+                if color_type in TURNING_TYPES:
                     image = ImageOps.exif_transpose(image)
                 image.load()
                 width, height = image.size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path as osp
 from collections.abc import Sequence
 
+import mmcv
 import numpy as np
 from mmdet.datasets.base_det_dataset import BaseDetDataset
 from mmdet.registry import DATASETS
@@ -16,11 +17,12 @@ from mmengine.utils import is_abs
 from ..errors import BadInputError
 from ..formats.annotation_cache import load_columns
 from ..formats.annotation_remarks import say
+from ..formats.image_paths import find_image, require_names
 from ..frequency import ClassFrequency
 from .class_names import with_class_names
 from .class_selection import select_categories
-from .image_check import inspect_images, require_images
-from .mask_loading import check_masks, mask_loaders
+from .image_files import check_image_files
+from .mask_loading import check_masks, image_loader, mask_loaders
 
 
 @DATASETS.register_module()
@@ -28,10 +30,11 @@ class LongTailLVISDataset(BaseDetDataset):
     """Detection data in LVIS format, with the federated annotation kept.
 
     Class names come from the file, in the order of category ids; ``metainfo=dict(classes=...)``
-    selects some of them. An image is read from the last two parts of its ``coco_url``
-    (``train2017/000000391895.jpg``: LVIS mixes both COCO folders), or from ``file_name`` if
-    it has none, under ``data_prefix['img']``. Items, order and filters are those of MMDetection's
-    LVISV1Dataset; each item also has ``neg_category_ids`` and ``not_exhaustive_category_ids``.
+    selects some of them. An image is looked for under ``data_prefix['img']``, by its ``file_name``
+    and by the path of its ``coco_url`` (``train2017/000000391895.jpg``: LVIS mixes both COCO
+    folders); :mod:`lt_det.formats.image_paths` has the rule. Items, order and filters are those of
+    MMDetection's LVISV1Dataset; each item also has ``neg_category_ids`` and
+    ``not_exhaustive_category_ids``.
 
     A large annotation file is parsed once, into ``<ann_file>.columns`` beside it (about its size);
     later starts, other ranks and data workers map that into memory. Items are made when asked for.
@@ -41,7 +44,8 @@ class LongTailLVISDataset(BaseDetDataset):
 
     Args:
         cache: Whether to keep and use those columns; False parses at every start.
-        check_images: Whether to look at every image file at start, without decoding it.
+        check_images: Whether to look at every image file at start, without decoding it: is it
+            there, whole, and as the pipeline loads it of the size in the json.
         **kwargs: Those of BaseDetDataset.
 
     Attributes:
@@ -51,7 +55,8 @@ class LongTailLVISDataset(BaseDetDataset):
     Raises:
         MissingFileError: The annotation file or an image does not exist.
         BadInputError: The annotation file is not in the format, a mask that the pipeline would load
-            is malformed, a class is not in the file, or an image is broken.
+            is malformed, a class is not in the file, or an image is broken, not of the size in the
+            json, or found where another one is.
     """
 
     METAINFO = dict(palette='random')
@@ -96,12 +101,7 @@ class LongTailLVISDataset(BaseDetDataset):
             self.columns.num_images,
             self._metainfo['classes'],
         )
-        nameless = np.flatnonzero(np.diff(arrays['path_start']) == 0)
-        if len(nameless):
-            raise BadInputError(
-                f'{self.ann_file}: image {arrays["image_id"][nameless[0]]} has no '
-                'coco_url or file_name'
-            )
+        require_names(self.columns)
         self._check_masks()
         return np.arange(self.columns.num_images)
 
@@ -158,7 +158,7 @@ class LongTailLVISDataset(BaseDetDataset):
         return item
 
     def _img_path(self, image: int) -> str:
-        return osp.join(self.data_prefix['img'], self.columns.path(image))
+        return find_image(*self.columns.image_names(image), self.data_prefix['img'])
 
     def _instances(self, image: int) -> list[dict]:
         arrays = self.columns.arrays
@@ -224,7 +224,21 @@ class LongTailLVISDataset(BaseDetDataset):
             raise BadInputError(
                 f'no image of {self.ann_file} is left to use (filter_cfg={self.filter_cfg})'
             )
-        if self.check_images and self.backend_args is None and is_main_process():
-            paths = [self._img_path(image) for image in kept]
-            require_images(paths, inspect_images(paths), str(self.ann_file))
+        if self.check_images and is_main_process():
+            self._check_images(kept)
         return kept
+
+    def _check_images(self, images: np.ndarray) -> None:
+        """Refuse image files that are missing, broken or of another size, where they are local."""
+        loader = image_loader(self.pipeline)
+        keys = ('backend_args', 'file_client_args')
+        remote = [self.backend_args, *(getattr(loader, key, None) for key in keys)]
+        folder = self.data_prefix['img']
+        if any(remote) or '://' in folder:
+            return
+        color_type, backend = None, 'cv2'
+        if loader is not None:
+            color_type, backend = loader.color_type, loader.imdecode_backend
+        backend = backend or mmcv.image.io.imread_backend
+        for remark in check_image_files(self.columns, images, folder, color_type, backend):
+            say(self.ann_file, remark.text)

@@ -1,4 +1,4 @@
-"""Whether a pipeline loads masks, and whether the annotations have masks that it can load."""
+"""What a pipeline loads, and whether the annotations have masks that it can load."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import BaseTransform
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.dataset import Compose
 
 from ..errors import BadInputError
@@ -15,17 +15,27 @@ from ..formats.annotation_masks import MALFORMED, NO_MASK
 from ..formats.annotation_remarks import Remark, remark
 
 
-def mask_loaders(transform: Any) -> Iterator[BaseTransform]:
-    """Transforms with ``with_mask=True``, also those inside of others."""
+def transforms_of(transform: Any) -> Iterator[BaseTransform]:
+    """All transforms of a pipeline, also those inside of others, in order."""
     if isinstance(transform, (list, tuple)):
         for part in transform:
-            yield from mask_loaders(part)
+            yield from transforms_of(part)
     elif isinstance(transform, dict):
-        yield from mask_loaders(list(transform.values()))
+        yield from transforms_of(list(transform.values()))
     elif isinstance(transform, (BaseTransform, Compose)):
-        if getattr(transform, 'with_mask', False):
-            yield transform
-        yield from mask_loaders(vars(transform))
+        yield transform
+        yield from transforms_of(vars(transform))
+
+
+def mask_loaders(pipeline: Any) -> list[BaseTransform]:
+    """Transforms with ``with_mask=True``."""
+    return [part for part in transforms_of(pipeline) if getattr(part, 'with_mask', False)]
+
+
+def image_loader(pipeline: Any) -> LoadImageFromFile | None:
+    """What loads the images; None where MMCV's transform does not."""
+    loaders = (part for part in transforms_of(pipeline) if isinstance(part, LoadImageFromFile))
+    return next(loaders, None)
 
 
 def check_masks(

@@ -26,7 +26,7 @@ from .detections import Detections
 from .ground_truth import GroundTruth
 from .lvis_eval import IOU_TYPES, LVISEvaluator
 from .per_class import check_per_class_file, format_per_class, per_class_table, write_per_class
-from .predictions import check_masks, encode_masks, match_classes, read_instances
+from .predictions import check_masks, check_size, encode_masks, match_classes, read_instances
 from .streaming import ImageStream, Worker, rows_that_count, rows_within_limit
 
 
@@ -150,7 +150,8 @@ class LongTailLVISMetric(BaseMetric):
             data_batch: Not used.
             data_samples: Dicts with img_id and pred_instances: scores (N,), labels (N,), bboxes
                 (N, 4) as x1, y1, x2, y2 in pixels of the original image, and for 'segm' masks
-                (N, H, W), or N RLE dicts.
+                (N, H, W), or N RLE dicts. Where there is an ori_shape, it is compared with the size
+                of the image in the annotation file.
         """
         if not self.results:
             used = self._used
@@ -166,6 +167,7 @@ class LongTailLVISMetric(BaseMetric):
             if image < 0:
                 raise BadInputError(f'image {sample["img_id"]} is not in {self.ann_file}')
             instances = sample['pred_instances']
+            check_size(sample.get('ori_shape'), image, self.truth)
             found = {
                 with_masks: read_instances(
                     instances, image, self._categories, self.truth, with_masks

@@ -52,6 +52,27 @@ def read_instances(
     return Detections(np.full(len(scores), image), categories[labels], scores, boxes)
 
 
+def check_size(shape: Sequence[int] | None, image: int, truth: GroundTruth) -> None:
+    """Refuse predictions in the frame of an image that is not the annotated one.
+
+    Args:
+        shape: Height and width of the image as loaded, the ``ori_shape`` of a sample; None if it
+            has none. A pixel more or less does not matter to boxes.
+        image: Its number.
+        truth: The annotations.
+
+    Raises:
+        BadInputError: The size is another.
+    """
+    expected = truth.image_sizes[image].tolist()
+    if shape is not None and max(abs(a - b) for a, b in zip(shape, expected)) > 1:
+        raise BadInputError(
+            f'image {truth.image_ids[image]} was loaded with height x width {shape[0]} x {shape[1]}'
+            f', but {truth.source} has {expected[0]} x {expected[1]}; its predictions cannot be '
+            'compared with the annotations (is it turned by EXIF, or resized?)'
+        )
+
+
 def check_masks(instances: Any, image: int, truth: GroundTruth) -> None:
     """Refuse predictions without masks, or with masks that are not of the size of the image.
 

@@ -30,7 +30,7 @@ try:
 except ImportError:  # Windows: processes that start together all parse, and one of them is kept
     fcntl = None
 
-FORMAT = 3
+FORMAT = 4
 SMALLEST = 2**24  # bytes; a smaller json is parsed in the time that it takes to look for a cache
 _ENDING = '.columns'
 _META = 'meta.json'

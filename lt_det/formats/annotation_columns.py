@@ -16,7 +16,8 @@ from .annotation_masks import NO_MASK
 from .annotation_refusals import Refusal, Refusals
 from .annotation_remarks import Remark, say
 from .annotation_stream import NotStreamableError, stream_records
-from .annotation_tables import AnnotationTable, CategoryTable, ImageTable
+from .annotation_tables import IMAGE_NAMES, AnnotationTable, CategoryTable, ImageTable
+from .image_paths import candidates
 from .segmentations import mask_problem
 
 IN_MEMORY = 'annotations given as a dict'
@@ -34,7 +35,7 @@ class AnnotationColumns:
         arrays: The following. Annotations are sorted by image; within one they keep their order.
 
             - image_id (I,) int64, image_size (I, 2) int64 height and width in pixels
-            - path: UTF-8 of the last two parts of coco_url, or of file_name; empty without either
+            - file_name, coco_url: UTF-8 of the keys; empty without
             - neg_category_ids, not_exhaustive_category_ids: int64 ids of categories of the file
             - annotation_start (I + 1,): the annotations of image i
             - annotation_id (A,) int64, category (A,) int32 number in ``categories``
@@ -91,8 +92,18 @@ class AnnotationColumns:
         starts = self.arrays[f'{name}_start']
         return self.arrays[name][starts[index] : starts[index + 1]]
 
+    def image_names(self, image: int) -> tuple[str, str]:
+        """``file_name`` and ``coco_url`` of an image; empty where it has none."""
+        names = (self.entry(key, image).tobytes() for key in IMAGE_NAMES)
+        return tuple(name.decode(errors='surrogatepass') for name in names)
+
     def path(self, image: int) -> str:
-        return self.entry('path', image).tobytes().decode(errors='surrogatepass')
+        """Where an image is looked for first below its folder; see :mod:`image_paths`."""
+        return next(candidates(*self.image_names(image), folder=''))
+
+    def nameless(self) -> np.ndarray:
+        """(I,) bool, images with neither name."""
+        return sum(np.diff(self.arrays[f'{key}_start']) for key in IMAGE_NAMES) == 0
 
     def segmentation(self, annotation: int) -> list | dict | None:
         """As in the json, except that whole numbers of polygons are floats; None if empty."""

@@ -83,7 +83,8 @@ def join(
         'image_count': np.bincount(pairs % num_categories, minlength=len(categories)),
         'instance_count': np.bincount(category[learned], minlength=len(categories)),
         **_segmentations(annotations, order),
-        **images.paths.columns('path'),
+        **images.names['file_name'].columns('file_name'),
+        **images.names['coco_url'].columns('coco_url'),
     }
     unknown = {}
     for name, lists in images.lists.items():

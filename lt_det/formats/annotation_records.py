@@ -64,6 +64,10 @@ class Record:
             raise self.refuse(key, 'a text')
         return value or ''
 
+    def url(self, key: str) -> str:
+        """A text; empty where it is missing, null, or a number, which is no address."""
+        return '' if number(self.record.get(key)) is not None else self.text(key)
+
     def id_list(self, key: str) -> list[int] | None:
         """Whole numbers; None where the list is missing or null."""
         values = self.record.get(key)

@@ -22,6 +22,7 @@ from .segmentations import is_debris
 
 _SIZE = 'a whole number of pixels, at least 1'
 _IDS = ('id', 'image_id', 'category_id')
+IMAGE_NAMES = ('file_name', 'coco_url')
 _SEQUENCES = (tuple, np.ndarray)  # what annotations in memory hold in place of lists
 # What a record of other types raises where plain ones are put together.
 _ODD = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -64,7 +65,7 @@ class ImageTable:
         self.num_records = 0  # those that were refused included
         self.ids = array('q')
         self.sizes = array('q')
-        self.paths = Texts()
+        self.names = {key: Texts() for key in IMAGE_NAMES}
         self.lists = {name: Lists('q') for name in FEDERATED_LISTS}
         self.has_list = dict.fromkeys(FEDERATED_LISTS, False)
         self.absent: dict[str, list[int]] = {name: [] for name in FEDERATED_LISTS}
@@ -77,11 +78,12 @@ class ImageTable:
             for index, record in enumerate(batch, first):
                 self.refusals.record('images', self._append, index, record)
             return
-        ids, sizes, paths, lists = columns
+        ids, sizes, names, lists = columns
         self.ids.extend(ids)
         self.sizes.extend(sizes)
-        for path in paths:
-            self.paths.append(path)
+        for key, texts in names.items():
+            for text in texts:
+                self.names[key].append(encode(text))
         for key, values in lists.items():
             self.has_list[key] |= any(key in record for record in batch)
             self.absent[key] += [i for i, value in zip(ids, values) if value is None]
@@ -91,11 +93,12 @@ class ImageTable:
     def _append(self, index: int, record: Any) -> None:
         image = Record('images', index, record)
         size = [image.whole(key, _SIZE, least=1) for key in ('height', 'width')]
-        path = _path(image.text('coco_url'), image.text('file_name'))
+        names = {'file_name': image.text('file_name'), 'coco_url': image.url('coco_url')}
         lists = {key: image.id_list(key) for key in FEDERATED_LISTS}
         self.ids.append(image.id)
         self.sizes.extend(size)
-        self.paths.append(path)
+        for key, text in names.items():
+            self.names[key].append(encode(text))
         for key, ids in lists.items():
             self.has_list[key] |= key in record
             if ids is None:
@@ -200,22 +203,21 @@ def as_numpy(values: array | bytearray) -> np.ndarray:
     return np.frombuffer(values, values.typecode if isinstance(values, array) else np.bool_)
 
 
-def _path(url: str, name: str) -> bytes:
-    path = '/'.join(url.split('/')[-2:]) if url else name
-    return path.encode(errors='surrogatepass')
+def encode(text: str) -> bytes:
+    return text.encode(errors='surrogatepass')
 
 
 def _plain_images(batch: list[dict]) -> tuple:
-    """Ids, heights and widths, paths and federated lists of plain records."""
+    """Ids, heights and widths, names and federated lists of plain records."""
     ids, heights, widths = (list(map(itemgetter(k), batch)) for k in ('id', 'height', 'width'))
     sizes = list(chain.from_iterable(zip(heights, widths)))
-    texts = [[record.get(key) or '' for record in batch] for key in ('coco_url', 'file_name')]
+    names = {key: [record.get(key) or '' for record in batch] for key in IMAGE_NAMES}
     lists = {key: [record.get(key) for record in batch] for key in FEDERATED_LISTS}
     given = [values for column in lists.values() for values in column if values is not None]
     if (
         not set(map(type, chain(ids, sizes))) <= {int}
         or min(sizes, default=1) < 1
-        or not set(map(type, chain(*texts))) <= {str}
+        or not set(map(type, chain(*names.values()))) <= {str}
         or not set(map(type, given)) <= {list}
         or not set(map(type, chain(*given))) <= {int}
     ):
@@ -223,7 +225,7 @@ def _plain_images(batch: list[dict]) -> tuple:
     numbers = array('q', ids), array('q', sizes)
     for values in given:
         array('q', values)  # OverflowError beyond 64 bits
-    return *numbers, list(map(_path, *texts)), lists
+    return *numbers, names, lists
 
 
 def _plain_columns(batch: list[dict]) -> tuple:

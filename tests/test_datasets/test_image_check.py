@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lt_det.datasets.image_check import defect, inspect_images, require_images
-from lt_det.errors import BadInputError, MissingFileError
+from lt_det.datasets.image_check import defect, inspect_images
 
 FORMATS = {
     'jpeg': dict(format='JPEG'),
@@ -197,11 +196,7 @@ def test_what_is_no_file_is_named(tmp_path):
     assert columns.reason[0] == 'is a folder'
     assert columns.reason[1] == 'is a link to nothing'
     assert columns.reason[3] == 'is a device or pipe'
-    with pytest.raises(MissingFileError, match=r'4 of 7 images of x.json are missing, .*link.jpg'):
-        require_images(paths, columns, 'x.json')
-    with pytest.raises(BadInputError, match='1 of 1 images of x.json are broken, .*is a folder'):
-        require_images(paths[:1], inspect_images(paths[:1]), 'x.json')
-    require_images([], inspect_images([]), 'x.json')
+    assert not len(inspect_images([]).problem)
     if os.geteuid():
         (path,) = write(tmp_path, [encoded(format='JPEG')])
         path.chmod(0)
