@@ -5,12 +5,18 @@ model = dict(head=dict(num_classes=100), class_names='cifar100', text_chunk=None
 data_preprocessor = dict(_delete_=True, type='ClipDataPreprocessor', to_rgb=False)
 
 train_pipeline = [
-    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.5, 1.0), interpolation='bicubic'),
+    dict(
+        type='RandomResizedCrop',
+        scale=224,
+        crop_ratio_range=(0.5, 1.0),
+        interpolation='bicubic',
+        backend='pillow',
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='Resize', scale=224, interpolation='bicubic'),
+    dict(type='Resize', scale=224, interpolation='bicubic', backend='pillow'),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(batch_size=512, dataset=dict(pipeline=train_pipeline))

@@ -24,12 +24,12 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     # no flip: a mirrored glyph is another glyph
     dict(type='RandomCrop', crop_size=32, padding=4, padding_mode='reflect'),
-    dict(type='Resize', scale=64, interpolation='bicubic'),
+    dict(type='Resize', scale=64, interpolation='bicubic', backend='pillow'),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=64, interpolation='bicubic'),
+    dict(type='Resize', scale=64, interpolation='bicubic', backend='pillow'),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))

@@ -5,7 +5,11 @@ size = 384  # the native size of this tower
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
-        type='RandomResizedCrop', scale=size, crop_ratio_range=(0.5, 1.0), interpolation='bicubic'
+        type='RandomResizedCrop',
+        scale=size,
+        crop_ratio_range=(0.5, 1.0),
+        interpolation='bicubic',
+        backend='pillow',
     ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
@@ -13,7 +17,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='ResizeEdge', scale=size, edge='short', interpolation='bicubic'),
+    dict(type='ResizeEdge', scale=size, edge='short', interpolation='bicubic', backend='pillow'),
     dict(type='CenterCrop', crop_size=size),
     dict(type='PackInputs'),
 ]

@@ -6,12 +6,15 @@ import re
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.registry import HOOKS
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 from mmpretrain.utils import register_all_modules
+from PIL import Image
 
 from lt_det.models.open_clip import build_clip
 
@@ -100,3 +103,34 @@ def test_weights_exist_and_numbers_are_the_paper_s(path, monkeypatch):
     crop = next(s for s in a.train_dataloader.dataset.pipeline if s.type == 'RandomResizedCrop')
     assert crop.crop_ratio_range == (0.5, 1.0) and crop.interpolation == 'bicubic'
     assert re.fullmatch(r'(RN50|RN50x16|ViT-B-16)-quickgelu', clip.name)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: '/'.join(path.parts[-2:]))
+def test_images_are_those_of_open_clip_s_own_preprocessing(path, tmp_path):
+    """OpenCV's bicubic does not smooth what it makes smaller; the towers saw Pillow's."""
+    register_all_modules(init_default_scope=True)
+    cfg = Config.fromfile(path)
+    train, test = (cfg[f'{split}_dataloader'].dataset.pipeline for split in ('train', 'test'))
+    resizing = [step for step in [*train, *test] if 'Resize' in step.type]
+    assert {(step.interpolation, step.backend) for step in resizing} == {('bicubic', 'pillow')}
+    side = resizing[-1].scale
+    reference = open_clip.image_transform(side, is_train=False)
+    pipeline = Compose([step for step in test if step.type != 'LoadImageFromFile'])
+    to_rgb = cfg.data_preprocessor.get('to_rgb', True)
+    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    preprocessor = MODELS.build(
+        dict(
+            type='ClipDataPreprocessor',
+            mean=[255 * value for value in mean],
+            std=[255 * value for value in std],
+            to_rgb=to_rgb,
+        )
+    )
+    square = all(step.type != 'CenterCrop' for step in test)
+    for height, width in ((700, 700), (32, 32)) if square else ((700, 933), (1001, 640), (99, 80)):
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        loaded = pixels[:, :, ::-1] if to_rgb else pixels
+        item = pipeline(dict(img=np.ascontiguousarray(loaded), gt_label=0))
+        inputs = preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
+        expected = reference(Image.fromarray(pixels))
+        torch.testing.assert_close(inputs['inputs'][0], expected, atol=1e-5, rtol=0)
