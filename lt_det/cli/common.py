@@ -10,12 +10,13 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError, MissingFileError, UserError
 from .console import quiet_loggers, show_data_warnings
+from .loader_options import fit_loader_options
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,17 +36,24 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that training and testing share, named as in MMDetection."""
     parser.add_argument('--work-dir', help='where results go; default: work_dirs/CONFIG_NAME')
     parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    # torchrun sets the environment variable, older launchers pass the argument
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_config_arguments(parser)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of all that read a config and a checkpoint."""
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=KeyValueAction,
         metavar='KEY=VALUE',
         help='override config values, e.g. train_cfg.max_epochs=1 data.list="[a,b]"',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
     )
     parser.add_argument(
         '--trust-checkpoint',
@@ -57,8 +65,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='show on the console what otherwise goes to the log file alone',
     )
-    # torchrun sets the environment variable, older launchers pass the argument
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -68,12 +74,13 @@ def load_config(args: argparse.Namespace) -> Config:
     if '::' not in args.config and not Path(args.config).is_file():
         raise MissingFileError(f'config {args.config} does not exist')
     cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
+    cfg.launcher = getattr(args, 'launcher', 'none')
     try:
         cfg.merge_from_dict(args.cfg_options or {})
     except (KeyError, IndexError, TypeError) as error:
         raise BadInputError(f'--cfg-options does not fit {args.config}: {error}') from error
-    if args.work_dir is not None:
+    fit_loader_options(cfg)
+    if getattr(args, 'work_dir', None) is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
@@ -99,7 +106,7 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
         cfg.model_wrapper_cfg.setdefault('device_ids', None)
         for key, value in dict(broadcast_buffers=False, find_unused_parameters=False).items():
             cfg.model_wrapper_cfg.setdefault(key, cfg.get(key, value))
-    with nullcontext() if args.verbose else quiet_loggers():
+    with quiet_loggers(not args.verbose):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 

@@ -38,6 +38,9 @@ _NOISE = re.compile(
             'xFormers is not available',
             'flash.attention',
             'init_weights of .* has been called more than once',
+            'is out of bounds, the drawn',
+            'palette does not exist',
+            'This DataLoader will create .* worker processes',
         )
     ),
     re.IGNORECASE,
@@ -45,6 +48,7 @@ _NOISE = re.compile(
 _DEPRECATIONS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 _for_log: list[str] = []  # said before there was a log file
+LOG_ONLY = dict(log_only=True)  # extra= of a record that is not for the console
 
 
 def is_noise(message: str, category: type[Warning] = UserWarning) -> bool:
@@ -56,6 +60,8 @@ class ConsoleFilter(logging.Filter):
     """Lets through what a module of lt_det logs, and warnings and errors but for known noise."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if hasattr(record, 'log_only'):
+            return False
         if record.levelno < logging.WARNING:
             return str(Path(record.pathname).resolve()).startswith(_OWN)
         return record.levelno >= logging.ERROR or not is_noise(record.getMessage())
@@ -89,21 +95,25 @@ def _show_warning(
         print(f'note: {message}', file=sys.stderr)
     elif quiet and is_noise(str(message), category):
         _to_log(f'{category.__name__}: {message}')
+    elif quiet:
+        print(f'warning: {message}', file=sys.stderr)
     else:
         show(message, category, *where, **more)
 
 
 @contextmanager
-def quiet_loggers() -> Iterator[None]:
+def quiet_loggers(quiet: bool = True) -> Iterator[None]:
     """Within, loggers of MMEngine that are made write to the console only what is for a person.
 
     Their log files get everything, and what other packages print when they are imported.
     """
-    with redirect_stdout(StringIO()) as printed:
+    if not quiet:
+        yield
+        return
+    with prints_to_log():
         from mmengine.logging import MMLogger
 
         from .. import components  # noqa: F401, imports MMDetection and MMPretrain
-    _for_log.extend(printed.getvalue().splitlines())
     make = MMLogger.__init__
 
     @wraps(make)
@@ -114,7 +124,7 @@ def quiet_loggers() -> Iterator[None]:
                 handler.addFilter(ConsoleFilter())
                 handler.setFormatter(ConsoleFormatter())
         while _for_log:
-            self.info(_for_log.pop(0))
+            self.info(_for_log.pop(0), extra=LOG_ONLY)
 
     MMLogger.__init__ = init
     try:
@@ -123,9 +133,21 @@ def quiet_loggers() -> Iterator[None]:
         MMLogger.__init__ = make
 
 
+@contextmanager
+def prints_to_log() -> Iterator[None]:
+    """Within, what is printed goes to the log file."""
+    printed = StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            _to_log(line)
+
+
 def _to_log(text: str) -> None:
     logging_module = sys.modules.get('mmengine.logging')
     if logging_module and logging_module.MMLogger._instance_dict:
-        logging_module.MMLogger.get_current_instance().info(text)
+        logging_module.MMLogger.get_current_instance().info(text, extra=LOG_ONLY)
     else:
         _for_log.append(text)

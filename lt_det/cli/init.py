@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError, MissingFileError
 from .methods import METHODS
-from .own_config import OwnData, Schedule, config_text, has_masks, names_fit
+from .own_config import BOUNDS, OwnData, Schedule, config_text, has_masks, names_fit
 
 if TYPE_CHECKING:
     from ..formats.annotation_columns import AnnotationColumns
@@ -55,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--bounds',
         nargs=2,
         type=int,
-        default=(10, 100),
+        default=BOUNDS,
         metavar='N',
         help='most training images of a rare and of a common class; default: 10 100',
     )
@@ -205,23 +204,27 @@ def image_folder(columns: AnnotationColumns, json: str, given: str | None, optio
     Raises:
         MissingFileError: The first images are not there; names the paths that were tried.
     """
-    near = Path(json).parent
-    folders = [Path(given)] if given else candidates(near, Path(json).stem)
-    tried = []
+    from ..formats.image_paths import find_image, require_names, tried
+
+    require_names(columns)
+    folders = [given] if given else folders_near(Path(json))
+    first = [columns.image_names(number) for number in range(min(3, columns.num_images))]
+    missing = ''
     for folder in folders:
-        paths = [folder / columns.path(number) for number in range(min(3, columns.num_images))]
-        if all(path.is_file() for path in paths):
-            return f'{folder}/'
-        tried += [str(path) for path in paths if not path.is_file()]
+        absent = [name for name in first if not Path(find_image(*name, folder)).is_file()]
+        if not absent:
+            return folder
+        missing = missing or tried(*absent[0], folder)
     what = 'is not given' if given is None else f'is {given}'
     raise MissingFileError(
-        f'{option} {what}: the images of {json} are not there, tried {", ".join(tried[:3])}'
+        f'{option} {what}: the first images of {json} are not there, tried {missing}'
     )
 
 
-def candidates(near: Path, stem: str) -> Sequence[Path]:
-    names = ('', 'images', 'img', stem, f'images/{stem}', 'train', 'val')
-    return [folder / name for folder in (near, near.parent) for name in names]
+def folders_near(json: Path) -> list[str]:
+    """Where the images of a json usually are."""
+    names = ('', 'images', 'img', json.stem, f'images/{json.stem}', 'train', 'val')
+    return [f'{folder / name}/' for folder in (json.parent, json.parent.parent) for name in names]
 
 
 def command() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from ..frequency import LVIS_BOUNDS
 from .methods import METHODS, Method
 
 # a schedule of 12 epochs is LVIS's, with 100,000 images; few images are shown more often
@@ -14,6 +13,7 @@ EPOCHS, MIN_VIEWS, MAX_EPOCHS = 12, 36_000, 72
 BASE_LR, BASE_BATCH = 0.02, 16
 WARMUP = 500
 MAX_LINES, WIDTH = 30, 100
+BOUNDS = (10, 100)  # lt_det.frequency.LVIS_BOUNDS, which needs numpy
 
 
 @dataclass(frozen=True)
@@ -99,17 +99,18 @@ def config_text(
         comment: The first line.
     """
     chosen = METHODS[method]
-    names = data.classes if names_inline else data.names_file
+    names = dict(classes=data.classes) if names_inline else {}
+    classes = Code('classes') if names_inline else data.names_file
     where = {0: 'a CPU', 1: '1 GPU'}.get(schedule.gpus, f'{schedule.gpus} GPUs')
     lines = [
         f'# {comment}',
         f'# {data.summary}; {where} x {schedule.batch_size}',
         f"_base_ = ['lt_det::custom/{model}.py']",
         *assignments(
-            classes=names,
+            **names,
             model=_model(model, chosen, len(data.classes), weights),
-            train_dataloader=_train(data, chosen, schedule),
-            val_dataloader=dict(dataset=_dataset(data.val, data.val_images)),
+            train_dataloader=_train(data, classes, chosen, schedule),
+            val_dataloader=dict(dataset=_dataset(data.val, data.val_images, classes)),
             val_evaluator=_evaluator(data),
         ),
         'test_dataloader, test_evaluator = val_dataloader, val_evaluator',
@@ -155,16 +156,16 @@ def _model(model: str, method: Method, num_classes: int, weights: str | None) ->
     return dict(**backbone, roi_head=roi_head)
 
 
-def _dataset(ann_file: str, images: str) -> dict:
+def _dataset(ann_file: str, images: str, classes: str) -> dict:
     return dict(
         ann_file=ann_file,
         data_prefix=dict(img=images),
-        metainfo=dict(classes=Code('classes')),
+        metainfo=dict(classes=classes),
     )
 
 
-def _train(data: OwnData, method: Method, schedule: Schedule) -> dict:
-    dataset = _dataset(data.train, data.images)
+def _train(data: OwnData, classes: str, method: Method, schedule: Schedule) -> dict:
+    dataset = _dataset(data.train, data.images, classes)
     if method.repeat:
         dataset = dict(
             _delete_=True,
@@ -184,7 +185,7 @@ def repeat_threshold(data: OwnData) -> float:
 
 
 def _evaluator(data: OwnData) -> dict:
-    bounds = {} if data.bounds == LVIS_BOUNDS else dict(bounds=data.bounds)
+    bounds = {} if data.bounds == BOUNDS else dict(bounds=data.bounds)
     return dict(ann_file=data.val, protocol=data.protocol, **bounds)
 
 
@@ -245,5 +246,7 @@ def code(value: object, indent: int, used: int = 0, wide: bool = False) -> str:
         lines[-1] += (' ' if lines[-1] else '') + part + ','
         if '\n' in part:
             lines.append('')
-    filled = [' ' * inner + text for text in lines if text]
-    return start + '\n' + '\n'.join(filled)[:-1] + end
+    filled = '\n'.join(' ' * inner + text for text in lines if text)[:-1]
+    if start == '[':  # the first item beside the bracket
+        return start + filled.lstrip() + end
+    return f'{start}\n{filled}{end}'

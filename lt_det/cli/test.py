@@ -1,4 +1,7 @@
-"""Evaluate a checkpoint: python tools/test.py configs/lvis/mask_rcnn_r50_iif.py epoch_12.pth"""
+"""Evaluate a checkpoint.
+
+lt_det test configs/lvis/mask_rcnn_r50_iif.py work_dirs/mask_rcnn_r50_iif/epoch_12.pth
+"""
 
 from __future__ import annotations
 

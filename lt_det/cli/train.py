@@ -1,6 +1,13 @@
-"""Train a detector or classifier: python tools/train.py configs/lvis/mask_rcnn_r50_iif.py"""
+"""Train a detector or classifier.
+
+lt_det train configs/lvis/mask_rcnn_r50_iif.py
+"""
+
+from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from ..errors import BadInputError
 from .common import add_common_arguments, build_runner, load_config
@@ -19,10 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='CHECKPOINT',
         help='resume from a checkpoint; without a value, from the latest in the work dir',
     )
+    parser.add_argument('--gpus', type=int, default=1, help='GPUs of this machine; default: 1')
     add_common_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.gpus > 1:
+        start_processes(args)
     cfg = load_config(args)
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -37,3 +47,19 @@ def run(args: argparse.Namespace) -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     build_runner(cfg, args).train()
+
+
+def start_processes(args: argparse.Namespace) -> None:
+    """Become torchrun, which starts this command once a GPU."""
+    if args.launcher != 'none':
+        raise BadInputError(
+            f'--gpus is {args.gpus} with --launcher {args.launcher}; expected one of the two'
+        )
+    arguments = sys.argv[1:]
+    if os.path.basename(sys.argv[0]) == 'train.py':  # tools/train.py
+        arguments = ['train', *arguments]
+    # the later of two --gpus counts
+    again = ['-m', 'lt_det', *arguments, '--gpus', '1', '--launcher', 'pytorch']
+    torchrun = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={args.gpus}']
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *torchrun, *again])

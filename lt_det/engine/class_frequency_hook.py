@@ -198,6 +198,7 @@ def _difference(training: ClassFrequency, state: dict) -> str | None:
 def _check_fits(model: nn.Module, state: dict) -> None:
     """Refuse statistics of another number of classes than a model has that is only tested."""
     for key, buffer in model.named_buffers():
+        key = key.removeprefix('module.')  # of a model with test-time augmentation
         saved = state.get(key, state.get(f'module.{key}'))
         if key.endswith('image_count') and saved is not None and len(saved) != len(buffer):
             raise BadInputError(

@@ -42,7 +42,7 @@ class ConsoleHook(Hook):
         if is_main_process():
             print(describe_data(runner))
             print(describe_model(runner))
-            print(f'files: {runner.work_dir} (log: {runner.log_dir})', flush=True)
+            print(f'files: {runner.work_dir} (log: {runner.logger.log_file})', flush=True)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         if self._line is None:
@@ -70,7 +70,8 @@ class ConsoleHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._close()
         line = metrics_line(metrics or {})
-        if line and is_main_process():
+        # ReportHook prints the table of the last one
+        if line and is_main_process() and runner.iter < runner.max_iters:
             print(f'epoch {runner.epoch}: {line}' if runner.max_epochs else line, flush=True)
 
     def before_test_epoch(self, runner: Runner) -> None:

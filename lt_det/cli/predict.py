@@ -1,0 +1,225 @@
+"""Find objects in images: pictures, and one json with all detections.
+
+    lt_det predict mine.py work_dirs/mine/epoch_12.pth images/ more/*.jpg
+
+The json is a list of images: file, height and width in pixels, and detections with the name of
+the class, score, bbox (x, y, width, height in pixels) and, of a model with masks, segmentation
+(run-length code of COCO).
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import BadInputError, MissingFileError
+from .common import add_config_arguments, load_config
+from .console import prints_to_log, quiet_loggers
+
+if TYPE_CHECKING:
+    from mmdet.structures import DetDataSample
+
+ENDINGS = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.jp2'}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('images', nargs='+', help='files, folders (with those below) or patterns')
+    parser.add_argument('--out', default='predictions', help='folder; default: predictions')
+    parser.add_argument(
+        '--score-thr', type=float, default=0.3, help='lower scores are left out; default: 0.3'
+    )
+    parser.add_argument('--no-pictures', action='store_true', help='write the json alone')
+    parser.add_argument('--device', help='cpu, cuda:1, ...; default: a GPU where there is one')
+    add_config_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    files = find_images(args.images)
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise MissingFileError(f'checkpoint {args.checkpoint} does not exist')
+    if not 0 <= args.score_thr <= 1:
+        raise BadInputError(f'--score-thr is {args.score_thr}, expected 0 to 1')
+    cfg = load_config(args)
+    if cfg.get('default_scope') == 'mmpretrain':
+        raise BadInputError(
+            f"{args.config} is of a classifier, expected a detector; mmpretrain's "
+            'ImageClassificationInferencer predicts with it'
+        )
+    files, broken = readable(files)
+    with quiet_loggers(not args.verbose), nullcontext() if args.verbose else prints_to_log():
+        predictor = Predictor(cfg, args.checkpoint, args.device, args.trust_checkpoint)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    names = picture_names(files)
+    count = write_json(
+        out / 'predictions.json',
+        (
+            predictor.record(path, args.score_thr, None if args.no_pictures else out / name)
+            for path, name in progress(list(zip(files, names)), 'images')
+        ),
+    )
+    print(f'{count} detections with score >= {args.score_thr} in {len(files)} images')
+    print(f'written: {out / "predictions.json"}' + ('' if args.no_pictures else f', {out}/*.jpg'))
+    if broken:
+        print(
+            f'note: {len(broken)} of {len(files) + len(broken)} images are broken and were left '
+            f'out: {", ".join(broken[:3])}',
+            file=sys.stderr,
+        )
+
+
+class Predictor:
+    """A detector with its test pipeline and the names of its classes.
+
+    Args:
+        cfg: Config of a detector.
+        checkpoint: Path or address.
+        device: By default a GPU where there is one.
+        trust: Whether to read a checkpoint that holds more than tensors.
+    """
+
+    def __init__(self, cfg, checkpoint: str, device: str | None, trust: bool = False) -> None:
+        from mmcv.transforms import Compose
+        from mmdet.apis import init_detector
+        from mmdet.registry import VISUALIZERS
+        from mmdet.utils import get_test_pipeline_cfg
+        from mmengine.device import get_device
+
+        from ..compat.checkpoint import restrict_checkpoint_loading
+
+        restrict_checkpoint_loading(trust)
+        self.model = init_detector(cfg, checkpoint, device=device or get_device())
+        self.pipeline = Compose(get_test_pipeline_cfg(cfg.copy()))
+        self.classes = self.model.dataset_meta['classes']
+        self.visualizer = VISUALIZERS.build(dict(type='DetLocalVisualizer', name='predict'))
+        self.visualizer.dataset_meta = self.model.dataset_meta
+
+    def predict(self, path: str) -> DetDataSample:
+        """Detections of an image, in its own pixels."""
+        from mmdet.apis import inference_detector
+
+        return inference_detector(self.model, path, test_pipeline=self.pipeline)
+
+    def record(self, path: str, score_thr: float, picture: Path | None) -> dict:
+        """The entry of an image in the json; draws the picture too."""
+        sample = self.predict(path)
+        instances = sample.pred_instances
+        sample.pred_instances = instances = instances[instances.scores >= score_thr].cpu()
+        if picture is not None:
+            import mmcv
+
+            image = mmcv.imread(path, channel_order='rgb')
+            self.visualizer.add_datasample(
+                path, image, sample, draw_gt=False, pred_score_thr=score_thr, out_file=str(picture)
+            )
+        height, width = sample.ori_shape
+        return dict(file=path, height=height, width=width, detections=self._detections(instances))
+
+    def _detections(self, instances) -> list[dict]:
+        import numpy as np
+
+        from ..evaluation.predictions import encode_masks
+
+        boxes = instances.bboxes.clone()
+        boxes[:, 2:] -= boxes[:, :2]
+        detections = [
+            {'class': str(self.classes[label]), 'score': round(score, 4), 'bbox': box}
+            for label, score, box in zip(
+                instances.labels.tolist(),
+                instances.scores.tolist(),
+                np.round(boxes.numpy().astype(float), 2).tolist(),
+            )
+        ]
+        if 'masks' in instances:
+            codes = encode_masks(instances.masks, np.arange(len(instances)))
+            for detection, rle in zip(detections, codes, strict=True):
+                counts = rle['counts']
+                text = counts.decode('ascii') if isinstance(counts, bytes) else counts
+                detection['segmentation'] = dict(size=list(map(int, rle['size'])), counts=text)
+        return detections
+
+
+def find_images(patterns: Sequence[str]) -> list[str]:
+    """Files, the images below folders, and what patterns match; each once, in this order.
+
+    Raises:
+        MissingFileError: One of them names nothing, or a folder has no image.
+    """
+    files: dict[str, None] = {}
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob('*') if p.suffix.lower() in ENDINGS)
+            if not inside:
+                raise MissingFileError(
+                    f'{pattern}: no image in this folder; expected files that end in '
+                    f'{", ".join(sorted(ENDINGS))}'
+                )
+            matches = map(str, inside)
+        elif path.is_file():
+            matches = [pattern]
+        else:
+            matches = sorted(p for p in glob.glob(pattern, recursive=True) if Path(p).is_file())
+            if not matches:
+                raise MissingFileError(f'{pattern}: no such file, folder or match')
+        files.update(dict.fromkeys(matches))
+    return list(files)
+
+
+def readable(files: list[str]) -> tuple[list[str], list[str]]:
+    """Images that can be read, and those that cannot.
+
+    Raises:
+        BadInputError: None can be read.
+    """
+    from ..datasets.image_check import defect
+
+    problems = [defect(path) for path in files]
+    good = [path for path, problem in zip(files, problems) if problem is None]
+    broken = [path for path, problem in zip(files, problems) if problem is not None]
+    if not good:
+        raise BadInputError(f'none of the {len(files)} files is an image, the first is {files[0]}')
+    return good, broken
+
+
+def picture_names(files: Sequence[str]) -> list[str]:
+    """A name of its own for the picture of each image, by its path below what all share."""
+    import os
+
+    folders = {os.path.dirname(os.path.abspath(path)) for path in files}
+    root = os.path.commonpath(folders)
+    names: dict[str, int] = {}
+    unique = []
+    for path in files:
+        relative = Path(os.path.relpath(os.path.abspath(path), root))
+        stem = '_'.join(relative.with_suffix('').parts)
+        count = names[stem] = names.get(stem, 0) + 1
+        unique.append(f'{stem}.jpg' if count == 1 else f'{stem}_{count}.jpg')
+    return unique
+
+
+def write_json(path: Path, records: Iterator[dict]) -> int:
+    """Write records as they come; the file is there only when all are. Returns the detections."""
+    unfinished = path.with_suffix('.json.part')
+    count = 0
+    with unfinished.open('w', encoding='utf-8') as file:
+        for number, record in enumerate(records):
+            file.write(('[\n' if number == 0 else ',\n') + json.dumps(record))
+            count += len(record['detections'])
+        file.write('\n]\n')
+    unfinished.replace(path)
+    return count
+
+
+def progress(items: Sequence, what: str) -> Iterator:
+    from tqdm import tqdm
+
+    return iter(tqdm(items, desc=what, file=sys.stderr, disable=not sys.stderr.isatty()))

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from lt_det.cli.init import models
+from lt_det.cli.main import main
+from lt_det.cli.methods import METHODS
+from lt_det.cli.own_config import OwnData, Schedule, code, config_text, repeat_threshold
+
+
+def write(path: Path, counts: list[int], masks: bool = True, **drop) -> Path:
+    """A COCO json with ``counts[c]`` images of one object of class c, and its images."""
+    images, annotations = [], []
+    for label, count in enumerate(counts):
+        for _ in range(count):
+            number = len(images) + 1
+            name = f'{path.stem}_{number}.png'
+            images.append(dict(id=number, file_name=name, width=64, height=48))
+            annotation = dict(id=number, image_id=number, category_id=label + 1)
+            annotation.update(bbox=[8, 8, 20, 16], area=320, iscrowd=0)
+            if masks:
+                annotation['segmentation'] = [[8, 8, 28, 8, 28, 24, 8, 24]]
+            annotations.append(annotation)
+            target = path.parent / 'images' / name
+            target.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(target)
+    categories = [dict(id=label + 1, name=f'class {label}') for label in range(len(counts))]
+    path.write_text(
+        json.dumps(dict(images=images, annotations=annotations, categories=categories, **drop))
+    )
+    return path
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / 'train.json', [12, 3, 1])
+    write(tmp_path / 'val.json', [2, 2, 2])
+    return tmp_path
+
+
+def init(*options: str) -> int:
+    return main(['init', 'train.json', 'val.json', *options])
+
+
+def refused(capsys, *options: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        init(*options)
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_config_says_what_the_data_are(data, capsys):
+    assert init('--model', 'mask_rcnn_r50', '--method', 'iif_rfs', '--images', 'images') == 0
+    out = capsys.readouterr().out
+    assert 'lt_det train mask_rcnn_r50_iif_rfs.py' in out
+    cfg = Config.fromfile('mask_rcnn_r50_iif_rfs.py')
+    head = cfg.model.roi_head.bbox_head
+    assert head.num_classes == cfg.model.roi_head.mask_head.num_classes == 3
+    assert head.adjustment == dict(type='IIF', link='smooth')
+    repeated = cfg.train_dataloader.dataset
+    assert (repeated.type, repeated.oversample_thr) == ('RepeatFactorDataset', 1.0)
+    for dataset, ann_file in (
+        (repeated.dataset, 'train.json'),
+        (cfg.val_dataloader.dataset, 'val.json'),
+        (cfg.test_dataloader.dataset, 'val.json'),
+    ):
+        assert dataset.ann_file == ann_file
+        assert dataset.data_prefix == dict(img='images')
+        assert dataset.metainfo.classes == ('class 0', 'class 1', 'class 2')
+    assert cfg.val_evaluator == cfg.test_evaluator
+    assert (cfg.val_evaluator.ann_file, cfg.val_evaluator.protocol) == ('val.json', 'coco')
+    assert cfg.optim_wrapper.optimizer.lr == 0.005
+    assert cfg.train_cfg.max_epochs == 72  # 16 images
+    assert cfg.param_scheduler[0].end == 28  # a tenth of 72 x 4 iterations
+
+
+def test_the_data_set_of_the_config_is_built(data):
+    from mmdet.registry import DATASETS
+    from mmengine.registry import init_default_scope
+
+    init('--model', 'faster_rcnn_r50', '--method', 'softmax')
+    init_default_scope('mmdet')
+    cfg = Config.fromfile('faster_rcnn_r50_softmax.py')
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(dataset) == 16
+    assert dataset.class_frequency.image_count.tolist() == [12, 3, 1]
+    assert len(dataset[15]['data_samples'].gt_instances) == 1
+
+
+def test_never_overwrites(data, capsys):
+    Path('mine.py').write_text('precious')
+    message = refused(capsys, '--out', 'mine.py')
+    assert 'mine.py exists; expected a new file' in message
+    assert Path('mine.py').read_text() == 'precious'
+
+
+def test_unknown_choices_list_those_there_are(data, capsys):
+    message = refused(capsys, '--model', 'yolo')
+    assert "'yolo'" in message
+    assert all(model in message for model in models())
+    message = refused(capsys, '--method', 'magic')
+    assert "'magic'" in message
+    assert all(method in message for method in METHODS)
+    assert not list(data.glob('*.py'))
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (['--gpus', '-1'], '--gpus is -1, expected 0 or more'),
+        (['--batch-size', '0'], '--batch-size is 0, expected 1 or more'),
+        (['--epochs', '0'], '--epochs is 0, expected 1 or more'),
+        (['--bounds', '100', '10'], 'expected two rising numbers'),
+        (['--weights', 'absent.pth'], 'absent.pth; expected coco, imagenet, none'),
+        (['--model', 'mask_rcnn_r18', '--weights', 'coco'], 'expected imagenet, none or a file'),
+        (['--out', 'absent/mine.py'], 'the folder absent does not exist'),
+        (['--model', 'cascade_rcnn_r50', '--method', 'camc'], 'has no cascade'),
+    ],
+)
+def test_bad_options_are_named(data, capsys, options, words):
+    assert words in refused(capsys, *options)
+
+
+def test_a_folder_without_the_images_is_refused_with_the_paths_tried(data, capsys):
+    Path('elsewhere').mkdir()
+    message = refused(capsys, '--images', 'elsewhere')
+    assert '--images is elsewhere' in message
+    assert 'elsewhere/train_1.png' in message
+
+
+def test_a_model_with_masks_needs_masks(data, capsys):
+    write(data / 'train.json', [2, 1, 1], masks=False)
+    message = refused(capsys, '--model', 'mask_rcnn_r50')
+    assert 'no annotation of train.json has a mask' in message
+    assert 'faster_rcnn_r50' in message
+    assert init('--model', 'faster_rcnn_r50') == 0
+
+
+def test_classes_without_training_images_are_left_out_and_said(data, capsys):
+    write(data / 'train.json', [2, 0, 1])
+    assert init('--out', 'mine.py') == 0
+    assert '1 classes without a training image are left out: class 1' in capsys.readouterr().err
+    cfg = Config.fromfile('mine.py')
+    assert cfg.val_dataloader.dataset.metainfo.classes == ('class 0', 'class 2')
+    assert cfg.model.roi_head.bbox_head.num_classes == 2
+
+
+def test_a_validation_that_lacks_a_class_is_refused(data, capsys):
+    write(data / 'val.json', [2, 2])
+    assert "val.json lacks 1 of the 3 classes of train.json: 'class 2'" in refused(capsys)
+
+
+def test_many_names_go_into_a_file(data):
+    write(data / 'train.json', [1] * 150)
+    write(data / 'val.json', [1] * 150)
+    init('--out', 'mine.py')
+    names = Path('mine_classes.txt').read_text().splitlines()
+    assert names == [f'class {label}' for label in range(150)]
+    cfg = Config.fromfile('mine.py')
+    assert cfg.train_dataloader.dataset.metainfo.classes == 'mine_classes.txt'
+
+
+NAMES = tuple(f'a name of some length {label}' for label in range(1203))
+
+
+def own(classes: int = 12, **change) -> OwnData:
+    values = dict(
+        train='data/a folder/annotations/train.json',
+        val='data/a folder/annotations/val.json',
+        images='data/a folder/images/',
+        val_images='data/a folder/images/',
+        classes=NAMES[:classes],
+        names_file='mine_classes.txt',
+        num_images=1000,
+        protocol='coco',
+        bounds=(5, 50),
+        summary='1,000 images',
+    )
+    return OwnData(**{**values, **change})
+
+
+@pytest.mark.parametrize('model', models())
+def test_every_model_with_every_method_is_at_most_30_lines(model, tmp_path):
+    for method in METHODS:
+        if method == 'camc' and model.startswith('cascade'):
+            continue
+        for weights in (None, 'none', 'imagenet', 'detector.pth'):
+            schedule = Schedule.of(1000, 4, 2, None)
+            text = config_text(own(), model, method, schedule, weights, 'x', names_inline=False)
+            assert text.count('\n') <= 30, text
+            path = tmp_path / f'{method}_{weights}.py'
+            path.write_text(text)
+        cfg = Config.fromfile(path)
+        heads = cfg.model.roi_head.bbox_head
+        for head in heads if isinstance(heads, list) else [heads]:
+            assert head.num_classes == 12
+            assert head.loss_cls.get('num_classes', 12) == 12
+            assert ('adjustment' in head) == ('adjustment' in METHODS[method].head)
+        assert cfg.val_evaluator.bounds == (5, 50)
+        assert cfg.optim_wrapper.optimizer.lr == 0.01  # 0.02 for 16 images, here 4 x 2
+        assert cfg.load_from == 'detector.pth'
+        assert ('segm' in cfg.val_evaluator.metric) == ('mask' in model)
+
+
+def test_the_bases_start_from_weights_that_mmdetection_publishes():
+    import mmdet
+
+    zoo = Path(mmdet.__file__).parent / '.mim/configs'
+    published = '\n'.join(path.read_text() for path in zoo.glob('*/metafile.yml'))
+    if not published:
+        pytest.skip('MMDetection is installed without its configs')
+    root = Path(__file__).resolve().parents[2] / 'configs/custom'
+    for model in models():
+        weights = Config.fromfile(root / f'{model}.py').load_from
+        assert weights is None or f'Weights: {weights}\n' in published
+
+
+@pytest.mark.parametrize(
+    ('images', 'epochs', 'expected'),
+    [(100_000, None, 12), (3000, None, 12), (1000, None, 36), (10, None, 72), (10, 3, 3)],
+)
+def test_few_images_are_shown_more_often(images, epochs, expected):
+    schedule = Schedule.of(images, 2, 4, epochs)
+    assert schedule.epochs == expected
+    assert schedule.iterations == expected * -(-images // 8)
+
+
+def test_the_repeat_threshold_is_that_of_lvis_on_lvis():
+    assert repeat_threshold(own(num_images=100_000, bounds=(10, 100))) == 0.001
+    assert repeat_threshold(own(num_images=20, bounds=(10, 100))) == 1
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        dict(a=1, b=dict(c='x y', d=[1, 2.5, None], e=(1,))),
+        dict(names=NAMES[:20], more=[dict(a=NAMES[:3], b=dict(c=dict(d=NAMES[:7])))] * 2),
+        list(NAMES[:40]),
+    ],
+)
+def test_code_is_the_value_in_lines_of_100(value):
+    text = code(value, 0)
+    assert eval(text) == value
+    assert max(map(len, text.split('\n'))) <= 100
