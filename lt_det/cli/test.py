@@ -6,12 +6,12 @@ lt_det test configs/lvis/mask_rcnn_r50_iif.py work_dirs/mask_rcnn_r50_iif/epoch_
 from __future__ import annotations
 
 import argparse
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
 from .common import add_common_arguments, build_runner, load_config
+from .tta import use_tta
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -43,33 +43,6 @@ def show_predictions(cfg: Config, args: argparse.Namespace) -> Config:
     if args.show_dir:
         hook.out_dir = str(Path(cfg.work_dir, args.show_dir))
     return cfg
-
-
-def use_tta(cfg: Config) -> None:
-    """Test with the config's own test-time augmentation, or else with the mirrored image too."""
-    model = cfg.get('tta_model')
-    if model is None and classifies(cfg):
-        model = dict(type='AverageClsScoreTTA')
-    elif model is None:
-        model = dict(
-            type='DetTTAModel',
-            tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=300),
-        )
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    pipeline = cfg.get('tta_pipeline')
-    if pipeline is None:
-        pack = deepcopy(dataset.pipeline[-1])
-        if 'meta_keys' in pack:
-            pack.meta_keys = (*pack.meta_keys, 'flip', 'flip_direction')
-        flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
-        pipeline = [
-            *dataset.pipeline[:-1],
-            dict(type='TestTimeAug', transforms=[flips, [pack]]),
-        ]
-    dataset.pipeline = pipeline
-    cfg.model = dict(**model, module=cfg.model)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,1 +1,1 @@
-from . import backbones, classifiers, layers, losses, roi_heads
+from . import backbones, classifiers, instance_tta, layers, losses, roi_heads

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
@@ -51,6 +53,23 @@ class LazyMasks(Tensor):
         """Some of the masks, by a slice, (M,) indices or an (N,) boolean mask."""
         probabilities, boxes, size, threshold = self._source
         return LazyMasks(probabilities[rows], boxes[rows], size, threshold)
+
+    def flip(self, dims: Sequence[int]) -> LazyMasks:
+        """The masks mirrored along the height (-2) or the width (-1) of the image, or both."""
+        probabilities, boxes, size, threshold = self._source
+        boxes = boxes.clone()
+        for dim in dims:
+            if dim not in (-2, -1):
+                return self.pasted().flip(dims)
+            axis = -1 - dim  # x is first in a box
+            boxes[:, axis::2] = size[dim] - boxes[:, axis::2].flip(1)
+        return LazyMasks(probabilities.flip(dims), boxes, size, threshold)
+
+    @staticmethod
+    def join(parts: Sequence[LazyMasks]) -> LazyMasks:
+        """Masks of the same image one after the other."""
+        probabilities, boxes, sizes, thresholds = zip(*(part._source for part in parts))
+        return LazyMasks(torch.cat(probabilities), torch.cat(boxes), sizes[0], thresholds[0])
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
