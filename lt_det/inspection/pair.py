@@ -1,0 +1,41 @@
+"""What does not fit between a training and a validation file."""
+
+from __future__ import annotations
+
+from ..formats.annotation_columns import AnnotationColumns
+from .annotations import names_of
+from .problems import Problem, problem
+
+
+def problems_between(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
+    """Classes that differ, and images that both files have."""
+    return [*_classes(train, val), *_images(train, val)]
+
+
+def _classes(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
+    ours, theirs = list(train.category_names), list(val.category_names)
+    if ours == theirs:
+        pairs = zip(train.categories, val.categories, strict=True)
+        other = [a['name'] for a, b in pairs if a['id'] != b['id']]
+        return [problem('both', 'class_ids', len(other), other)] if other else []
+    problems = []
+    for kind, mine, others in (
+        ('class_train_only', ours, set(theirs)),
+        ('class_val_only', theirs, set(ours)),
+    ):
+        only = [name for name in mine if name not in others]
+        if only:
+            problems.append(problem('both', kind, len(only), only))
+    if problems:
+        return problems
+    other = [a for a, b in zip(ours, theirs) if a != b]
+    return [problem('both', 'class_order', len(other), other)]
+
+
+def _images(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
+    """Images with the same id and name; names alone are often those of two folders."""
+    ours, theirs = (
+        dict(zip(side.arrays['image_id'].tolist(), names_of(side))) for side in (train, val)
+    )
+    same = sorted(name for number, name in theirs.items() if name and ours.get(number) == name)
+    return [problem('both', 'image_in_both', len(same), same)] if same else []
