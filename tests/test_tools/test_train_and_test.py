@@ -117,7 +117,8 @@ def test_resume_at_the_end_of_an_epoch_repeats_the_uninterrupted_losses(trained,
 
 
 def test_killed_in_the_middle_of_an_epoch_and_resumed(config, tmp_path):
-    command = [sys.executable, ROOT / 'tools' / 'train.py', config, '--work-dir', tmp_path]
+    tool = ROOT / 'tools/train.py'
+    command = [sys.executable, tool, config, '--work-dir', tmp_path, '--verbose']
     process = subprocess.Popen(
         command,
         cwd=ROOT,
