@@ -28,7 +28,7 @@ CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.13 python3.10 python3.
 INSTALL := $(PY) -m pip install -qq --no-compile -c requirements/constraints.txt
 WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, hypothesis, pytest
 
-.PHONY: help venv demo test test-all compare compare-classification lint clean
+.PHONY: help venv demo test test-all compare compare-classification gpu-check lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ compare: $(READY) ## long-tailed detection methods on glyphs, three seeds
 
 compare-classification: $(READY) ## long-tailed classification methods on glyph crops, three seeds
 	OMP_NUM_THREADS=1 $(PY) benchmarks/methods/methods_classification.py $(ARGS) </dev/null
+
+gpu-check: $(READY) ## what only a GPU can show, in ten minutes on one
+	$(PY) benchmarks/speed/gpu.py $(ARGS) </dev/null
 
 lint: $(READY) ## ruff: rules and format
 	$(PY) -m ruff check .
