@@ -34,13 +34,13 @@ def run(context: Context) -> None:
     }
     outputs = {name: wait() for name, wait in jobs.items()}
     code, text = outputs['torchrun']
-    found = re.findall(r'segm_AP: (-?[\d.]+)', text)
+    found = re.findall(r'\bloss:? (nan|inf|[\d.]+)', text)
     context.check(
         'training by torchrun' + context.pick(', mixed precision, NCCL', ''),
-        code == 0 and UNUSED not in text and 'loss: nan' not in text,
-        'ends well, no parameter without a gradient',
+        code == 0 and UNUSED not in text and not {'nan', 'inf'} & set(found),
+        'ends well, finite losses, no parameter without a gradient',
         exit=code,
-        segm_AP=found[-1] if found else None,
+        last_loss=found[-1] if found else None,
         unused=text.count(UNUSED),
         error=None if code == 0 else text[-400:],
     )

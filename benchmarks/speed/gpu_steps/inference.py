@@ -33,7 +33,7 @@ def run(context: Context) -> None:
         model.eval()
         if context.toy:
             model.roi_head.test_cfg.max_per_img = 10
-    for number in context.pick((1, 8), (1, 2)):
+    for number in context.pick((1, 8), (2,)):
         stages = {name: parts(context, model, number) for name, model in models.items()}
         scores = [found.pop('check') for found in stages.values()]
         for stage in stages['ours']:
@@ -50,9 +50,9 @@ def run(context: Context) -> None:
     truth = annotations(context)
     loops = {
         ('stock', 1, True): context.pick(10, 2),
-        ('ours', 1, False): context.pick(100, 2),
-        ('ours', 1, True): context.pick(100, 2),
-        ('ours', 8, True): context.pick(104, 4),
+        ('ours', 1, False): context.pick(60, 2),
+        ('ours', 1, True): context.pick(60, 2),
+        ('ours', context.pick(8, 2), True): context.pick(64, 2),
     }
     for (name, number, with_metric), images in loops.items():
         seconds = loop(context, models[name], name, number, images, truth if with_metric else None)
@@ -90,7 +90,7 @@ def parts(context: Context, model: nn.Module, number: int) -> dict[str, float]:
         return result
 
     head = model.roi_head
-    for _ in range(context.pick(3, 1) + 1):
+    for _ in range(context.pick(2, 1) + 1):
         data = model.data_preprocessor(batch, False)
         metas = [sample.metainfo for sample in data['data_samples']]
 
