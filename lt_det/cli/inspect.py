@@ -10,7 +10,8 @@ a wrong call. Marks that are meant so (iscrowd) and images without annotations l
 
 --json FILE (- for the standard output, in place of the page) writes
 
-    train, val, images   as given, or null
+    train, val, images, val_images
+                         as given, or null
     status               the exit status
     files                by train and val: protocol (whose rules evaluate it, lvis or coco),
                          num_images, num_annotations, num_classes
@@ -29,6 +30,7 @@ a wrong call. Marks that are meant so (iscrowd) and images without annotations l
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -39,19 +41,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('train', metavar='TRAIN.json', help='COCO or LVIS format')
     parser.add_argument('val', metavar='VAL.json', nargs='?', help='the same for validation')
     parser.add_argument('--images', metavar='DIR', help='look at the image files in this folder')
+    parser.add_argument(
+        '--val-images', metavar='DIR', help='the same for VAL.json; default: --images'
+    )
     parser.add_argument('--json', metavar='FILE', help='write the answer as json; - for stdout')
 
 
 def run(args: argparse.Namespace) -> int:
     if args.json not in (None, '-') and not Path(args.json).parent.is_dir():
         raise MissingFileError(f'--json is {args.json}, in a folder that does not exist')
-    import orjson
-
     from ..inspection import inspect_files
 
-    found = inspect_files(args.train, args.val, args.images)
+    found = inspect_files(args.train, args.val, args.images, args.val_images)
     if args.json:
-        text = orjson.dumps(found.as_dict(), option=orjson.OPT_INDENT_2).decode() + '\n'
+        text = json.dumps(found.as_dict(), indent=2) + '\n'
     if args.json == '-':
         sys.stdout.write(text)
         return found.status
@@ -59,5 +62,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.json:
         Path(args.json).write_text(text, encoding='utf-8')
-    print(format_inspection(found))
+    print(printable(format_inspection(found)))
     return found.status
+
+
+def printable(text: str) -> str:
+    """A text with escapes for what the standard output cannot show, of class names for example."""
+    encoding = sys.stdout.encoding or 'utf-8'
+    return text.encode(encoding, 'backslashreplace').decode(encoding)

@@ -43,16 +43,17 @@ class Inspection:
     """The answer of :func:`inspect_files`.
 
     Args:
-        train, val, images: As given.
+        train, val, images, val_images: As given.
         classes: Statistics of the training file; None where it cannot be read.
         files: What 'train' and 'val' hold, of those that can be read.
-        problems: What is lost first, then the rest.
+        problems: What is refused, then what is lost otherwise, then the rest.
         advice: What to begin with; None without classes to train on.
     """
 
     train: str
     val: str | None
     images: str | None
+    val_images: str | None
     classes: ClassSummary | None
     files: dict[str, FileSummary]
     problems: list[Problem]
@@ -69,6 +70,7 @@ class Inspection:
             'train': self.train,
             'val': self.val,
             'images': self.images,
+            'val_images': self.val_images,
             'status': self.status,
             'files': {file: asdict(summary) for file, summary in self.files.items()},
             'classes': self.classes and self.classes.as_dict(),
@@ -78,19 +80,26 @@ class Inspection:
 
 
 def inspect_files(
-    train: str | Path, val: str | Path | None = None, images: str | Path | None = None
+    train: str | Path,
+    val: str | Path | None = None,
+    images: str | Path | None = None,
+    val_images: str | Path | None = None,
 ) -> Inspection:
     """Look at a training file, a validation file and the images of both.
 
     Args:
         train, val: LVIS or COCO json.
         images: Folder of the images. Their files are looked at only if it is given.
+        val_images: That of the validation; by default the same.
 
     Raises:
         MissingFileError: A file or the folder does not exist.
     """
-    if images is not None and not Path(images).is_dir():
-        raise MissingFileError(f'--images is {images}, expected a folder that exists')
+    given = {'--images': images, '--val-images': val_images}
+    for option, folder in given.items():
+        if folder is not None and not Path(folder).is_dir():
+            raise MissingFileError(f'{option} is {folder}, expected a folder that exists')
+    folders = {'train': images, 'val': val_images or images}
     paths = {'train': str(train)} | ({} if val is None else {'val': str(val)})
     columns, problems = {}, []
     for file, path in paths.items():
@@ -99,9 +108,9 @@ def inspect_files(
         if found is not None:
             columns[file] = found
             problems += problems_of(found, file)
-            problems += [] if images else repeated_names(found, file)
-    if images is not None:
-        problems += problems_of_files(columns, f'{images}')
+            problems += [] if folders[file] else repeated_names(found, file)
+    folders = {file: str(folder) for file, folder in folders.items() if folder is not None}
+    problems += problems_of_files(columns, folders)
     if len(columns) == 2:
         problems += problems_between(columns['train'], columns['val'])
     classes = advice = None
@@ -109,13 +118,14 @@ def inspect_files(
         classes = summarize(columns['train'])
         if classes.num_instances:
             masks = has_masks(columns['train'])
-            advice = advise(classes, masks, str(train), val and str(val), images and str(images))
+            advice = advise(classes, masks, str(train), val and str(val), given)
     return Inspection(
         str(train),
         None if val is None else str(val),
         None if images is None else str(images),
+        None if val_images is None else str(val_images),
         classes,
         {file: FileSummary.of(found) for file, found in columns.items()},
-        sorted(problems, key=lambda problem: not problem.lost),
+        sorted(problems, key=lambda problem: (not problem.refused, not problem.lost)),
         advice,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from .classes import ClassSummary
@@ -53,14 +53,19 @@ class Advice:
 
 
 def advise(
-    summary: ClassSummary, masks: bool, train: str, val: str | None, images: str | None
+    summary: ClassSummary,
+    masks: bool,
+    train: str,
+    val: str | None,
+    folders: Mapping[str, object | None],
 ) -> Advice:
     """The method for a data set.
 
     Args:
         summary: Its statistics.
         masks: Whether its objects have masks.
-        train, val, images: As given, for the next command.
+        train, val: As given, for the next command.
+        folders: Options with the folders of images, likewise.
     """
     bounds = summary.proposed_bounds or summary.bounds
     factor = summary.imbalance_images or 1.0
@@ -84,8 +89,13 @@ def advise(
             f'{summary.bounds[1]} images, all classes are in one group'
         )
     model = 'mask_rcnn_r50' if masks else 'faster_rcnn_r50'
-    rising = summary.proposed_bounds or ()
-    command = _command(train, val, images, model, method, rising)
+    words = ['lt_det', 'init', train, val or 'VAL.json']
+    for option, folder in folders.items():
+        if folder is not None or option == '--images':
+            words += [option, str(folder or 'IMAGES')]
+    words += ['--model', model, '--method', method]
+    words += ['--bounds', *map(str, summary.proposed_bounds)] if summary.proposed_bounds else []
+    command = shlex.join([*words, '--out', 'config.py'])
     sampling = 'default' if method == 'softmax' else 'default, or rfs'
     return Advice(method, model, sampling, threshold, tuple(bounds), reasons, command)
 
@@ -111,17 +121,3 @@ def _reasons(factor: float, threshold: float | None, num_images: int) -> list[st
 def _pair(method: str) -> str:
     ap, rare = MEASURED[method]
     return f'AP {ap:.3f}, rare {rare:.3f}'
-
-
-def _command(
-    train: str,
-    val: str | None,
-    images: str | None,
-    model: str,
-    method: str,
-    bounds: Sequence[int],
-) -> str:
-    words = ['lt_det', 'init', train, val or 'VAL.json']
-    words += ['--images', images or 'IMAGES', '--model', model, '--method', method]
-    words += ['--bounds', *map(str, bounds)] if bounds else []
-    return shlex.join([*words, '--out', 'config.py'])

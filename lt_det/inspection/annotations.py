@@ -72,6 +72,7 @@ def problems_of(columns: AnnotationColumns, file: str) -> list[Problem]:
     add('area_negative', area < 0, annotations)
     add('area_infinite', ~(area < np.inf), annotations)  # NaN is not below
     add('box_beyond', _beyond(arrays), annotations)
+    add('annotation_repeated', _repeated(arrays), annotations)
     for kind, rows in _masks(columns, file).items():
         add(kind, rows, annotations)
     for kind, found in _federated(columns).items():
@@ -134,6 +135,18 @@ def _beyond(arrays: dict[str, np.ndarray]) -> np.ndarray:
     beyond = (x < -_ROUNDING) | (y < -_ROUNDING)
     beyond |= (x + w > sizes[:, 1] + _ROUNDING) | (y + h > sizes[:, 0] + _ROUNDING)
     return beyond & arrays['usable']
+
+
+def _repeated(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """(A,) bool, annotations with the box and category of an earlier one of their image."""
+    boxes, category = arrays['bbox'], arrays['category']
+    image = np.repeat(np.arange(len(arrays['image_id'])), np.diff(arrays['annotation_start']))
+    order = np.lexsort((*boxes.T, category, image))
+    same = (np.diff(boxes[order], axis=0) == 0).all(1)
+    same &= (np.diff(category[order]) == 0) & (np.diff(image[order]) == 0)
+    found = np.zeros(len(order), bool)
+    found[order[1:][same]] = True
+    return found
 
 
 def _masks(columns: AnnotationColumns, file: str) -> dict[str, np.ndarray]:

@@ -22,16 +22,21 @@ _THREADS = 16
 _BLOCK = 2**20
 
 
-def problems_of_files(columns: dict[str, AnnotationColumns], folder: str) -> list[Problem]:
+def problems_of_files(
+    columns: dict[str, AnnotationColumns], folders: dict[str, str]
+) -> list[Problem]:
     """What is wrong with image files, read as the loader of the configs reads them.
 
     Args:
         columns: Annotation files by what they are used for, 'train' and 'val'.
-        folder: Where the images are.
+        folders: Where the images of these files are; files without a folder are left out.
     """
     problems: list[Problem] = []
     content = {}
-    for file, side in columns.items():
+    for file, folder in folders.items():
+        if file not in columns:
+            continue
+        side = columns[file]
         images = np.arange(side.num_images) if file == 'val' else trained_images(side)
         images = images[~side.nameless()[images]]
         paths = find_images(side, folder, images)

@@ -118,6 +118,12 @@ ANNOTATION_KINDS: dict[str, Kind] = {
         _used('scored as x, y, width, height'),
         lost=True,
     ),
+    'annotation_repeated': Kind(
+        'annotations',
+        'with the box and category of another of their image',
+        _used('each counts'),
+        _used('each is scored, and one detection finds one of them'),
+    ),
     'area_missing': Kind(
         'annotations',
         'without an area',
@@ -209,6 +215,12 @@ ANNOTATION_KINDS: dict[str, Kind] = {
         _CHOSEN,
     ),
     'class_order': Kind('classes', 'in another order of ids than in training', _CHOSEN, _CHOSEN),
+    'class_group': Kind(
+        'classes',
+        'whose frequency (r, c, f) in the validation file is not that of their training images',
+        _used('not looked at'),
+        _used('the groups of the file, unless bounds are set, as lt_det init does'),
+    ),
     'class_ids': Kind(
         'classes',
         'with another id than in training',
@@ -254,8 +266,8 @@ FILE_KINDS: dict[str, Kind] = {
     'image_turned': Kind(
         'images',
         'with an EXIF orientation',
-        _used('turned by it when loaded, which is the size that the json has'),
-        _used('turned by it when loaded, which is the size that the json has'),
+        _used('turned by it when loaded, so the boxes have to be those of the turned image'),
+        _used('turned by it when loaded, so the boxes have to be those of the turned image'),
     ),
     'image_deep': Kind(
         'images',
@@ -279,3 +291,5 @@ FILE_KINDS: dict[str, Kind] = {
 }
 
 KINDS = {**ANNOTATION_KINDS, **FILE_KINDS}
+# What is refused, but not with a config of lt_det init, which names the classes.
+CHOSEN_BY_INIT = ('class_empty', 'class_lost', 'class_val_only', 'class_order')

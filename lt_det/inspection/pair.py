@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from ..evaluation.ground_truth import FREQUENCY_GROUPS
 from ..formats.annotation_columns import AnnotationColumns
+from ..frequency import ClassFrequency
 from .annotations import names_of
 from .problems import Problem, problem
 
 
 def problems_between(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
     """Classes that differ, and images that both files have."""
-    return [*_classes(train, val), *_images(train, val)]
+    return [*_classes(train, val), *_groups(train, val), *_images(train, val)]
 
 
 def _classes(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
@@ -30,6 +32,17 @@ def _classes(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
         return problems
     other = [a for a, b in zip(ours, theirs) if a != b]
     return [problem('both', 'class_order', len(other), other)]
+
+
+def _groups(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
+    counts = train.arrays['image_count'], train.arrays['instance_count']
+    groups = ClassFrequency(*counts, train.num_images).groups('lvis').tolist()
+    group_of = dict(zip(train.category_names, groups))
+    said = [(c['name'], c.get('frequency')) for c in val.categories if c['name'] in group_of]
+    if any(group not in FREQUENCY_GROUPS for _, group in said):
+        return []
+    other = [name for name, group in said if group != group_of[name]]
+    return [problem('both', 'class_group', len(other), other)] if other else []
 
 
 def _images(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:

@@ -28,7 +28,6 @@ class Problem:
         text: The problem in a line; of what is refused, the message on the first.
         first: The first of them: ids, names or paths.
         training, evaluation: What becomes of them.
-        lost: Whether that loses something: of 'train' in training, of 'val' in evaluation.
     """
 
     file: str
@@ -39,7 +38,22 @@ class Problem:
     first: list
     training: Effect
     evaluation: Effect
-    lost: bool
+
+    @property
+    def refused(self) -> bool:
+        """Whether it stops what the file is used for."""
+        return any(effect.what == 'refused' for effect in self._relevant)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it loses something: of 'train' in training, of 'val' in evaluation."""
+        stated = KINDS[self.kind].lost
+        return any(e.what in LOSSES for e in self._relevant) if stated is None else stated
+
+    @property
+    def _relevant(self) -> list[Effect]:
+        effects = {'train': [self.training], 'val': [self.evaluation]}
+        return effects.get(self.file, [self.training, self.evaluation])
 
     @property
     def title(self) -> str:
@@ -47,9 +61,9 @@ class Problem:
         return KINDS[self.kind].line
 
     def as_dict(self) -> dict:
-        """The fields by name; effects as dicts of ``what`` and ``text``."""
+        """The fields and ``lost`` by name; effects as dicts of ``what`` and ``text``."""
         effects = {key: getattr(self, key)._asdict() for key in ('training', 'evaluation')}
-        return {**asdict(self), **effects}
+        return {**asdict(self), **effects, 'lost': self.lost}
 
 
 def problem(
@@ -72,13 +86,9 @@ def problem(
     """
     found = KINDS[kind]
     evaluation = found.coco if protocol == 'coco' and found.coco else found.evaluation
-    effects = {'train': [found.training], 'val': [evaluation]}.get(
-        file, [found.training, evaluation]
-    )
-    lost = any(effect.what in LOSSES for effect in effects) if found.lost is None else found.lost
     first = first[:FIRST].tolist() if isinstance(first, np.ndarray) else list(first[:FIRST])
     text = text or found.line
-    return Problem(file, kind, count, found.counted, text, first, found.training, evaluation, lost)
+    return Problem(file, kind, count, found.counted, text, first, found.training, evaluation)
 
 
 def of_remarks(file: str, remarks: Iterable[Remark], protocol: str) -> list[Problem]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from . import Inspection
 from .classes import ClassSummary
+from .kinds import CHOSEN_BY_INIT
 from .problems import Problem
 
 WIDTH = 100
@@ -45,7 +46,8 @@ def _lines(inspection: Inspection) -> Iterator[str]:
         yield f'recommendation: {advice.method}'
         for reason in advice.reasons:
             yield from _wrapped(reason, '  - ', '    ')
-        yield f'next:  {advice.command}'
+        mend = any(p.refused and p.kind not in CHOSEN_BY_INIT for p in inspection.problems)
+        yield f'{"when that is mended" if mend else "next"}:  {advice.command}'
 
 
 def _classes(classes: ClassSummary, inspection: Inspection) -> Iterator[str]:
@@ -78,7 +80,7 @@ def _classes(classes: ClassSummary, inspection: Inspection) -> Iterator[str]:
 def _groups(groups: dict[str, int], bounds: tuple[int, int]) -> str:
     rare, common = bounds
     return (
-        f'{groups["rare"]:,} rare (up to {rare:,} training images), {groups["common"]:,} common '
+        f'{groups["rare"]:,} rare (training images: up to {rare:,}), {groups["common"]:,} common '
         f'(up to {common:,}), {groups["frequent"]:,} frequent'
     )
 

@@ -71,6 +71,11 @@ def corners(content: dict) -> None:
         annotation['bbox'] = [60, 50, 95, 78]
 
 
+def repeat_twice(content: dict) -> None:
+    for number in (20, 21):
+        content['annotations'].append({**copy.deepcopy(content['annotations'][4]), 'id': number})
+
+
 # kind, how many, what does it
 ANNOTATIONS = [
     ('area_zero', 2, change('annotations', (0, 1), area=0)),
@@ -93,6 +98,7 @@ ANNOTATIONS = [
 ]
 OTHERS = [
     ('corners', 13, corners),
+    ('annotation_repeated', 2, repeat_twice),
     ('mask_malformed', 1, change('annotations', segmentation=[[1, 2, 3, 4]])),
     ('mask_malformed', 1, change('annotations', segmentation=dict(size=[80, 100], counts=[9]))),
     ('mask_size', 1, change('annotations', segmentation=dict(size=[100, 80], counts=[8000]))),

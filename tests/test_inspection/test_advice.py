@@ -39,7 +39,7 @@ def summary_of(*counts: int) -> ClassSummary:
 
 
 def advice_of(*counts: int, masks: bool = True, **kwargs) -> Advice:
-    files = {'train': 'my train.json', 'val': None, 'images': None, **kwargs}
+    files = {'train': 'my train.json', 'val': None, 'folders': {'--images': None}, **kwargs}
     return advise(summary_of(*counts), masks, **files)
 
 
@@ -113,10 +113,11 @@ def test_the_next_command():
         "lt_det init 'my train.json' VAL.json --images IMAGES --model mask_rcnn_r50 --method iif "
         '--out config.py'
     )
-    boxes = advice_of(40, 11, 9, masks=False, train='a.json', val='b.json', images='c')
+    folders = {'--images': 'c', '--val-images': 'd'}
+    boxes = advice_of(40, 11, 9, masks=False, train='a.json', val='b.json', folders=folders)
     assert boxes.command == (
-        'lt_det init a.json b.json --images c --model faster_rcnn_r50 --method softmax '
-        '--out config.py'
+        'lt_det init a.json b.json --images c --val-images d --model faster_rcnn_r50 '
+        '--method softmax --out config.py'
     )
 
 

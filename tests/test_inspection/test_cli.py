@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -130,3 +133,33 @@ def test_the_other_file_is_inspected_where_one_cannot_be_read(plain, tmp_path, c
     assert 'recommendation' not in page
     assert command(plain, broken) == 1
     assert 'recommendation: softmax' in capsys.readouterr().out
+
+
+def test_names_that_cannot_be_printed(plain, capsys):
+    content = content_of()
+    content['categories'][0]['name'] = 'caf\u00e9\ud800'
+    plain.write_text(json.dumps(content))
+    assert command(plain) == 0
+    assert 'caf\u00e9\\ud800 4/4' in capsys.readouterr().out
+    assert command(plain, '--json', '-') == 0
+    rarest = json.loads(capsys.readouterr().out)['classes']['rarest']
+    assert 'caf\u00e9\ud800' in [row['name'] for row in rarest]
+
+
+def test_what_is_refused_is_to_be_mended_before_the_next_command(plain, tmp_path, capsys):
+    content = content_of()
+    content['categories'].append(dict(id=9, name='none'))
+    plain.write_text(json.dumps(content))
+    assert command(plain) == 1
+    assert '\nnext:  lt_det init' in capsys.readouterr().out  # which leaves that class out
+    content['images'][0]['file_name'] = None
+    plain.write_text(json.dumps(content))
+    assert command(plain) == 1
+    assert '\nwhen that is mended:  lt_det init' in capsys.readouterr().out
+
+
+def test_an_inspection_imports_no_framework():
+    code = 'import sys, lt_det.inspection, lt_det.inspection.text; print({*sys.modules})'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    loaded = ast.literal_eval(done.stdout)
+    assert not loaded & {'torch', 'mmengine', 'mmcv', 'mmdet', 'cv2', 'hotcoco', 'matplotlib'}

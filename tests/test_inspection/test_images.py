@@ -14,7 +14,6 @@ from PIL import Image
 from lt_det.datasets import LongTailLVISDataset
 from lt_det.errors import MissingFileError, UserError
 from lt_det.inspection import inspect_files
-from lt_det.inspection.images import problems_of_files
 from lt_det.inspection.kinds import FILE_KINDS
 from tests.test_inspection.defects import content_of
 
@@ -141,4 +140,19 @@ def test_images_that_training_leaves_out_need_no_file(data):
 def test_no_folder(data):
     with pytest.raises(MissingFileError, match='--images is .*none, expected a folder that exists'):
         inspect_files(data / 'train.json', images=data / 'none')
-    assert problems_of_files({}, str(data)) == []
+    with pytest.raises(MissingFileError, match='--val-images is .*none, expected a folder that'):
+        inspect_files(data / 'train.json', images=data, val_images=data / 'none')
+
+
+def test_a_folder_for_each_file(data):
+    def change(content: dict) -> None:
+        for image in content['images']:
+            image['file_name'] = image['file_name'].removeprefix('train/')
+
+    change_json(data, change)
+    files = data / 'train.json', data / 'val.json'
+    assert inspect_files(*files, data / 'train', data).problems == []
+    missing = inspect_files(*files, data, data).problems
+    assert [(problem.file, problem.kind, problem.count) for problem in missing] == [
+        ('train', 'image_missing', 4)
+    ]

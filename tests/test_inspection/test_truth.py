@@ -160,6 +160,7 @@ def swapped(content: dict) -> None:
 PAIRS = [
     ('class_order', 2, swapped),
     ('class_ids', 4, lambda c: shift_ids(c, 10)),
+    ('class_group', 3, lambda c: [k.update(frequency=f) for k, f in zip(c['categories'], 'ccfr')]),
     ('class_train_only', 1, lambda c: take_class(c, 4)),
     ('class_val_only', 1, lambda c: c['categories'].append(dict(id=8, name='new'))),
     ('image_in_both', 2, lambda c: [i.update(file_name=f'{i["id"]}.png') for i in c['images'][:2]]),
