@@ -38,8 +38,9 @@ def convert_checkpoint(
         ``state_dict`` and ``meta``; optimiser and log are left out.
 
     Raises:
-        BadInputError: It is no checkpoint of a detector with a class predictor, the statistics have
-            another number of classes, or the rule is not known.
+        BadInputError: It is no checkpoint of a detector with a class predictor, it is one of
+            MMDetection 1.x, its class names are not those of the statistics or of another number
+            than its predictor has, or the rule is not known.
     """
     state = checkpoint.get('state_dict') if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -54,6 +55,9 @@ def convert_checkpoint(
             'the checkpoint has no roi_head.bbox_head.fc_cls.weight, so it is no Mask R-CNN, '
             f'Cascade Mask R-CNN or HTC; found {sorted(state)[:3]}'
         )
+    meta = checkpoint.get('meta') or {}
+    _refuse_version_1(predictors, meta)
+    names = _class_names(meta, frequency, [len(state[key]) for key in predictors])
     converted = {}
     for key, value in state.items():
         head, _, name = key.rpartition('.')
@@ -61,7 +65,6 @@ def convert_checkpoint(
             value = value.bool() if name == 'feature_used' else value
             key = f'{head}.{FASA_NAMES[name]}'
         converted[key] = value
-    meta = checkpoint.get('meta') or {}
     if frequency is not None:
         rule = _rule(variant or _variant_of(meta))
         for key in predictors:
@@ -74,11 +77,56 @@ def convert_checkpoint(
             adjustment = build_adjustment(rule, frequency).state_dict()
             head = key.removesuffix('fc_cls.weight')
             converted.update({f'{head}adjustment.{k}': v for k, v in adjustment.items()})
-    names = meta.get('CLASSES')
     return dict(
         state_dict=converted,
-        meta=dict(dataset_meta=dict(classes=tuple(names))) if names else {},
+        meta=dict(dataset_meta=dict(classes=names)) if names else {},
     )
+
+
+def _refuse_version_1(predictors: list[str], meta: dict) -> None:
+    """Heads outside of ``roi_head`` are those of 1.x, whose class 0 is the background."""
+    if predictors[0].startswith('bbox_head.'):
+        version = meta.get('mmdet_version')
+        raise BadInputError(
+            f'the checkpoint is of MMDetection 1.x (it has {predictors[0]}, not roi_head.'
+            f'{predictors[0]}{f"; mmdet_version {version}" if version else ""}), where the '
+            'background is class 0; convert it to 2.x first, by upgrade_model_version.py of '
+            'MMDetection 2'
+        )
+
+
+def _class_names(
+    meta: dict, frequency: ClassFrequency | None, rows: list[int]
+) -> tuple[str, ...] | None:
+    """Class names in a checkpoint, checked against its predictors and the annotation file."""
+    names = meta.get('CLASSES')
+    if not names:
+        return None
+    names = (names,) if isinstance(names, str) else tuple(map(str, names))
+    # that of Seesaw has one for the object beside the background
+    extra = 2 if 'SeesawLoss' in str(meta.get('config')) else 1
+    for number in rows:
+        if number != len(names) + extra:
+            raise BadInputError(
+                f'the checkpoint names {len(names)} classes in CLASSES, but its class predictor '
+                f'has {number} rows, expected {len(names) + extra}'
+            )
+    wanted = None if frequency is None else frequency.class_names
+    if wanted is None or len(wanted) != len(names):
+        return names
+    for label, (ours, theirs) in enumerate(zip(wanted, names)):
+        if _plain(ours) != _plain(theirs):
+            same = sorted(map(_plain, wanted)) == sorted(map(_plain, names))
+            raise BadInputError(
+                f'class {label} is {theirs!r} in the checkpoint and {ours!r} in the annotation '
+                f'file{"; the names are the same in another order" if same else ""}; expected the '
+                'annotation file that the checkpoint was trained on, with its categories by id'
+            )
+    return names
+
+
+def _plain(name: str) -> str:
+    return name.replace('_', ' ').casefold()
 
 
 def _variant_of(meta: dict) -> str:

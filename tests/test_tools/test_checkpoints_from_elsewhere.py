@@ -142,6 +142,36 @@ def test_iif_checkpoint_of_mmdetection_2(variant, rule):
     assert torch.equal(found.masks, expected.masks)
 
 
+@pytest.mark.parametrize('key', ['bbox_head.fc_cls.weight', 'module.bbox_head.2.fc_cls.weight'])
+@pytest.mark.parametrize('meta', [None, {}, dict(mmdet_version='1.2.0', CLASSES=list('abcdefgh'))])
+@pytest.mark.parametrize('frequency', [None, FREQUENCY])
+def test_mmdetection_1_is_refused(key, meta, frequency):
+    old = dict(state_dict={key: torch.zeros(CLASSES + 1, 4)}, meta=meta)
+    with pytest.raises(BadInputError, match=r'of MMDetection 1\.x .*background is class 0'):
+        convert_checkpoint(old, frequency, 'raw')
+
+
+def test_class_names_are_those_of_the_statistics():
+    def convert(names, classes=None, rows=CLASSES + 1, config='') -> tuple[str, ...]:
+        state = {'roi_head.bbox_head.fc_cls.weight': torch.zeros(rows, 4)}
+        frequency = classes and ClassFrequency(FREQUENCY.image_count, class_names=classes)
+        old = dict(state_dict=state, meta=dict(CLASSES=names, config=config))
+        return convert_checkpoint(old, frequency, 'raw')['meta']['dataset_meta']['classes']
+
+    assert convert('dog', rows=2) == ('dog',)
+    assert convert(list('abcdefgh'), 'abcdefgh') == tuple('abcdefgh')
+    assert convert(list('abcdefgh'), rows=CLASSES + 2, config="type='SeesawLoss'")
+    spaces = ['a_b', *'bcdefgh']
+    assert convert(spaces, ['A b', *'bcdefgh']) == tuple(spaces)
+    with pytest.raises(BadInputError, match="class 0 is 'h' in .* and 'a' .* in another order"):
+        convert(list('hgfedcba'), 'abcdefgh')
+    with pytest.raises(BadInputError, match="class 7 is 'x' in the checkpoint and 'h' in the"):
+        convert(list('abcdefgx'), 'abcdefgh')
+    for names in (list('abcde'), 'dog'):
+        with pytest.raises(BadInputError, match=r'names \d class.* predictor has 9 rows, expected'):
+            convert(names)
+
+
 def test_cascade_heads_each_get_the_rule():
     weight = torch.ones(CLASSES + 1, 4)
     state = {f'roi_head.bbox_head.{i}.fc_cls.weight': weight for i in range(3)}
@@ -153,8 +183,10 @@ def test_cascade_heads_each_get_the_rule():
 
 def test_tool(tmp_path, tiny_glyphs):
     old, new = tmp_path / 'old.pth', tmp_path / 'new.pth'
-    torch.save(old_checkpoint(fasa()), old)
     ann = tiny_glyphs / 'annotations' / 'glyphs_train.json'
+    checkpoint = old_checkpoint(fasa())
+    checkpoint['meta']['CLASSES'] = ClassFrequency.from_annotation_file(ann).class_names
+    torch.save(checkpoint, old)
     result = run('convert_checkpoint.py', old, new, '--ann', ann)
     assert result.returncode == 0, result.stderr[-3000:]
     state = torch.load(new, weights_only=True)['state_dict']
