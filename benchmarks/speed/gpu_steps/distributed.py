@@ -5,13 +5,14 @@ NCCL does not let two processes share a GPU, so two of them talk over gloo, with
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 from common.origin import ROOT
 
@@ -32,7 +33,11 @@ def run(context: Context) -> None:
         'rank 0': _start(context, 'rank 0', _worker('statistics', device, '0', port)),
         'rank 1': _start(context, 'rank 1', _worker('statistics', device, '1', port)),
     }
-    outputs = {name: wait() for name, wait in jobs.items()}
+    try:
+        outputs = {name: _wait(context, name, process) for name, process in jobs.items()}
+    finally:
+        for process in jobs.values():
+            _end(process)
     code, text = outputs['torchrun']
     found = re.findall(r'\bloss:? (nan|inf|[\d.]+)', text)
     context.check(
@@ -54,9 +59,8 @@ def run(context: Context) -> None:
         context.check(stage, code == 0, 'as in one process', exit=code, error=error)
 
 
-def _start(context: Context, name: str, command: list[str]) -> Callable[[], tuple[int, str]]:
-    """Start a process; returns what waits for its exit status and output."""
-    log = context.folder / f'{name}.log'
+def _start(context: Context, name: str, command: list[str]) -> subprocess.Popen:
+    """Start a process whose output goes to a file."""
     environment = {
         **os.environ,
         'PYTHONPATH': os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')])),
@@ -65,25 +69,33 @@ def _start(context: Context, name: str, command: list[str]) -> Callable[[], tupl
         'GLOO_SOCKET_IFNAME': 'lo',
         'OMP_NUM_THREADS': '1',
     }
-    with log.open('w') as file:
-        process = subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
+    with (context.folder / f'{name}.log').open('w') as file:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
-    def wait() -> tuple[int, str]:
-        try:
-            code = process.wait(max(context.left() - 5, 1))
-        except BaseException as error:
-            process.kill()
-            process.wait()
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            code = -9
-        text = log.read_text(errors='replace')
-        print(f'--- {name}: exit status {code}\n{text[-3000:]}', flush=True)
-        return code, text
 
-    return wait
+def _end(process: subprocess.Popen) -> None:
+    """End a process and those that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait(context: Context, name: str, process: subprocess.Popen) -> tuple[int, str]:
+    """Exit status, -9 of one that is not done in time, and output of a process."""
+    try:
+        code = process.wait(max(context.left() - 5, 1))
+    except subprocess.TimeoutExpired:
+        _end(process)
+        code = process.wait()
+    text = (context.folder / f'{name}.log').read_text(errors='replace')
+    print(f'--- {name}: exit status {code}\n{text[-3000:]}', flush=True)
+    return code, text
 
 
 def _training(context: Context) -> list[str]:
