@@ -29,9 +29,12 @@ TURNED = 5  # the least EXIF orientation that exchanges width and height
 TURNING_TYPES = ('color', 'grayscale')  # those with which the loader turns by it
 
 _THREADS, _PART = 16, 64  # a network disk answers many at once; files per task
-_TAIL = 4096  # bytes in which the end mark of most JPEGs is
+_HEAD = _TAIL = 4096  # bytes in which the header and the end mark of most JPEGs are
+_SCAN, _APP1, _FRAMES = 0xDA, 0xE1, (0xC0, 0xC1, 0xC2)
+# Frames that every decoder reads, tables, APP0 to APP15, comments, and the start of the scan.
+_SEGMENTS = {*_FRAMES, 0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE, _SCAN}
 _ORIENTATION = 0x0112
-_TURNING_BACKENDS = ('cv2', 'pillow')
+_TURNING_BACKENDS, _TURNING_FORMATS = ('cv2', 'pillow'), ('JPEG', 'PNG')
 _ALPHA = ('RGBA', 'LA', 'PA', 'La', 'RGBa')
 _DEEP = ('I', 'F')
 _CV2_SIDE = int(os.environ.get('OPENCV_IO_MAX_IMAGE_WIDTH', 2**20))
@@ -121,42 +124,39 @@ def _facts(path: str | Path, color_type: str, backend: str) -> ImageFacts:
         return ImageFacts(MISSING, str(error))
 
 
+class _Header(NamedTuple):
+    """What the header of a file says; ``is_whole`` is None where that takes decoding."""
+
+    format: str
+    width: int
+    height: int
+    exif: bytes
+    is_whole: bool | None
+    deep: bool = False
+    alpha: bool = False
+
+
 def _inspect(file: BinaryIO, size: int, color_type: str, backend: str) -> ImageFacts:
-    try:
-        image = Image.open(file)
-    except OSError as error:
-        if error.errno is not None:  # of the disk
-            raise
-        image = None
-    except Exception:  # of any kind, as malformed files go
-        image = None
-    if image is None:
-        return _decoded(file, color_type, backend, 'is cut off or no image')
-    deep = image.mode.startswith(_DEEP)
-    alpha = image.mode in _ALPHA or 'transparency' in image.info
-    exif = image.info.get('exif', b'')
-    is_whole = None
-    if image.format in ('JPEG', 'MPO'):
-        is_whole = _jpeg_ends(file, size)
-    elif image.format == 'PNG':
-        is_whole, exif, depth = _walk_png(file, size)
-        deep = depth > 8
-    elif image.format == 'WEBP':
-        file.seek(4)
-        is_whole = struct.unpack('<I', file.read(4))[0] + 8 <= size
-    elif image.format == 'BMP' and len(image.tile) == 1 and image.tile[0][0] == 'raw':
-        _, _, offset, (_, stride, _) = image.tile[0]
-        is_whole = offset + stride * image.height <= size
+    header = _jpeg_header(file, size)
+    if header is None or backend == 'pillow':  # which turns by XMP too
+        file.seek(0)
+        try:
+            header = _pillow_header(file, size, backend)
+        except OSError as error:
+            if error.errno is not None:  # of the disk
+                raise
+            header = None
+        except Exception:  # of any kind, as malformed files go
+            header = None
+        if header is None:
+            return _decoded(file, color_type, backend, 'is cut off or no image')
+    name, width, height, exif, is_whole, deep, alpha = header
     if is_whole is False:
-        return ImageFacts(BROKEN, f'is a {image.format} that is cut off')
+        return ImageFacts(BROKEN, f'is a {name} that is cut off')
     orientation = _exif_orientation(exif)
-    width, height = image.size
-    known = image.format in ('JPEG', 'PNG') or orientation < TURNED
-    if is_whole is None or not known or (backend == 'pillow' and 'xmp' in image.info):
-        found = _decoded(
-            file, color_type, backend, f'is a {image.format} that {backend} does not read'
-        )
-        return found._replace(orientation=orientation, deep=deep, alpha=alpha)
+    if is_whole is None or (orientation >= TURNED and name not in _TURNING_FORMATS):
+        facts = _decoded(file, color_type, backend, f'is a {name} that {backend} does not read')
+        return facts._replace(orientation=orientation, deep=deep, alpha=alpha)
     if backend == 'cv2' and (max(width, height) > _CV2_SIDE or width * height > _CV2_PIXELS):
         reason = f'has {width} x {height} pixels, more than OpenCV reads'
         return ImageFacts(BROKEN, reason)
@@ -166,12 +166,66 @@ def _inspect(file: BinaryIO, size: int, color_type: str, backend: str) -> ImageF
     return ImageFacts(None, '', width, height, orientation, deep, alpha)
 
 
-def _jpeg_ends(file: BinaryIO, size: int) -> bool:
-    """Whether the end mark comes after the start of the scan, where Pillow has stopped reading.
+def _jpeg_header(file: BinaryIO, size: int) -> _Header | None:
+    """Of a plain JPEG, without Pillow's cost; None where there is anything unusual."""
+    head, position = file.read(_HEAD), 2
+    width = height = 0
+    exif = b''
+    if head[:3] != b'\xff\xd8\xff':
+        return None
+    while True:
+        if position + 4 > len(head):
+            head += file.read(position + _HEAD - len(head))
+            if position + 4 > len(head):
+                return None
+        mark, kind, length = struct.unpack_from('>BBH', head, position)
+        if mark != 0xFF or kind not in _SEGMENTS or length < 2:
+            return None
+        if kind == _SCAN:
+            is_whole = _jpeg_ends(file, size, position)
+            return _Header('JPEG', width, height, exif, is_whole) if width and height else None
+        end = position + 2 + length
+        if kind in _FRAMES or (kind == _APP1 and not exif):
+            head += file.read(max(end - len(head), 0))
+            segment = head[position + 4 : end]
+            if len(segment) < length - 2:
+                return None
+            if kind == _APP1:
+                exif = segment if segment.startswith(b'Exif') else b''
+            else:
+                if length < 8 or segment[0] != 8:  # bits
+                    return None
+                height, width = struct.unpack_from('>HH', segment, 1)
+        position = end
+
+
+def _pillow_header(file: BinaryIO, size: int, backend: str) -> _Header:
+    image = Image.open(file)
+    deep = image.mode.startswith(_DEEP)
+    alpha = image.mode in _ALPHA or 'transparency' in image.info
+    exif = image.info.get('exif', b'')
+    is_whole = None
+    if image.format in ('JPEG', 'MPO'):
+        is_whole = _jpeg_ends(file, size, file.tell())
+    elif image.format == 'PNG':
+        is_whole, exif, depth = _walk_png(file, size)
+        deep = depth > 8
+    elif image.format == 'WEBP':
+        file.seek(4)
+        is_whole = struct.unpack('<I', file.read(4))[0] + 8 <= size
+    elif image.format == 'BMP' and len(image.tile) == 1 and image.tile[0][0] == 'raw':
+        _, _, offset, (_, stride, _) = image.tile[0]
+        is_whole = offset + stride * image.height <= size
+    if is_whole and backend == 'pillow' and 'xmp' in image.info:
+        is_whole = None
+    return _Header(image.format, *image.size, exif, is_whole, deep, alpha)
+
+
+def _jpeg_ends(file: BinaryIO, size: int, scan: int) -> bool:
+    """Whether the end mark comes after the start of the scan.
 
     Within a scan the bytes of the end mark cannot occur; within a thumbnail before it they do.
     """
-    scan = file.tell()
     file.seek(max(scan, size - _TAIL))
     if b'\xff\xd9' in file.read():
         return True

@@ -3,11 +3,13 @@ import os
 import struct
 import zlib
 
+import cv2
 import mmcv
 import numpy as np
 import pytest
 from PIL import Image
 
+from lt_det.datasets import image_check
 from lt_det.datasets.image_check import defect, inspect_images
 
 FORMATS = {
@@ -98,6 +100,42 @@ def test_what_is_cut_off_is_found_in_every_format(tmp_path):
     assert columns.reason[0] == 'is a JPEG that is cut off'
     assert columns.reason[3] == 'is empty'
     assert columns.reason[4] == 'is cut off or no image'
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'BMP'])
+def test_a_file_cut_off_anywhere_is_broken_where_opencv_does_not_read_it(tmp_path, kind):
+    save = {} if kind == 'BMP' else dict(exif=exif(6))
+    whole = encoded(picture(9, 7), format=kind, **save)
+    paths = write(tmp_path, [whole[:end] for end in range(0, len(whole) + 1)])
+    columns = inspect_images(paths)
+    cv2.setLogLevel(0)
+    for path, problem, height, width in zip(
+        paths, columns.problem, columns.height, columns.width, strict=True
+    ):
+        image = cv2.imread(str(path)) if problem is None else None
+        if problem is None:
+            assert image is not None and image.shape[:2] == (height, width)
+        else:
+            content = np.frombuffer(path.read_bytes(), np.uint8)
+            assert not len(content) or cv2.imdecode(content, cv2.IMREAD_COLOR) is None
+    assert columns.problem[-1] is None
+
+
+def test_headers_of_jpegs_are_read_as_pillow_reads_them(tmp_path, monkeypatch):
+    modes = ('RGB', 'L', 'CMYK')
+    ways = (dict(), dict(progressive=True), dict(exif=exif(6)), dict(comment=b'x' * 9000),
+            dict(icc_profile=bytes(70_000), exif=exif(8)), dict(restart_marker_rows=1))  # fmt: skip
+    contents = [encoded(picture(mode=mode), format='JPEG', **way) for mode in modes for way in ways]
+    contents += [content[:2] + b'\xff' + content[2:] for content in contents[:2]]  # fill bytes
+    cut = contents[4]
+    contents += [cut[:end] for end in (3, 20, 90, 200, 5000, 60_000)]
+    paths = write(tmp_path, contents)
+    ours = inspect_images(paths)
+    monkeypatch.setattr(image_check, '_jpeg_header', lambda file, size: None)
+    for name, values in vars(inspect_images(paths)).items():
+        if name != 'reason':
+            assert getattr(ours, name).tolist() == values.tolist(), name
+    assert ours.problem.tolist() == [None] * 20 + ['broken'] * 6
 
 
 def test_an_mpo_is_whole_where_its_first_image_is(tmp_path):

@@ -11,6 +11,7 @@ import torch.multiprocessing as mp
 from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
 
+from lt_det.errors import BadInputError
 from lt_det.evaluation import LVISEvaluator, lvis_metric, per_class
 from lt_det.evaluation.lvis_metric import LongTailLVISMetric
 from lt_det.evaluation.predictions import encode_masks
@@ -333,6 +334,7 @@ def change(sample, **values):
         ('labels reach from 4 to 4', lambda s: change(s, labels=torch.full((12,), 4))),
         ('masks have the size', lambda s: change(s, masks=torch.ones(12, 5, 5, dtype=torch.bool))),
         ('needs masks', lambda s: s['pred_instances'].pop('masks')),
+        ('was loaded with height x width 64 x 48, but', lambda s: s.update(ori_shape=(64, 48))),
     ],
 )
 def test_predictions_that_cannot_be_scored(annotations, ann_file, message, spoil):
@@ -340,6 +342,18 @@ def test_predictions_that_cannot_be_scored(annotations, ann_file, message, spoil
     spoil(samples[0])
     with pytest.raises(ValueError, match=message):
         run(LongTailLVISMetric(ann_file), samples)
+
+
+def test_boxes_of_another_frame_are_refused(annotations, ann_file):
+    samples = make_samples(annotations)
+    expected = run(LongTailLVISMetric(ann_file, metric='bbox'), samples)
+    for sample in samples:
+        sample['ori_shape'] = (HEIGHT + 1, WIDTH)  # rounded in another way
+    assert run(LongTailLVISMetric(ann_file, metric='bbox'), samples) == expected
+    samples[4]['ori_shape'] = (WIDTH, HEIGHT)
+    number = annotations['images'][4]['id']
+    with pytest.raises(BadInputError, match=f'image {number} was loaded .* 64 x 48, .* has 48 x 64'):
+        run(LongTailLVISMetric(ann_file, metric='bbox'), samples)
 
 
 def test_options_are_checked_before_anything_runs(tmp_path, ann_file):

@@ -129,9 +129,7 @@ def test_images_with_other_names_in_one_file_are_refused(root):
         (dict(coco_url='http://h/sub/a.png'), dict(coco_url='http://other/sub/a.png')),
         (dict(file_name='/there/mine.png'), dict(file_name='/elsewhere/mine.png')),
     ):
-        with pytest.raises(
-            BadInputError, match=r'images 2 and 3 are both found at .*differ'
-        ):
+        with pytest.raises(BadInputError, match=r'images 2 and 3 are both found at .*differ'):
             shared(root, dict(file_name='one/same.png'), one, two)
 
 
