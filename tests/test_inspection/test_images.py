@@ -9,14 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmdet.registry import DATASETS
+from mmengine.config import Config
 from PIL import Image
 
 from lt_det.datasets import LongTailLVISDataset
 from lt_det.errors import MissingFileError, UserError
 from lt_det.inspection import inspect_files
+from lt_det.inspection.annotations import MIN_SIDE
 from lt_det.inspection.kinds import FILE_KINDS
 from tests.test_inspection.defects import content_of
 
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
 LOADING = [
     dict(type='LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
@@ -156,3 +160,24 @@ def test_a_folder_for_each_file(data):
     assert [(problem.file, problem.kind, problem.count) for problem in missing] == [
         ('train', 'image_missing', 4)
     ]
+
+
+@pytest.mark.parametrize('name', ['lvis_v1_instance', 'custom_instance', 'custom_detection'])
+def test_what_is_said_of_the_configs(data, name):
+    """Which images they leave out, and that boxes are cut to the image."""
+
+    def change(content: dict) -> None:
+        content['annotations'][0]['bbox'] = [-20, 60, 500, 40]
+
+    change_json(data, change)
+    kinds = [problem.kind for problem in inspect_files(data / 'train.json').problems]
+    assert kinds == ['box_beyond']
+    config = Config.fromfile(str(CONFIGS / f'{name}.py')).train_dataloader.dataset
+    assert config.filter_cfg == dict(filter_empty_gt=True, min_size=MIN_SIDE)
+    config.update(data_root='', ann_file=str(data / 'train.json'), backend_args=None)
+    config.update(data_prefix=dict(img=str(data)), _scope_='mmdet')
+    item = DATASETS.build(config)[0]
+    boxes, shape = item['data_samples'].gt_instances.bboxes, item['data_samples'].img_shape
+    x1, y1, x2, y2 = boxes.tensor[0].tolist()
+    assert (min(x1, x2), max(x1, x2)) == (0, shape[1])  # flipped or not
+    assert y2 == shape[0] > y1 > 0
