@@ -6,9 +6,11 @@ import hashlib
 import json
 import pickle
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +101,8 @@ class FeatureCacheDataset(Dataset):
 
     def data_key(self) -> str:
         """Digest of the items, the pipeline and the seed. File contents are not looked at."""
-        what = (self.dataset.pipeline, self.dataset.img_prefix, self.views, self.seed, self.dtype)
-        digest = hashlib.sha256(repr(what).encode())
+        what = (self.dataset.img_prefix, self.views, self.seed, self.dtype)
+        digest = hashlib.sha256((describe(self.dataset.pipeline) + repr(what)).encode())
         data = getattr(self.dataset, 'data_bytes', ())
         digest.update(data if len(data) else pickle.dumps(self.dataset.data_list))
         return digest.hexdigest()
@@ -237,6 +239,29 @@ def _seeded(*entropy: int) -> Iterator[None]:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.set_rng_state(before[2])
+
+
+def describe(value: object, outer: tuple = ()) -> str:
+    """A text of a transform, or of what it holds, that differs where an option does.
+
+    The ``repr`` of many transforms leaves options out, or has an address in it.
+    """
+    if any(value is other for other in outer):
+        return '...'
+    outer = (*outer, value)
+    if isinstance(value, dict):
+        entries = (f'{key!r}: {describe(value[key], outer)}' for key in sorted(value, key=str))
+        return f'{{{", ".join(entries)}}}'
+    if isinstance(value, list | tuple):
+        return f'[{", ".join(describe(entry, outer) for entry in value)}]'
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return repr(value.tolist())
+    if hasattr(value, '__qualname__'):  # functions, classes
+        return f'{value.__module__}.{value.__qualname__}'
+    if hasattr(value, '__dict__') and not isinstance(value, Enum):
+        kind = type(value)
+        return f'{kind.__module__}.{kind.__qualname__}{describe(vars(value), outer)}'
+    return re.sub(r' at 0x\w+', '', repr(value))
 
 
 def state_key(*states: object) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+
+from ..models.open_clip import export_clip
 
 
 @HOOKS.register_module()
@@ -17,6 +18,8 @@ class ExportClipHook(Hook):
     """After training, writes both towers to WORK_DIR/``name``.
 
     ``open_clip.create_model(..., pretrained=FILE)`` and ``clip.pretrained`` of ``BALLAD`` take it.
+    The file tells the activation and the normalisation of images, and ``BALLAD`` refuses it in a
+    model with another activation.
 
     Args:
         name: Of the file.
@@ -29,5 +32,5 @@ class ExportClipHook(Hook):
     def after_train(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         path = Path(runner.work_dir, self.name)
-        torch.save(dict(state_dict=model.clip.state_dict()), path)
+        export_clip(model.clip, path)
         runner.logger.info(f'towers for open_clip: {path}')

@@ -22,8 +22,9 @@ class FeatureCacheHook(Hook):
 
     For models whose image tower is frozen (``BALLAD`` in phase B, as a linear probe or zero-shot).
     The data loaders then read the features from a memory-mapped file. A cache is tied to the
-    weights of the tower, its precision and image size, the list of images, the pipeline and the
-    seed; that image files have not changed is taken for granted.
+    weights, layers and activations of the tower, its precision and image size, how images are
+    normalised, the list of images, the pipeline with all its options, and the seed; that image
+    files have not changed is taken for granted.
 
     Args:
         views: V, augmentations of each training image; N V D numbers lie on disk.
@@ -104,7 +105,8 @@ class FeatureCacheHook(Hook):
         preprocess, training = model.data_preprocessor, model.training
         key = state_key(
             model.clip.visual.state_dict(),
-            (model.precision, model.image_size, preprocess.to_rgb),
+            repr(model.clip.visual),  # layers and activations
+            (model.precision, tuple(model.image_size), preprocess.to_rgb),
             (preprocess.mean.tolist(), preprocess.std.tolist()),
         )
 

@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import BadInputError, MissingFileError
+
+MARK = 'lt_det'  # in an exported file
 
 
 def import_open_clip() -> Any:
@@ -47,8 +51,9 @@ def build_clip(
             None: random weights.
         image_size: Side of the images, where it is not the model's own; positional embeddings are
             interpolated.
-        quick_gelu: Whether the weights were trained with QuickGELU. Known for tags and for
-            OpenAI's archives; for another file it is compared with the model only if given here.
+        quick_gelu: Whether the weights were trained with QuickGELU. Known for tags, OpenAI's
+            archives and what ``ExportClipHook`` wrote; for another file it is compared with the
+            model only if given here.
         cache_dir: Where open_clip keeps what it downloads.
         **overrides: Entries of the model's config that are replaced: ``embed_dim``,
             ``vision_cfg``, ``text_cfg``.
@@ -66,7 +71,9 @@ def build_clip(
     if pretrained is not None and not open_clip.get_pretrained_cfg(name, pretrained):
         path = _weights_file(name, pretrained, open_clip.list_pretrained_tags_by_model(name))
     torchscript = path is not None and _is_torchscript(path)
-    _check_activation(open_clip, name, pretrained, quick_gelu, torchscript)
+    mark = {} if path is None or torchscript else _read_mark(path)
+    trained = True if torchscript else mark.get('quick_gelu')
+    _check_activation(open_clip, name, pretrained, quick_gelu, trained)
     # config objects of MMEngine refuse the getattr that open_clip asks dicts for
     overrides = {key: _plain(value) for key, value in overrides.items()}
     if image_size is not None and 'vision_cfg' in overrides:
@@ -75,7 +82,7 @@ def build_clip(
         with warnings.catch_warnings():
             if torchscript:
                 warnings.filterwarnings('ignore', "'torch.load' received a zip file")
-            return open_clip.create_model(
+            model = open_clip.create_model(
                 name,
                 pretrained=str(path or pretrained) if pretrained else None,
                 precision='fp32',
@@ -84,6 +91,10 @@ def build_clip(
                 weights_only=not torchscript,
                 **overrides,
             )
+        if 'preprocess' in mark:
+            preprocess = {**open_clip.get_model_preprocess_cfg(model), **mark['preprocess']}
+            open_clip.factory.set_model_preprocess_cfg(model, preprocess)
+        return model
     except FileNotFoundError as error:
         raise MissingFileError(_reason(name, pretrained, error)) from error
     except (RuntimeError, KeyError, ValueError, AttributeError, TypeError, AssertionError) as error:
@@ -132,12 +143,19 @@ def _weights_file(name: str, pretrained: str, tags: list[str]) -> Path:
 
 
 def _check_activation(
-    open_clip: Any, name: str, pretrained: str | None, quick_gelu: bool | None, openai: bool
+    open_clip: Any,
+    name: str,
+    pretrained: str | None,
+    quick_gelu: bool | None,
+    of_file: bool | None,
 ) -> None:
+    """Refuse weights trained with another activation than the model of that name has."""
     if pretrained is None:
         return
     tag = open_clip.get_pretrained_cfg(name, pretrained)
-    trained = tag.get('quick_gelu', False) if tag else (True if openai else quick_gelu)
+    trained = quick_gelu if of_file is None else of_file
+    if tag:
+        trained = tag.get('quick_gelu', False)
     if quick_gelu is not None and trained is not quick_gelu:
         raise BadInputError(
             f"clip.quick_gelu is {quick_gelu}, but weights '{pretrained}' have quick_gelu={trained}"
@@ -151,6 +169,34 @@ def _check_activation(
         f"weights '{pretrained}' were trained with {'QuickGELU' if trained else 'GELU'}, but "
         f'{name} computes {"QuickGELU" if built else "GELU"}' + hint
     )
+
+
+def has_quick_gelu(model: nn.Module) -> bool:
+    """Whether a model of open_clip computes QuickGELU."""
+    return any(type(module).__name__ == 'QuickGELU' for module in model.modules())
+
+
+def export_clip(model: nn.Module, path: Path) -> None:
+    """Write a model as a file that open_clip reads, with what its weights do not tell.
+
+    :func:`build_clip` reads from it the activation, and how images were normalised.
+    """
+    preprocess = import_open_clip().get_model_preprocess_cfg(model)
+    kept = {key: preprocess[key] for key in ('mean', 'std') if key in preprocess}
+    mark = dict(quick_gelu=has_quick_gelu(model), preprocess=kept)
+    torch.save({'state_dict': model.state_dict(), MARK: mark}, path)
+
+
+def _read_mark(path: Path) -> dict:
+    """What :func:`export_clip` wrote beside the weights; empty for files of others."""
+    if path.suffix == '.safetensors':
+        return {}
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    except (RuntimeError, EOFError, ValueError, UnpicklingError):  # reported where it is loaded
+        return {}
+    mark = content.get(MARK) if isinstance(content, dict) else None
+    return mark if isinstance(mark, dict) else {}
 
 
 def _is_torchscript(path: Path) -> bool:

@@ -11,7 +11,7 @@ import torch
 from mmpretrain.registry import DATASETS
 from mmpretrain.utils import register_all_modules
 
-from lt_det.datasets.feature_cache import FeatureCacheDataset, state_key
+from lt_det.datasets.feature_cache import FeatureCacheDataset, describe, state_key
 from lt_det.errors import BadInputError
 
 PIPELINE = [
@@ -124,6 +124,33 @@ def test_what_is_no_cache_of_these_weights_and_data_is_refused(images, tmp_path)
             FeatureCacheDataset(images, folder, **kwargs)
     with pytest.raises(BadInputError, match='features of list cannot be cached'):
         FeatureCacheDataset([], folder)
+
+
+class Pick:
+    """A transform whose repr leaves its option out."""
+
+    def __init__(self, row: int) -> None:
+        self.row = row
+
+    def __call__(self, item: dict) -> dict:
+        return item
+
+    def __repr__(self) -> str:
+        return 'Pick()'
+
+
+def test_key_of_the_data_has_all_options_of_the_pipeline(images, tmp_path):
+    def key(*transforms) -> str:
+        images.pipeline.transforms[2:] = transforms
+        return FeatureCacheDataset(images, tmp_path / 'cache').data_key()
+
+    keys = [key(Pick(1)), key(Pick(2)), key(lambda item: item), key(Pick(1), Pick(1)), key()]
+    assert len(set(keys)) == 5
+    assert key(Pick(1)) == keys[0]
+    assert describe(Pick(np.arange(2))) == f"{__name__}.Pick{{'row': [0, 1]}}"
+    loop = Pick(0)
+    loop.row = [loop]
+    assert describe(loop).endswith("Pick{'row': [...]}")
 
 
 def test_key_of_a_state():

@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from lt_det.errors import BadInputError, MissingFileError
-from lt_det.models.open_clip import build_clip, prompt_templates
+from lt_det.models.open_clip import (
+    build_clip,
+    export_clip,
+    has_quick_gelu,
+    prompt_templates,
+)
 
 open_clip = pytest.importorskip('open_clip', reason="open_clip is the extra 'clip' of lt_det")
 
@@ -53,6 +58,28 @@ def test_a_torchscript_archive_is_openai_s_and_needs_quickgelu(weights, tmp_path
         BadInputError, match=r'with QuickGELU, but ViT-B-32 computes GELU; .*-quick'
     ):
         build_clip('ViT-B-32', str(path), **SMALL)
+
+
+@pytest.mark.parametrize('trained', ['ViT-B-32-quickgelu', 'ViT-B-32'])
+def test_exported_towers_tell_how_they_were_trained(trained, tmp_path):
+    (other,) = {'ViT-B-32-quickgelu', 'ViT-B-32'} - {trained}
+    model = build_clip(trained, **SMALL)
+    assert has_quick_gelu(model) == trained.endswith('quickgelu')
+    model.visual.preprocess_cfg.update(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1))
+    path = tmp_path / 'clip.pt'
+    export_clip(model, path)
+    again = build_clip(trained, str(path), **SMALL)
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(again.eval().encode_image(images), model.eval().encode_image(images))
+    found = open_clip.get_model_preprocess_cfg(again)
+    assert tuple(found['mean']) == (0.5, 0.4, 0.3) and tuple(found['std']) == (0.2, 0.2, 0.1)
+    with pytest.raises(BadInputError, match=rf"computes .*GELU; clip.name='{trained}' has it"):
+        build_clip(other, str(path), **SMALL)
+    with pytest.raises(BadInputError, match='clip.quick_gelu is .*, but weights'):
+        build_clip(trained, str(path), quick_gelu=not trained.endswith('gelu'), **SMALL)
+    # open_clip itself takes the file too
+    plain = open_clip.create_model(trained, pretrained=str(path), **SMALL)
+    assert torch.equal(plain.text_projection, model.text_projection)
 
 
 @pytest.mark.parametrize(
