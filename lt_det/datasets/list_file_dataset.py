@@ -16,7 +16,7 @@ from ..errors import BadInputError, MissingFileError
 from ..formats.list_file import line_number, read_list_file
 from ..frequency import ClassFrequency
 from .class_names import read_class_names, with_class_names
-from .image_check import defect
+from .image_check import MISSING, inspect_images
 
 
 @DATASETS.register_module()
@@ -118,12 +118,12 @@ class ListFileDataset(BaseDataset):
         return ClassFrequency(counts, class_names=self.CLASSES)
 
     def _check(self, lines: list[bytes]) -> None:
-        for index, line in enumerate(lines):
-            path = osp.join(
-                self.img_prefix, line.rsplit(None, 1)[0].decode(errors='surrogateescape')
+        names = (line.rsplit(None, 1)[0].decode(errors='surrogateescape') for line in lines)
+        paths = [osp.join(self.img_prefix, name) for name in names]
+        files = inspect_images(paths)
+        for index in np.flatnonzero(files.problem.astype(bool))[:1]:
+            problem = files.problem[index]
+            where = f'{self.ann_file}:{line_number(self.ann_file, int(index))}'
+            raise (MissingFileError if problem == MISSING else BadInputError)(
+                f'{where}: image {paths[index]} is {problem}: it {files.reason[index]}'
             )
-            what = defect(path)
-            if what:
-                error = MissingFileError if what == 'missing' else BadInputError
-                where = f'{self.ann_file}:{line_number(self.ann_file, index)}'
-                raise error(f'{where}: image {path} is {what}')

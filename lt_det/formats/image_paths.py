@@ -55,10 +55,11 @@ def candidates(file_name: str, coco_url: str, folder: str) -> Iterator[str]:
 
     1. ``file_name`` in the folder, or as it is if absolute; with ``/`` for ``\\``;
     2. without the parts with which the folder ends (``train/a.jpg`` in ``data/train``), or what an
-       absolute path of another machine ends with;
+       absolute path of another machine, or an address, ends with;
     3. the path of ``coco_url``, then what it ends with: ``images/a.jpg``, ``a.jpg``; percent codes
        also decoded;
-    4. ``file_name`` with composed and decomposed letters, which macOS exchanges.
+    4. ``file_name`` with percent codes decoded, and with composed and decomposed letters, which
+       macOS exchanges.
 
     Names of COCO 2014, which LVIS v0.5 has for images of COCO 2017, come after the ``coco_url``,
     and their number alone is tried as well.
@@ -130,9 +131,12 @@ def _names(file_name: str, coco_url: str, folder: str) -> Iterator[str]:
     else:
         yield from _by_name(file_name, folder)
         yield from _by_url(coco_url)
-    if not file_name.isascii():
+    name = file_name.replace('\\', '/')
+    if '%' in name:
+        yield unquote(name)
+    if not name.isascii():
         for form in ('NFC', 'NFD'):
-            yield unicodedata.normalize(form, file_name.replace('\\', '/'))
+            yield unicodedata.normalize(form, name)
     yield file_name or coco_url
 
 
@@ -143,8 +147,10 @@ def _by_name(file_name: str, folder: str) -> Iterator[str]:
     name = file_name.replace('\\', '/')
     yield name
     parts = _parts(name)
-    if _ABSOLUTE.match(name):
-        yield from _endings(parts[1:])
+    if '://' in name:
+        yield from _by_url(name)
+    elif _ABSOLUTE.match(name):
+        yield from _endings(parts)
     else:
         yield from _without(parts, _parts(folder))
         yield from _COCO_2014.findall(name)

@@ -64,6 +64,9 @@ def columns_of(*records):
         ('deep/er/a.png', '', 'deep/er/', 'deep/er/a.png'),
         ('/other/machine/sub/a.png', '', '', 'sub/a.png'),
         ('C:\\data\\sub\\a.png', '', '', 'sub/a.png'),
+        ('/sub/a.png', '', '', 'sub/a.png'),
+        ('https://host/bucket/sub/a.png?key=1', '', '', 'sub/a.png'),
+        ('a%20b.png', '', '', 'a b.png'),
         (unicodedata.normalize('NFC', 'bär.png'), '', '', FILES[-1]),
     ],
 )
