@@ -8,7 +8,7 @@ from . import engine, models
 from .datasets import (
     cifar_lt,
     class_subset,
-    compact_masks,
+    compact_annotations,
     cross_modal,
     list_file_dataset,
     long_tail_lvis,

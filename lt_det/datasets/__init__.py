@@ -4,7 +4,8 @@ from ..lazy import lazy_names
 
 _NAMES = {
     'cifar_lt': ('CIFAR10LT', 'CIFAR100LT'),
-    'compact_masks': ('CompactMasks', 'LoadCompactAnnotations'),
+    'compact_annotations': ('LoadCompactAnnotations',),
+    'compact_masks': ('CompactMasks',),
     'cross_modal': ('CrossModalDataset',),
     'list_file_dataset': ('ListFileDataset',),
     'long_tail_lvis': ('LongTailLVISDataset',),

@@ -9,13 +9,10 @@ import mmcv
 import numpy as np
 import torch
 from mmcv.ops.roi_align import roi_align
-from mmdet.datasets.transforms import LoadAnnotations
-from mmdet.registry import TRANSFORMS
 from mmdet.structures.mask import BitmapMasks
 from pycocotools import mask as mask_utils
 
 from ..errors import BadInputError
-from ..formats.segmentations import mask_problem
 
 _PLANES = 8  # whole masks that are in memory at once
 
@@ -27,27 +24,46 @@ class CompactMasks(BitmapMasks):
     Resizing to the nearest pixel, flipping, padding, cropping, selection and mask targets stay in
     that rectangle; everything else works on ``masks``, which is filled in on first use.
 
+    Objects may be marked as having no mask. They stay so marked in whatever is made of the masks,
+    and no mask target is made of them.
+
     Args:
         masks: (N, H, W) uint8, as for BitmapMasks; see also :meth:`from_segmentations`.
         height: H
         width: W
+        maskless: (N,) bool, objects without a mask; none by default.
     """
 
-    def __init__(self, masks: np.ndarray | list, height: int, width: int) -> None:
+    def __init__(
+        self,
+        masks: np.ndarray | list,
+        height: int,
+        width: int,
+        maskless: np.ndarray | None = None,
+    ) -> None:
+        self._maskless = _marks(maskless)
         self._segmentations: list | None = None
         self._crops: list[tuple[int, int, np.ndarray]] | None = None
         super().__init__(masks, height, width)
 
     @classmethod
-    def from_segmentations(cls, segmentations: list, height: int, width: int) -> CompactMasks:
+    def from_segmentations(
+        cls, segmentations: list, height: int, width: int, maskless: np.ndarray | None = None
+    ) -> CompactMasks:
         """N objects, each a list of polygons [x, y, ...] or run-length code, on an H x W image."""
-        return cls._make(height, width, segmentations=segmentations)
+        return cls._make(height, width, maskless, segmentations=segmentations)
 
     @classmethod
     def _make(
-        cls, height: int, width: int, crops: list | None = None, segmentations: list | None = None
+        cls,
+        height: int,
+        width: int,
+        maskless: np.ndarray | None,
+        crops: list | None = None,
+        segmentations: list | None = None,
     ) -> CompactMasks:
         masks = cls.__new__(cls)
+        masks._maskless = _marks(maskless)
         masks.height, masks.width = height, width
         masks._crops, masks._segmentations, masks._masks = crops, segmentations, None
         return masks
@@ -63,6 +79,11 @@ class CompactMasks(BitmapMasks):
     def masks(self, masks: np.ndarray) -> None:
         self._masks = masks
         self._crops = self._segmentations = None
+
+    @property
+    def maskless(self) -> np.ndarray:
+        """(N,) bool, objects without a mask."""
+        return np.zeros(len(self), bool) if self._maskless is None else self._maskless
 
     @property
     def crops(self) -> list[tuple[int, int, np.ndarray]]:
@@ -84,7 +105,13 @@ class CompactMasks(BitmapMasks):
         return planes
 
     def _each(self, change: Callable, height: int, width: int) -> CompactMasks:
-        return self._make(height, width, [change(*crop) for crop in self.crops])
+        return self._make(height, width, self._maskless, [change(*crop) for crop in self.crops])
+
+    def _marked(self, masks: BitmapMasks) -> BitmapMasks:
+        """Masks of the same objects that stock code made."""
+        if self._maskless is None:
+            return masks
+        return CompactMasks(masks.masks, masks.height, masks.width, self._maskless)
 
     def __len__(self) -> int:
         for objects in (self._segmentations, self._crops):
@@ -97,11 +124,19 @@ class CompactMasks(BitmapMasks):
 
     def __getitem__(self, index: int | np.ndarray) -> CompactMasks:
         chosen = np.atleast_1d(np.arange(len(self))[index])
+        maskless = None if self._maskless is None else self._maskless[chosen]
         if self._segmentations is not None:
             segmentations = [self._segmentations[i] for i in chosen]
-            return self._make(self.height, self.width, segmentations=segmentations)
+            return self._make(self.height, self.width, maskless, segmentations=segmentations)
         crops = self.crops
-        return self._make(self.height, self.width, [crops[i] for i in chosen])
+        return self._make(self.height, self.width, maskless, [crops[i] for i in chosen])
+
+    @classmethod
+    def cat(cls, masks: Sequence[CompactMasks]) -> CompactMasks:
+        """Masks of the same size, one behind another."""
+        joined = super().cat(masks)
+        marks = np.concatenate([part.maskless for part in masks])
+        return cls(joined.masks, joined.height, joined.width, marks)
 
     def rescale(self, scale, interpolation: str = 'nearest') -> BitmapMasks:
         width, height = mmcv.rescale_size((self.width, self.height), scale)
@@ -109,7 +144,7 @@ class CompactMasks(BitmapMasks):
 
     def resize(self, out_shape: tuple[int, int], interpolation: str = 'nearest') -> BitmapMasks:
         if interpolation != 'nearest':
-            return super().resize(out_shape, interpolation)
+            return self._marked(super().resize(out_shape, interpolation))
         rows = _nearest(self.height, out_shape[0])
         columns = _nearest(self.width, out_shape[1])
 
@@ -138,14 +173,14 @@ class CompactMasks(BitmapMasks):
 
     def pad(self, out_shape: tuple[int, int], pad_val: int = 0) -> BitmapMasks:
         if pad_val:
-            return super().pad(out_shape, pad_val)
+            return self._marked(super().pad(out_shape, pad_val))
         return self._each(lambda *crop: crop, *out_shape)
 
     def crop(self, bbox: np.ndarray) -> BitmapMasks:
         x1, x2 = np.clip(bbox[0::2], 0, self.width).tolist()
         y1, y2 = np.clip(bbox[1::2], 0, self.height).tolist()
         if x2 <= x1 or y2 <= y1:
-            return super().crop(bbox)
+            return self._marked(super().crop(bbox))
 
         def change(top: int, left: int, pixels: np.ndarray) -> tuple:
             pixels = pixels[max(y1 - top, 0) : max(y2 - top, 0)]
@@ -155,6 +190,30 @@ class CompactMasks(BitmapMasks):
             return max(top - y1, 0), max(left - x1, 0), pixels
 
         return self._each(change, y2 - y1, x2 - x1)
+
+    def expand(self, *args, **kwargs) -> BitmapMasks:
+        return self._marked(super().expand(*args, **kwargs))
+
+    def translate(self, *args, **kwargs) -> BitmapMasks:
+        return self._marked(super().translate(*args, **kwargs))
+
+    def shear(self, *args, **kwargs) -> BitmapMasks:
+        return self._marked(super().shear(*args, **kwargs))
+
+    def rotate(self, *args, **kwargs) -> BitmapMasks:
+        return self._marked(super().rotate(*args, **kwargs))
+
+    def to_tensor(self, dtype: torch.dtype, device: str | torch.device) -> torch.Tensor:
+        self._require(np.arange(len(self)))
+        return super().to_tensor(dtype, device)
+
+    def _require(self, objects: np.ndarray) -> None:
+        if self._maskless is not None and self._maskless[objects].any():
+            raise BadInputError(
+                'an instance without a mask came to a mask head that learns from every instance: '
+                "LoadCompactAnnotations has maskless='box', which is for ClassIndexedMaskHead and "
+                "ClassIndexedHTCMaskHead; expected maskless='ignore'"
+            )
 
     def crop_and_resize(
         self,
@@ -168,7 +227,12 @@ class CompactMasks(BitmapMasks):
         """Mask targets (R, h, w) of R boxes: of box r that of object ``inds[r]``.
 
         Stock makes R whole masks in floats; here those of a few objects are there at a time.
+
+        Raises:
+            BadInputError: One of the objects has no mask.
         """
+        if self._maskless is not None:
+            self._require(torch.as_tensor(inds).cpu().numpy())
         bboxes = torch.as_tensor(bboxes, device=device)
         inds = torch.as_tensor(inds, device=device)
         if not len(self) or not len(inds):
@@ -183,6 +247,10 @@ class CompactMasks(BitmapMasks):
             found = roi_align(planes[:, None], rois, out_shape, 1.0, 0, 'avg', True)
             targets[here] = found.squeeze(1)
         return BitmapMasks((targets >= 0.5 if binarize else targets).cpu().numpy(), *out_shape)
+
+
+def _marks(maskless: np.ndarray | None) -> np.ndarray | None:
+    return maskless if maskless is not None and maskless.any() else None
 
 
 def _rasterise(segmentation: list | dict, height: int, width: int) -> np.ndarray:
@@ -209,24 +277,3 @@ def _nearest(old: int, new: int) -> np.ndarray:
         for part in (index % 256, index // 256)
     )
     return low + 256 * high.astype(np.int64)
-
-
-@TRANSFORMS.register_module()
-class LoadCompactAnnotations(LoadAnnotations):
-    """LoadAnnotations with :class:`CompactMasks`: the same masks, not yet drawn.
-
-    Takes the arguments of LoadAnnotations; with ``poly2mask=False`` it is the same.
-
-    Raises:
-        BadInputError: A mask is malformed, which pycocotools would draw all the same.
-    """
-
-    def _load_masks(self, results: dict) -> None:
-        if not self.poly2mask:
-            return super()._load_masks(results)
-        masks = self._process_masks(results)
-        for mask in masks:
-            problem = mask_problem(mask, *results['ori_shape'])
-            if problem:
-                raise BadInputError(f'mask of {results.get("img_path")}: {problem}')
-        results['gt_masks'] = CompactMasks.from_segmentations(masks, *results['ori_shape'])

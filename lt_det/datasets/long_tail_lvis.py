@@ -22,7 +22,7 @@ from ..frequency import ClassFrequency
 from .class_names import with_class_names
 from .class_selection import select_categories
 from .image_files import check_image_files
-from .mask_loading import check_masks, image_loader, mask_loaders
+from .mask_loading import check_masks, ignores_maskless, image_loader, mask_loaders
 
 
 @DATASETS.register_module()
@@ -39,8 +39,9 @@ class LongTailLVISDataset(BaseDetDataset):
     A large annotation file is parsed once, into ``<ann_file>.columns`` beside it (about its size);
     later starts, other ranks and data workers map that into memory. Items are made when asked for.
 
-    Where the pipeline loads masks, an instance without one is ignored. What is dropped, ignored or
-    assumed is counted and said at start.
+    Where the pipeline loads masks, an instance without one is ignored, or learned as a box where
+    LoadCompactAnnotations has ``maskless='box'``. What is dropped, ignored or assumed is counted
+    and said at start.
 
     Args:
         cache: Whether to keep and use those columns; False parses at every start.
@@ -107,8 +108,8 @@ class LongTailLVISDataset(BaseDetDataset):
 
     def _check_masks(self) -> None:
         """Refuse masks that cannot be loaded, and say what was left out of the file."""
-        loaders = list(mask_loaders(self.pipeline))
-        self._loads_masks = bool(loaders)
+        loaders = mask_loaders(self.pipeline)
+        self._ignores_maskless = ignores_maskless(loaders)
         arrays = self.columns.arrays
         used = arrays['usable'] & (self._label_of[arrays['category']] >= 0)
         remarks = check_masks(self.columns, used, loaders, self.ann_file) if loaders else []
@@ -176,7 +177,7 @@ class LongTailLVISDataset(BaseDetDataset):
             segmentation = self.columns.segmentation(annotation)
             if segmentation:
                 instance['mask'] = segmentation
-            elif self._loads_masks:
+            elif self._ignores_maskless:
                 instance.update(ignore_flag=1, mask=[[0.0] * 6])
             instances.append(instance)
         return instances

@@ -38,6 +38,11 @@ def image_loader(pipeline: Any) -> LoadImageFromFile | None:
     return next(loaders, None)
 
 
+def ignores_maskless(loaders: list[BaseTransform]) -> bool:
+    """Whether one of the loaders of masks ignores instances without one."""
+    return any(getattr(loader, 'maskless', 'ignore') == 'ignore' for loader in loaders)
+
+
 def check_masks(
     columns: AnnotationColumns, used: np.ndarray, loaders: list[BaseTransform], source: str
 ) -> list[Remark]:
@@ -60,7 +65,11 @@ def check_masks(
             f'({len(malformed)} of {used.sum()} masks are malformed)'
         )
     learned = used & ~columns.arrays['crowd']
-    what = 'without a mask (missing, null or empty), ignored because the pipeline loads masks'
+    what = 'without a mask (missing, null or empty), ' + (
+        'ignored because the pipeline loads masks'
+        if ignores_maskless(loaders)
+        else 'of which the box alone is learned'
+    )
     remarks = remark('mask_missing', ids[learned & (problem == NO_MASK)], 'annotations', what)
     if any(not getattr(loader, 'poly2mask', True) for loader in loaders):
         coded = np.zeros(len(used), bool)

@@ -15,6 +15,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 
 from lt_det.datasets import CompactMasks, LongTailLVISDataset
+from lt_det.errors import BadInputError
 
 from ..conftest import ROOT
 from ..generated_lvis import lvis_content
@@ -99,6 +100,31 @@ def test_single_operations(size):
     for operation in OPERATIONS:
         ours, theirs = pair(*size)
         assert_same(operation(ours), operation(theirs))
+
+
+def test_objects_stay_without_a_mask_whatever_is_done():
+    marks = np.array([0, 1, 0, 1, 0, 0, 0, 1, 0], bool)
+    expected = {13: [3, 0, 3], 14: [2], 15: [], 16: range(0, 9, 2), 22: [*range(9), *range(9)]}
+    made_anew = (23, 24)
+    for number, operation in enumerate(OPERATIONS):
+        ours, theirs = pair(60, 50)
+        ours = CompactMasks.from_segmentations(ours._segmentations, 60, 50, marks)
+        result = operation(ours)
+        assert_same(result, operation(theirs))
+        if number not in made_anew:
+            rows = list(expected.get(number, range(9)))
+            assert pickle.loads(pickle.dumps(result)).maskless.tolist() == marks[rows].tolist()
+    assert CompactMasks.cat([ours, pair(60, 50)[0]]).maskless.tolist() == [*marks, *[False] * 9]
+    boxes = np.array([[0, 0, 9, 9]], np.float32)
+    assert len(ours.crop_and_resize(boxes, (7, 7), np.array([2]))) == 1
+    assert ours[~marks].to_tensor(torch.uint8, 'cpu').shape == (6, 60, 50)
+    assert not pair(60, 50)[0].maskless.any()
+    for read in (
+        lambda: ours.to_tensor(torch.uint8, 'cpu'),
+        lambda: ours.crop_and_resize(boxes, (7, 7), torch.tensor([1])),
+    ):
+        with pytest.raises(BadInputError, match='an instance without a mask came to a mask head'):
+            read()
 
 
 def test_chains_of_operations():

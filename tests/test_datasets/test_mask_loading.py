@@ -77,6 +77,34 @@ def test_instances_without_a_mask_are_ignored(tmp_path, loading, name):
     assert item['gt_masks'].areas[0] > 500 > 1 >= item['gt_masks'].areas[1]
 
 
+@pytest.mark.parametrize('name', NO_MASKS)
+def test_boxes_of_instances_without_a_mask_are_learned_on_request(tmp_path, name):
+    content = changed('annotations', segmentation=NO_MASKS[name])
+    boxes = {**COMPACT, 'maskless': 'box'}
+    pipeline = [boxes, dict(type='mmdet.RandomFlip', prob=1.0), dict(type='mmdet.PackDetInputs')]
+    with pytest.warns(DataWarning, match=r'without a mask .* the box alone is learned: 1 \(2\)'):
+        dataset = dataset_of(tmp_path, content, *pipeline)
+    sample = dataset[0]['data_samples']
+    assert len(sample.gt_instances) == 2 and not len(sample.ignored_instances)
+    assert sample.gt_instances.masks.maskless.tolist() == [False, True]
+    content['annotations'][1]['iscrowd'] = 1
+    with pytest.warns(DataWarning, match='iscrowd'):
+        sample = dataset_of(tmp_path, content, *pipeline)[0]['data_samples']
+    assert len(sample.gt_instances) == len(sample.ignored_instances) == 1
+    # where one of two loaders ignores, both do
+    del content['annotations'][1]['iscrowd']
+    choice = dict(type='RandomChoice', transforms=[[boxes], [COMPACT]])
+    with pytest.warns(DataWarning, match='ignored because the pipeline loads masks'):
+        assert dataset_of(tmp_path, content, choice)[0]['gt_ignore_flags'].tolist() == [False, True]
+
+
+@pytest.mark.parametrize('options', [dict(maskless='boxes'), dict(maskless='box', poly2mask=False)])
+def test_other_ways_with_instances_without_a_mask_are_refused(options):
+    init_default_scope('mmdet')
+    with pytest.raises(BadInputError, match=f"has maskless='{options['maskless']}'"):
+        Compose([{**COMPACT, **options}])
+
+
 def test_debris_and_codes_are_drawn_as_the_polygon(tmp_path):
     plain = dataset_of(tmp_path, content_of(), COMPACT)[0]['gt_masks'].masks[1]
     for segmentation in ([[1, 2, 3, 4], GOOD], [GOOD, []], [[5] * 7, GOOD]):

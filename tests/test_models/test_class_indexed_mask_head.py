@@ -17,6 +17,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
+from lt_det.datasets import CompactMasks
 from lt_det.errors import BadInputError
 from lt_det.models.layers import ClassIndexedConv2d, NormedConv2d
 
@@ -93,6 +94,74 @@ def test_loss_and_every_gradient_equal_stock(predictor, labels, dtype):
     torch.testing.assert_close(found[1], found[0], **TOLERANCE[dtype])
     # for zero positives as well: DDP waits for gradients of all parameters
     assert all(gradient is not None for gradient in found[1][3].values())
+
+
+@pytest.mark.parametrize('class_agnostic', [False, True])
+@pytest.mark.parametrize('without', [[[1], []], [[0, 1, 2], []], [[0, 1, 2], [0]]], ids=str)
+def test_objects_without_a_mask_do_not_count_in_the_loss(class_agnostic, without):
+    """It and its gradients are those of the other RoIs alone."""
+    _, ours = pair(class_agnostic=class_agnostic)
+    given = targets([[3, 0, 3], [6]], torch.float32)
+    kept = []
+    for sampled, truth, objects in zip(*list(given.values())[:2], without):
+        number = len(sampled.pos_gt_labels)
+        sampled.pos_assigned_gt_inds = torch.arange(number)
+        masks = np.random.default_rng(1).integers(0, 2, (number, 40, 40), np.uint8)
+        truth.masks = CompactMasks(masks, 40, 40, np.isin(np.arange(number), objects))
+        kept += [row not in objects for row in range(number)]
+    alone = deepcopy(given)
+    for sampled, truth in zip(*list(alone.values())[:2]):
+        rows = torch.from_numpy(~truth.masks.maskless)
+        for name in ('pos_priors', 'pos_gt_labels', 'pos_assigned_gt_inds'):
+            setattr(sampled, name, getattr(sampled, name)[rows])
+        truth.masks = BitmapMasks(truth.masks.masks, 40, 40)
+    kept = torch.tensor(kept)
+    x = torch.randn(len(kept), 6, 14, 14)
+    found = []
+    for features, data in ((x, given), (x[kept], alone)):
+        features = features.clone().requires_grad_()
+        ours.zero_grad()
+        result = ours.loss_and_target(ours(features), **data)
+        result['loss_mask']['loss_mask'].sum().backward()
+        gradients = {name: p.grad.clone() for name, p in ours.named_parameters()}
+        found.append((result['loss_mask'], result['mask_targets'], gradients, features.grad))
+    torch.testing.assert_close(found[0][:3], found[1][:3])
+    torch.testing.assert_close(found[0][3][kept], found[1][3])
+    assert not found[0][3][~kept].any()
+
+
+@pytest.mark.parametrize('kind', ['StandardRoIHead', 'HybridTaskCascadeRoIHead'])
+def test_detectors_learn_the_boxes_of_objects_without_a_mask(kind):
+    model = detector(kind, True)
+    packed = demo_mm_inputs(1, [[3, 128, 128]], num_classes=CLASSES, with_mask=True)
+    instances = packed['data_samples'][0].gt_instances
+    label = int(instances.labels[0])
+    found = []
+    for maskless in (np.zeros(len(instances), bool), instances.labels.numpy() == label):
+        data = deepcopy(packed)
+        masks = data['data_samples'][0].gt_instances.masks
+        data['data_samples'][0].gt_instances.masks = CompactMasks(
+            masks.masks.astype(np.uint8), masks.height, masks.width, maskless
+        )
+        torch.manual_seed(0)
+        model.zero_grad()
+        data = model.train().data_preprocessor(data, True)
+        losses = model.loss(data['inputs'], data['data_samples'])
+        sum(value for key, value in losses.items() if 'loss_mask' in key).backward()
+        heads = model.roi_head.mask_head
+        predictors = [h.conv_logits for h in ([heads] if kind == 'StandardRoIHead' else heads)]
+        found.append((losses, [predictor.weight.grad.clone() for predictor in predictors]))
+    (losses, with_mask), (others, without) = found
+    for key, value in losses.items():
+        values, others_values = (torch.stack([*v]) if isinstance(v, list) else v
+                                 for v in (value, others[key]))  # fmt: skip
+        assert torch.equal(values, others_values) != ('loss_mask' in key), key
+    for gradient, other in zip(with_mask, without):
+        assert gradient[label].any() and not other[label].any()
+    stock = detector(kind, False)
+    torch.manual_seed(0)
+    with pytest.raises(BadInputError, match="expected maskless='ignore'"):
+        stock.loss(data['inputs'], data['data_samples'])
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)

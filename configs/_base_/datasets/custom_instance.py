@@ -3,7 +3,8 @@ dataset_type = 'LongTailLVISDataset'
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='LoadCompactAnnotations', with_bbox=True, with_mask=True),
+    # an object without a mask is learned as a box; mask heads other than ours need 'ignore'
+    dict(type='LoadCompactAnnotations', with_bbox=True, with_mask=True, maskless='box'),
     dict(
         type='RandomChoiceResize',
         scales=[(1333, side) for side in (640, 672, 704, 736, 768, 800)],

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead, HTCMaskHead
+from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
+from mmdet.utils import InstanceList
 from torch import Tensor
 
 from ...errors import BadInputError
@@ -48,30 +52,39 @@ class _ClassIndexed:
     def loss_and_target(
         self, mask_preds, sampling_results, batch_gt_instances, rcnn_train_cfg
     ) -> dict:
-        """Loss at the target labels.
+        """Loss at the target labels, of the RoIs whose object has a mask.
 
         Args:
             mask_preds: What forward returned for the R positive RoIs.
             sampling_results: One for each image, with pos_gt_labels.
-            batch_gt_instances: One for each image, with masks.
+            batch_gt_instances: One for each image, with masks; of CompactMasks some objects may
+                have none.
             rcnn_train_cfg: Has mask_size.
 
         Returns:
-            ``loss_mask``, a dict with the loss, and ``mask_targets`` (R, h, w).
+            ``loss_mask``, a dict with the loss, and ``mask_targets`` (R, h, w), or (R', h, w) if
+            only R' RoIs have a mask to learn.
 
         Raises:
             BadInputError: A label is outside [0, C). Only checked on the CPU; elsewhere the kernel
                 asserts, and ClassFrequencyHook checks before the labels leave the CPU.
         """
+        learned = _with_masks(sampling_results, batch_gt_instances)
         if not isinstance(mask_preds, IndexableByClass):
+            if learned is not None:
+                mask_preds = mask_preds[torch.cat(learned)]
+                sampling_results = _chosen(sampling_results, learned)
             return super().loss_and_target(
                 mask_preds, sampling_results, batch_gt_instances, rcnn_train_cfg
             )
         for i, sampled in enumerate(sampling_results):
             self._check(sampled.pos_gt_labels, f'image {i} of the batch')
-        targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
+        logits = mask_preds.at(torch.cat([sampled.pos_gt_labels for sampled in sampling_results]))
+        if learned is not None:
+            logits = logits[torch.cat(learned)]
+            sampling_results = _chosen(sampling_results, learned)
         labels = torch.cat([sampled.pos_gt_labels for sampled in sampling_results])
-        logits = mask_preds.at(labels)
+        targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
         if len(labels):
             loss = self.loss_mask(logits, targets, torch.zeros_like(labels))
         else:
@@ -157,6 +170,37 @@ class ClassIndexedMaskHead(_ClassIndexed, FCNMaskHead):
 @MODELS.register_module()
 class ClassIndexedHTCMaskHead(_ClassIndexed, HTCMaskHead):
     """HTCMaskHead with the same changes as :class:`ClassIndexedMaskHead`."""
+
+
+def _with_masks(
+    sampling_results: Sequence[SamplingResult], batch_gt_instances: InstanceList
+) -> list[Tensor] | None:
+    """For each image (R_i,) bool, positive RoIs whose object has a mask; None where all have one.
+
+    Labels are read from another device only if some object has none.
+    """
+    images = [getattr(instances.masks, 'maskless', None) for instances in batch_gt_instances]
+    if not any(maskless is not None and maskless.any() for maskless in images):
+        return None
+    learned = []
+    for maskless, sampled in zip(images, sampling_results, strict=True):
+        objects = sampled.pos_assigned_gt_inds
+        if maskless is None:
+            learned.append(torch.ones_like(objects, dtype=torch.bool))
+        else:
+            learned.append(~torch.from_numpy(maskless).to(objects.device)[objects])
+    return learned
+
+
+def _chosen(
+    sampling_results: Sequence[SamplingResult], rows: list[Tensor]
+) -> list[SimpleNamespace]:
+    """What a mask head reads of its positive RoIs, of some of them."""
+    names = ('pos_priors', 'pos_assigned_gt_inds', 'pos_gt_labels')
+    return [
+        SimpleNamespace(**{name: getattr(sampled, name)[chosen] for name in names})
+        for sampled, chosen in zip(sampling_results, rows, strict=True)
+    ]
 
 
 def _class_indexed(predictor: str | type | None) -> type:
