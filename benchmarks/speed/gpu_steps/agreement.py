@@ -76,22 +76,30 @@ def compare(name: str, sizes: Sizes, device: torch.device) -> dict[str, tuple[fl
 def run(context: Context) -> None:
     from . import agreement_detection, agreement_losses  # noqa: F401  (they add the cases)
 
+    before = torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    for name in CASES:
-        try:
-            differences = compare(name, context.pick(FULL, TOY), context.device)
-        except TimeoutError:
-            raise
-        except Exception as error:
-            traceback.print_exc()
-            context.check(name, False, 'no error', error=repr(error)[:300])
-            context.synchronize()  # raises here if the device is lost
-            continue
-        worst = max(differences, key=lambda key: _excess(*differences[key]))
-        apart, allowed = differences[worst]
-        expected = f'differs by at most {allowed:g}'
-        context.check(name, apart <= allowed, expected, compared=len(differences), **{worst: apart})
-    torch.backends.cudnn.allow_tf32 = True
+    try:
+        for name in CASES:
+            _check(context, name)
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def _check(context: Context, name: str) -> None:
+    try:
+        differences = compare(name, context.pick(FULL, TOY), context.device)
+    except TimeoutError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        context.check(name, False, 'no error', error=repr(error)[:300])
+        context.synchronize()  # raises here if the device is lost
+        return
+    worst = max(differences, key=lambda key: _excess(*differences[key]))
+    apart, allowed = differences[worst]
+    expected = f'differs by at most {allowed:g}'
+    found = {'compared': len(differences), worst: apart}
+    context.check(name, apart <= allowed, expected, **found)
 
 
 def _excess(apart: float, allowed: float) -> float:
