@@ -70,8 +70,8 @@ def advise(
     bounds = summary.proposed_bounds or summary.bounds
     factor = summary.imbalance_images or 1.0
     threshold = None
-    if summary.rarest and summary.rarest[0]['images'] <= bounds[1] < summary.num_images:
-        threshold = bounds[1] / summary.num_images
+    if summary.rarest and summary.rarest[0]['images'] <= bounds[1]:
+        threshold = min(1.0, bounds[1] / summary.num_images)
     method = 'softmax' if factor < MILD else 'iif'
     if method == 'softmax':
         reasons = [

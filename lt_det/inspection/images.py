@@ -14,9 +14,9 @@ from ..datasets.image_check import BROKEN, MISSING, inspect_images
 from ..datasets.image_files import wrong_sizes
 from ..errors import BadInputError
 from ..formats.annotation_columns import AnnotationColumns
-from ..formats.image_paths import find_images, shared_files
+from ..formats.image_paths import find_images, shared_files, tried
 from .annotations import trained_images
-from .problems import Problem, of_remarks, problem
+from .problems import FIRST, Problem, of_remarks, problem
 
 _THREADS = 16
 _BLOCK = 2**20
@@ -55,8 +55,12 @@ def _problems_of_side(
     def add(kind: str, found: np.ndarray, say: Callable[[int], str]) -> None:
         rows = np.flatnonzero(found).tolist()
         if rows:
-            first = [say(row) for row in rows[:5]]
-            problems.append(problem(file, kind, len(rows), first))
+            first = [say(row) for row in rows[:FIRST]]
+            text = None
+            if kind == 'image_missing':
+                names = columns.image_names(int(images[rows[0]]))
+                text = f'images whose file is missing; tried {tried(*names, folder)}'
+            problems.append(problem(file, kind, len(rows), first, text=text))
 
     def sizes(row: int) -> str:
         height, width = json_sizes[row].tolist()

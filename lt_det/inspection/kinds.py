@@ -49,9 +49,9 @@ _AS_IS = _used()
 _SCORED = _used('scored as it is')
 _BACKGROUND = Effect('dropped', 'not trained on and not counted; its place is background')
 _UNSCORED = Effect('dropped', 'not scored')
-_REFUSED_TOO = Effect('refused', 'by lt_det test')
-_REFUSED = Effect('refused', 'the file is refused')
-_NAMES = Effect('refused', 'both sets have to have the same classes')
+_REFUSED_TOO = Effect('refused', 'an error at the start of lt_det test')
+_REFUSED = Effect('refused', 'an error at start')
+_NAMES = Effect('refused', 'an error at start: both sets have to have the same classes')
 _LEFT_OUT = Effect(
     'refused', 'unless metainfo=dict(classes=...) leaves them out, as lt_det init does'
 )

@@ -96,9 +96,7 @@ def _problem(problem: Problem) -> Iterator[str]:
     if problem.training == problem.evaluation:
         effects = [('both', problem.training)]
     for name, (what, text) in effects:
-        yield from _wrapped(
-            f'{name}: {what}, {text}' if text else f'{name}: {what}', '    ', '      '
-        )
+        yield from _wrapped(f'{name}: {what} ({text})', '    ', '      ')
 
 
 def _count(number: int, noun: str, nouns: str = '') -> str:

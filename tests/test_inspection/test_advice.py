@@ -106,6 +106,7 @@ def test_the_method_depends_on_the_imbalance():
     assert steep.repeat_threshold == 0.5  # 100 of 200 images
     assert 'oversample_thr=0.5' in ' '.join(steep.reasons)
     assert advice_of(150, 120).repeat_threshold is None
+    assert advice_of(60, 10, 1).repeat_threshold == 1  # as lt_det init sets it
 
 
 def test_the_next_command():

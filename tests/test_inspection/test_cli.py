@@ -56,7 +56,7 @@ def test_a_page_with_problems(plain, capsys):
     assert 'lost or refused: 2 kinds' in page
     assert 'to know: 1 kind\n' in page
     assert 'train: annotations with an area of 0: 1 (4)\n' in page
-    assert '    training: dropped, not trained on and not counted; its place is backgr' in page
+    assert '    training: dropped (not trained on and not counted; its place is backgr' in page
     assert 'annotation 5 has category_id 99, which is not in categories' in page
     assert page.index('category_id 99') < page.index("with 'iscrowd' set: 1 (6)")
 
