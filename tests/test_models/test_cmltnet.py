@@ -171,8 +171,8 @@ def test_gradients_of_the_losses_match_those_of_loops():
     ours = label_aware_infonce(*inputs, torch.tensor(LABELS), torch.tensor(described), 0.1)
     mine = torch.autograd.grad(ours, inputs)
     theirs = torch.autograd.grad(naive_infonce(*inputs, LABELS, described, 0.1), inputs)
-    for a, b in zip(mine, theirs):  # the weights of the classes are float32
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+    for a, b in zip(mine, theirs):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
     text, image = (torch.randn(3, C, requires_grad=True) for _ in range(2))
     chosen = torch.tensor([True, False, True])
     distillation(text, image, chosen, 2.0).backward()
@@ -318,6 +318,14 @@ def test_vectors_from_a_file(tmp_path):
     for row, some, start in zip(table.weight, parts, random):
         mean = start if some is None else torch.tensor(np.mean([vectors[s] for s in some], 0))
         torch.testing.assert_close(row.double(), unit(mean.double()), rtol=1e-5, atol=1e-6)
+    path.write_text('\n'.join(lines), encoding='utf-8-sig')  # with a byte order mark
+    marked = WordTable(V, W, source='file', path=str(path), missing='random')
+    marked.fill(VOCABULARY)
+    assert torch.equal(marked.weight[0], table.weight[0])
+    path.write_bytes('\n'.join(lines).encode('utf-16'))
+    with pytest.raises(BadInputError, match=r'vectors\.txt: not a text in UTF-8'):
+        WordTable(V, W, source='file', path=str(path)).fill(VOCABULARY)
+    path.write_text('\n'.join(lines))
     assert not table.weight.requires_grad
     assert WordTable(V, W, source='file', path=str(path), train=True).weight.requires_grad
     with pytest.raises(BadInputError, match=r'no vector for 1 words: rice; .*missing'):

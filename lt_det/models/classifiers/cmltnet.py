@@ -326,7 +326,7 @@ def _class_mean(log_q: Tensor, positive: Tensor, same: Tensor, anchor: Tensor) -
     number = positive.sum(1)
     loss = -(log_q * positive).sum(1) / number.clamp(min=1)
     counted = anchor & (number > 0)
-    weight = counted / (same & counted).sum(1).clamp(min=1)
+    weight = counted.to(loss) / (same & counted).sum(1).clamp(min=1)
     return (weight * loss).sum() / weight.sum().clamp(min=1)
 
 

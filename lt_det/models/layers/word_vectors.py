@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -111,26 +111,37 @@ def read_word_vectors(path: str | None, vocabulary: Sequence[str], width: int) -
         raise MissingFileError(f'file of word vectors {path} does not exist')
     parts = [word.lower().replace('_', ' ').replace('-', ' ').split() for word in vocabulary]
     wanted = {part for some in parts for part in some}
-    found: dict[str, np.ndarray] = {}
-    with open(path, encoding='utf-8') as file:
-        for number, line in enumerate(file, 1):
-            name, _, rest = line.partition(' ')
-            # a file of another width is told from its first line on, wanted or not
-            if name not in wanted and number > 1:
-                continue
-            try:
-                vector = np.array(rest.split(), np.float32)
-            except ValueError:
-                raise BadInputError(f'{path}:{number} is not a word and numbers') from None
-            if len(vector) != width:
-                raise BadInputError(
-                    f'{path}:{number} has {len(vector)} numbers, expected '
-                    f'word_vectors.width={width}'
-                )
-            found[name] = vector
+    try:
+        # line by line: GloVe's file has gigabytes; a byte order mark is no part of the first word
+        with open(path, encoding='utf-8-sig') as file:
+            found = _wanted_vectors(file, wanted, width, path)
+    except UnicodeDecodeError as error:
+        raise BadInputError(f'{path}: not a text in UTF-8: {error}') from None
     rows = [[found[part] for part in some if part in found] for some in parts]
     blank = np.full(width, np.nan, np.float32)
     return torch.from_numpy(np.stack([np.mean(row, 0) if row else blank for row in rows]))
+
+
+def _wanted_vectors(
+    lines: Iterable[str], wanted: set[str], width: int, path: str
+) -> dict[str, np.ndarray]:
+    """Vectors (W,) of the words that are wanted."""
+    found = {}
+    for number, line in enumerate(lines, 1):
+        name, _, rest = line.partition(' ')
+        # a file of another width is told from its first line on, wanted or not
+        if name not in wanted and number > 1:
+            continue
+        try:
+            vector = np.array(rest.split(), np.float32)
+        except ValueError:
+            raise BadInputError(f'{path}:{number} is not a word and numbers') from None
+        if len(vector) != width:
+            raise BadInputError(
+                f'{path}:{number} has {len(vector)} numbers, expected word_vectors.width={width}'
+            )
+        found[name] = vector
+    return found
 
 
 @torch.no_grad()
