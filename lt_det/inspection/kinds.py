@@ -142,7 +142,11 @@ ANNOTATION_KINDS: dict[str, Kind] = {
     'mask_missing': Kind(
         'annotations',
         'without a mask, where others have one',
-        Effect('ignored', 'where masks are trained, its box too; box detectors use it'),
+        Effect(
+            'ignored',
+            'for masks; its box is learned with the configs of lt_det init and by box detectors, '
+            "and ignored too where a loader of masks has maskless='ignore', as for LVIS",
+        ),
         Effect('refused', 'where masks are scored; box AP uses it'),
     ),
     'mask_malformed': Kind(

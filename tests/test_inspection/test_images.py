@@ -163,6 +163,15 @@ def test_a_folder_for_each_file(data):
     ]
 
 
+def load_by_config(data: Path, name: str) -> dict:
+    """The first training item of a config."""
+    config = Config.fromfile(str(CONFIGS / f'{name}.py')).train_dataloader.dataset
+    assert config.filter_cfg == dict(filter_empty_gt=True, min_size=MIN_SIDE)
+    config.update(data_root='', ann_file=str(data / 'train.json'), backend_args=None)
+    config.update(data_prefix=dict(img=str(data)), _scope_='mmdet')
+    return DATASETS.build(config)[0]
+
+
 @pytest.mark.parametrize('name', ['lvis_v1_instance', 'custom_instance', 'custom_detection'])
 def test_what_is_said_of_the_configs(data, name):
     """Which images they leave out, and that boxes are cut to the image."""
@@ -173,12 +182,22 @@ def test_what_is_said_of_the_configs(data, name):
     change_json(data, change)
     kinds = [problem.kind for problem in inspect_files(data / 'train.json').problems]
     assert kinds == ['box_beyond']
-    config = Config.fromfile(str(CONFIGS / f'{name}.py')).train_dataloader.dataset
-    assert config.filter_cfg == dict(filter_empty_gt=True, min_size=MIN_SIDE)
-    config.update(data_root='', ann_file=str(data / 'train.json'), backend_args=None)
-    config.update(data_prefix=dict(img=str(data)), _scope_='mmdet')
-    item = DATASETS.build(config)[0]
+    item = load_by_config(data, name)
     boxes, shape = item['data_samples'].gt_instances.bboxes, item['data_samples'].img_shape
     x1, y1, x2, y2 = boxes.tensor[0].tolist()
     assert (min(x1, x2), max(x1, x2)) == (0, shape[1])  # flipped or not
     assert y2 == shape[0] > y1 > 0
+
+
+@pytest.mark.parametrize(
+    ('name', 'ignored'),
+    [('lvis_v1_instance', 1), ('custom_instance', 0), ('custom_detection', 0)],
+)
+def test_what_is_said_of_annotations_without_a_mask(data, name, ignored):
+    """Its box is learned with the configs of ``lt_det init``, and ignored with those of LVIS."""
+    change_json(data, lambda content: content['annotations'][0].pop('segmentation'))
+    (found,) = inspect_files(data / 'train.json').problems
+    assert (found.kind, found.training.what) == ('mask_missing', 'ignored')
+    instances = load_by_config(data, name)['data_samples']
+    assert len(instances.ignored_instances) == ignored
+    assert len(instances.gt_instances) == 3 - ignored
