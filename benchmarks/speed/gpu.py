@@ -216,6 +216,8 @@ def run(args: argparse.Namespace) -> int:
     from mmengine.logging import MMLogger
     from speed.gpu_steps.context import Context
 
+    import lt_det  # noqa: F401  (its components, and what stands in for compiled mmcv ops)
+
     if args.cpu_dry_run:
         args.device = 'cpu'
     elif not torch.cuda.is_available():
