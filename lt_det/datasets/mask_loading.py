@@ -66,7 +66,8 @@ def check_masks(
         )
     learned = used & ~columns.arrays['crowd']
     what = 'without a mask (missing, null or empty), ' + (
-        'ignored because the pipeline loads masks'
+        "ignored because the pipeline loads masks; maskless='box' in LoadCompactAnnotations, with "
+        'our mask heads, learns their boxes'
         if ignores_maskless(loaders)
         else 'of which the box alone is learned'
     )

@@ -1,3 +1,4 @@
+import json
 import warnings
 from pathlib import Path
 
@@ -103,8 +104,6 @@ def test_what_the_loader_loses_is_said(folder):
 
 
 def test_training_and_test_check_with_the_loader_of_their_pipeline(folder, tmp_path):
-    import json
-
     init_default_scope('mmdet')
     path = tmp_path / 'x.json'
 

@@ -71,7 +71,7 @@ def test_instances_without_a_mask_are_ignored(tmp_path, loading, name):
     with pytest.warns(DataWarning, match=MASKS_OF.replace('(', '.').replace(')', '.')) as caught:
         dataset = dataset_of(tmp_path, content, loading)
     assert len(caught) == 1
-    assert str(caught[0].message).endswith('the pipeline loads masks: 1 (2)')
+    assert str(caught[0].message).endswith('learns their boxes: 1 (2)')
     item = dataset[0]
     assert item['gt_ignore_flags'].tolist() == [False, True]
     assert item['gt_masks'].areas[0] > 500 > 1 >= item['gt_masks'].areas[1]
