@@ -285,6 +285,14 @@ def test_checkpoints_of_a_phase_load_into_the_next():
     assert not any('token' in key and 'embedding' not in key for key in keys[0])
 
 
+def test_checkpoints_of_another_activation_are_refused():
+    state = build('A', clip={**VIT, 'name': 'ViT-B-32-quickgelu'}).state_dict()
+    with pytest.raises(BadInputError, match='trained with QuickGELU, but .* a model with GELU'):
+        build('B').load_state_dict(state)
+    del state['quick_gelu']  # an older checkpoint does not tell
+    build('B').load_state_dict(state, strict=True)
+
+
 def test_texts_are_encoded_anew_when_the_weights_change():
     model = build('A').double().train()
     images = torch.randn(2, 3, 32, 32, dtype=torch.float64)

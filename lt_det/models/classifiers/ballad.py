@@ -19,7 +19,7 @@ from ...errors import BadInputError
 from ..class_texts import encode_classes, tokenize_classes
 from ..layers.residual_adapter import ResidualAdapter
 from ..losses.class_contrastive_loss import class_contrastive_loss
-from ..open_clip import build_clip, import_open_clip, prompt_templates
+from ..open_clip import build_clip, has_quick_gelu, import_open_clip, prompt_templates
 from .text_cls_head import TextClsHead
 
 # the towers that each phase trains
@@ -137,6 +137,8 @@ class BALLAD(BaseClassifier):
         preprocessor = MODELS.build({**preprocessor, **(data_preprocessor or {})})
         super().__init__(init_cfg=init_cfg, data_preprocessor=preprocessor)
         self.clip = model
+        # in checkpoints, since the weights do not tell what they were trained with
+        self.register_buffer('quick_gelu', torch.tensor(has_quick_gelu(model)))
         size = model.visual.image_size
         self.image_size = tuple(size) if isinstance(size, Sequence) else (size, size)
         self.phase = phase
@@ -184,6 +186,16 @@ class BALLAD(BaseClassifier):
         constant = torch.zeros(tokens.shape[1], _embed_dim(self.clip))
         self.register_buffer('text_features', constant, persistent=False)
         self._texts_known = False
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        saved = state_dict.setdefault(f'{prefix}quick_gelu', self.quick_gelu)  # older: not told
+        if bool(saved) != bool(self.quick_gelu):
+            activation = ('GELU', 'QuickGELU')
+            raise BadInputError(
+                f'the checkpoint was trained with {activation[bool(saved)]}, but model.clip.name '
+                f'is that of a model with {activation[bool(self.quick_gelu)]}'
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _freeze(self) -> None:
         self.clip.requires_grad_(False)

@@ -82,12 +82,14 @@ class LongTailClsHead(LinearClsHead):
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Adjusted logits (B, C) of features whose last entry is (B, D)."""
-        if feats[-1].shape[1] != self.in_channels:
+        features = self.pre_logits(feats)
+        width = getattr(self.fc, 'in_features', None)
+        if width not in (None, features.shape[-1]):
             raise BadInputError(
-                f'head.in_channels is {self.in_channels}, but the features of backbone and neck '
-                f'have {feats[-1].shape[1]} channels'
+                f'head.in_channels is {width}, but the features of backbone and neck have '
+                f'{features.shape[-1]} channels'
             )
-        return self.adjusted(super().forward(feats))
+        return self.adjusted(self.fc(features))
 
     def adjusted(self, logits: Tensor) -> Tensor:
         """Logits (B, C) after the adjustment."""
