@@ -158,9 +158,21 @@ def test_editable_install_links_to_the_tree(source, tmp_path):
         shutil.rmtree(links)
 
 
-def test_pins_lie_inside_the_ranges():
+def read_pins() -> list[Requirement]:
     lines = (ROOT / 'requirements/constraints.txt').read_text().splitlines()
-    pins = [Requirement(line) for line in lines if line and not line.startswith('#')]
+    return [Requirement(line) for line in lines if line and not line.startswith('#')]
+
+
+@pytest.mark.parametrize('minor', range(10, 15))
+def test_each_python_has_one_pin_of_a_package(minor):
+    python = dict(python_version=f'3.{minor}')
+    names = [pin.name for pin in read_pins() if not pin.marker or pin.marker.evaluate(python)]
+    assert len(names) == len(set(names)) > 80
+    assert {'torch', 'torchvision', 'numpy', 'opencv-python', 'scipy'} < set(names)
+
+
+def test_pins_lie_inside_the_ranges():
+    pins = read_pins()
     setup = (ROOT / 'setup.py').read_text()
     block = setup[setup.index('install_requires=[') : setup.index('classifiers=[')]
     ranges = [Requirement(word) for word in block.split("'")[1::2] if set(word) & set('<>=')]
