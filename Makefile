@@ -9,6 +9,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 UNFINISHED := $(VENV)/.unfinished
 DEMO := work_dirs/demo
+DEMO_DATA := data/glyphs/demo
 
 # what the caller's shell has set must not reach into .venv
 unexport PYTHON PYTHONPATH PYTHONHOME
@@ -28,15 +29,24 @@ CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.13 python3.10 python3.
 INSTALL := $(PY) -m pip install -qq --no-compile -c requirements/constraints.txt
 WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, hypothesis, pytest
 
-.PHONY: help venv demo test test-all compare compare-classification gpu-check lint clean
+.PHONY: help venv demo demo-data test test-all compare compare-classification gpu-check lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo 'PYTHON=python3.11 chooses the interpreter of .venv, ARGS="-k iif" goes to pytest or the comparison.'
 
-demo: $(READY) ## make the glyphs data set, train Mask R-CNN with IIF on it, evaluate
-	$(PY) tools/dataset/make_glyphs.py --size demo --out data/glyphs/demo </dev/null
-	$(PY) tools/train.py configs/glyphs/mask_rcnn_r18_iif_demo.py --work-dir $(DEMO) </dev/null
+demo: $(DEMO)/softmax/metrics.json $(DEMO)/iif/metrics.json ## softmax and IIF on long-tailed glyphs, and the difference
+	$(PY) -m lt_det evaluate $(DEMO)/iif/results.segm.json --against $(DEMO)/softmax/results.segm.json \
+	  --ann $(DEMO_DATA)/annotations/glyphs_val.json --resamples 1000 </dev/null
+	@echo 'pictures: detections.png and ap_by_frequency.png in $(DEMO)/softmax and $(DEMO)/iif'
+
+demo-data: $(READY)
+	$(PY) tools/dataset/make_glyphs.py --size demo --out $(DEMO_DATA) </dev/null
+
+# a training that has ended is not repeated
+$(DEMO)/%/metrics.json: configs/glyphs/mask_rcnn_r18_%_demo.py | demo-data
+	$(PY) -m lt_det train $< --work-dir $(DEMO)/$* \
+	  --cfg-options val_evaluator.outfile_prefix=$(DEMO)/$*/results </dev/null
 
 test: $(READY) ## the tests, but for those marked slow
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS) </dev/null

@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 from common.origin import ROOT, option_parser, origin, publish
 
 from lt_det.datasets.glyphs import SIZES, make_glyphs
+from lt_det.datasets.glyphs.recipe import OTHER_GLYPHS
 
 CONFIGS = ROOT / 'configs' / 'glyphs'
 HEAD = 'model.roi_head.bbox_head.'
@@ -86,8 +87,6 @@ AT_TEST: dict[str, dict] = {
 METHODS = (*TRAINED, *AT_TEST)
 # 1e-3 of LVIS repeats classes of at most 100 images; so does this of the 1600 images of bench
 RFS_THRESHOLD = 100 / 1600
-# none of them is in a data set that is compared on
-OTHER_GLYPHS = 'BCDFJLNPSTUVXYZ0689abdefghkmnqrtyαβγδζθξπφψωбджзцшэ∀∂∇∑√∞∫♀♂'
 
 
 def parse_args() -> argparse.Namespace:

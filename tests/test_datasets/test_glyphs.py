@@ -154,8 +154,22 @@ def test_planned_counts(size):
 def test_demo_has_three_categories_of_each_group():
     groups = [frequency_group(n) for n in SIZES['demo'].train_counts]
     assert min(groups.count(g) for g in 'rcf') >= 3
-    assert max(SIZES['demo'].train_counts) == 447
-    assert SIZES['demo'].val_count >= 20
+    assert max(SIZES['demo'].train_counts) == 100 * min(SIZES['demo'].train_counts) == 300
+    assert SIZES['demo'].val_count >= 40
+
+
+def test_no_glyph_of_pretraining_is_in_another_data_set():
+    others = set(SIZES['pretrain'].glyphs)
+    assert len(set(SIZES['pretrain'].train_counts)) == 1
+    for size in SIZES.keys() - {'pretrain'}:
+        assert not others & set(SIZES[size].glyphs)
+
+
+def test_demo_and_small_share_their_training_images():
+    train = [
+        [i for i in plan_dataset(SIZES[s]).images if i.split == 'train'] for s in ('demo', 'small')
+    ]
+    assert train[0] == train[1]
 
 
 def test_nothing_drawn_is_listed_as_absent_and_all_drawn_is_annotated(tiny):
@@ -233,11 +247,12 @@ def test_occlusion_leaves_the_promised_share():
 
 def test_background_tells_the_head_category_in_train_only():
     plan = plan_dataset(SIZES['demo'])
-    head = int(np.argsort(plan.train_counts)[-4])
+    last = SIZES['demo'].cue_classes
+    head = int(np.argsort(plan.train_counts)[-last])
     rate = {}
     for split in ('train', 'val'):
         images = [i for i in plan.images if i.split == split]
-        cued = [head in i.classes for i in images if i.background == BACKGROUNDS[3]]
+        cued = [head in i.classes for i in images if i.background == BACKGROUNDS[last - 1]]
         rate[split] = np.mean(cued) / np.mean([head in i.classes for i in images])
     assert rate['train'] > 1.5
     assert 0.4 < rate['val'] < 1.6
@@ -296,7 +311,8 @@ def test_bad_recipes(change, message):
 
 def test_unknown_size(tmp_path):
     with pytest.raises(
-        ValueError, match=r"size must be one of \['bench', 'demo', 'small', 'tiny'\], got 'huge'"
+        ValueError,
+        match=r"size must be one of \['bench', 'demo', 'pretrain', 'small', 'tiny'\], got 'huge'",
     ):
         make_glyphs(tmp_path / 'out', 'huge')
     assert not (tmp_path / 'out').exists()

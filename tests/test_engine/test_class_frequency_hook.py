@@ -45,6 +45,8 @@ def runner(tiny_glyphs, tmp_path, monkeypatch):
         cfg.merge_from_dict(
             {
                 'work_dir': str(tmp_path / 'work'),
+                'load_from': None,
+                'model.roi_head.bbox_head.adjustment.link': 'raw',
                 'experiment_name': f'test{np.random.default_rng().integers(2**60)}',
                 'train_dataloader.dataset.data_root': root,
                 'val_dataloader.dataset.data_root': root,

@@ -42,6 +42,7 @@ def runner(tiny_glyphs, tmp_path, monkeypatch):
         cfg.merge_from_dict(
             {
                 'work_dir': str(tmp_path / 'work'),
+                'load_from': None,
                 'experiment_name': f'test{np.random.default_rng().integers(2**60)}',
                 'train_dataloader.dataset.data_root': root,
                 'train_dataloader.num_workers': 0,

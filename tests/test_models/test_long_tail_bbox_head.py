@@ -108,6 +108,7 @@ def test_wrong_number_of_classes_and_missing_classifier():
 
 def detector(cascade: bool) -> nn.Module:
     cfg = Config.fromfile(CONFIGS / 'glyphs' / 'mask_rcnn_r18_iif_demo.py').model
+    cfg.roi_head.bbox_head.adjustment = IIF
     if cascade:
         roi = cfg.roi_head
         box = dict(roi.bbox_head, reg_class_agnostic=True)
@@ -130,12 +131,12 @@ def test_detectors_train_and_predict_with_the_adjustment_in_each_stage(cascade):
     model = detector(cascade)
     heads = [module for module in model.modules() if isinstance(module, LongTailBBoxHead)]
     assert len(heads) == (3 if cascade else 1)
-    frequency = ClassFrequency(range(5, 205, 10), num_images=600)
+    frequency = ClassFrequency(range(5, 305, 10), num_images=600)
     called = []
     for index, head in enumerate(heads):
         head.set_class_frequency(frequency)
         head.adjustment.register_forward_hook(lambda *_, i=index: called.append(i))
-    packed = demo_mm_inputs(1, [[3, 128, 128]], num_classes=20, with_mask=True)
+    packed = demo_mm_inputs(1, [[3, 128, 128]], num_classes=30, with_mask=True)
     data = model.data_preprocessor(packed, True)
     losses = model.loss(data['inputs'], data['data_samples'])
     total = sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if 'loss' in k)
@@ -156,11 +157,11 @@ def test_cascade_refines_boxes_by_the_adjusted_logits():
     """Class-specific deltas of the adjusted winner are applied, not those of the raw one."""
     model = detector(cascade=True)
     head = model.roi_head.bbox_head[0]
-    head.set_class_frequency(ClassFrequency([300] + [3] * 19, num_images=600))
+    head.set_class_frequency(ClassFrequency([300] + [3] * 29, num_images=600))
     with torch.no_grad():
         head.fc_cls.weight.zero_()
         head.fc_cls.bias[:3] = torch.tensor([2.0, 1.0, -1.0])
-    features = [torch.randn(1, 64, 2 ** (6 - i), 2 ** (6 - i)) for i in range(4)]
+    features = [torch.randn(1, 64, 2 ** (6 - i), 2 ** (6 - i)) for i in range(3)]
     out = model.roi_head._bbox_forward(0, features, torch.tensor([[0, 4.0, 4.0, 60.0, 60.0]]))
     # raw winner: class 0 (2.0); adjusted: 2 ln 2 = 1.39 against ln 200 = 5.30
     assert out['cls_score'][:, :-1].argmax(1).item() == 1

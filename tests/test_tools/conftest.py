@@ -22,7 +22,12 @@ model = dict(
     rpn_head=dict(in_channels=32, feat_channels=32),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=32),
-        bbox_head=dict(in_channels=32, fc_out_channels=64, num_classes=8),
+        bbox_head=dict(
+            in_channels=32,
+            fc_out_channels=64,
+            num_classes=8,
+            adjustment=dict(type='IIF', link='raw', count='image'),
+        ),
         mask_roi_extractor=dict(out_channels=32),
         mask_head=dict(num_convs=1, in_channels=32, conv_out_channels=32, num_classes=8),
     ),
@@ -72,7 +77,7 @@ def losses(work_dir: Path) -> dict[int, float]:
 @pytest.fixture(scope='session')
 def config(tiny_glyphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp('config') / 'tiny_iif.py'
-    base = ROOT / 'configs' / 'glyphs' / 'mask_rcnn_r18_iif_demo.py'
+    base = ROOT / 'configs' / 'glyphs' / 'mask_rcnn_r18_softmax_small.py'
     path.write_text(CONFIG.format(base=base, data=tiny_glyphs))
     return path
 
