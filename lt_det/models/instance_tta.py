@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from mmcv.ops import batched_nms
@@ -35,9 +36,19 @@ class InstanceTTAModel(DetTTAModel):
         BadInputError: An image does not tell whether it is mirrored.
     """
 
+    def test_step(self, data: Any) -> list[DetDataSample]:
+        """Merged predictions for a batch of which every image comes in several views."""
+        # A view is an image like any other to the detector: Cascade and HTC would mirror the masks
+        # that they average over their stages.
+        for sample in _samples(data):
+            sample.set_metainfo(dict(mirrored=sample.get('flip'), flip=False))
+        return super().test_step(data)
+
     def _merge_single_sample(self, data_samples: Sequence[DetDataSample]) -> DetDataSample:
         """One prediction from those for the views of an image."""
         for sample in data_samples:
+            if 'mirrored' in sample:
+                sample.set_metainfo(dict(flip=sample.mirrored))
             if not {'flip', 'flip_direction'} <= set(sample.metainfo_keys()):
                 raise BadInputError(
                     "tta_pipeline: meta_keys of PackDetInputs lacks 'flip' or 'flip_direction', "
@@ -64,6 +75,16 @@ class InstanceTTAModel(DetTTAModel):
             masks=_masks_of(data_samples, kept[best]),
         )
         return merged
+
+
+def _samples(data: Any) -> Iterator[DetDataSample]:
+    """The data samples with a ``flip`` in nested dicts and lists."""
+    if isinstance(data, DetDataSample):
+        if 'flip' in data:
+            yield data
+    elif isinstance(data, (dict, list, tuple)):
+        for entry in data.values() if isinstance(data, dict) else data:
+            yield from _samples(entry)
 
 
 def _masks_of(data_samples: Sequence[DetDataSample], rows: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from mmdet.models.test_time_augs import DetTTAModel
@@ -77,6 +79,25 @@ def test_detections_keep_their_masks(direction, numbers, lazy):
         # mirroring twice moves the sampling points by rounding: at most a pixel is on its threshold
         assert (mask != masks[own]).sum() <= 1
         assert mask.any()
+
+
+def test_the_detector_does_not_know_that_a_view_is_mirrored():
+    """MMDetection's cascades would turn the masks of their stages."""
+    views = [seen(upright(seed, 4), d, True) for seed, d in enumerate((None, 'horizontal'))]
+    expected = InstanceTTAModel(module=Detector(), tta_cfg=TTA).merge_preds([deepcopy(views)])
+    flips = []
+
+    class Cascade(Detector):
+        def test_step(self, data):
+            flips.extend(sample.flip for sample in data['data_samples'])
+            return data['data_samples']
+
+    data = dict(inputs=[[0], [0]], data_samples=[[view] for view in views])
+    (merged,) = InstanceTTAModel(module=Cascade(), tta_cfg=TTA).test_step(data)
+    assert flips == [False, False]
+    assert torch.equal(merged.pred_instances.bboxes, expected[0].pred_instances.bboxes)
+    difference = merged.pred_instances.masks != expected[0].pred_instances.masks
+    assert difference.sum() <= len(merged.pred_instances)
 
 
 def test_views_without_detections():
