@@ -12,6 +12,7 @@ from types import ModuleType
 
 from . import families
 from .import_hooks import after_import, stand_in
+from .transformers_version import leave_out_multimodal
 
 COMPONENTS = 'lt_det.components'
 
@@ -27,6 +28,7 @@ def install() -> None:
     after_import('mmengine.registry', _look_for_components)
     after_import('mmengine.registry', families.warn_of_mixtures)
     after_import('mmengine.runner.checkpoint', _read_what_mmengine_saves)
+    after_import('mmpretrain.utils.dependency', leave_out_multimodal)
 
 
 def _stand_in_for_compiled_ops() -> ModuleType:

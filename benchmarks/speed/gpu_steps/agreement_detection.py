@@ -59,7 +59,8 @@ def mask_head(kind: str, sizes: Sizes, device: torch.device, number: int) -> dic
     else:
         loss = logits.sum()
     leaves = dict(features=features, predictor=head.conv_logits.weight)
-    return with_gradients(loss, **leaves) | {'value of logits': logits.detach()}
+    found = with_gradients(loss, **leaves) | {'value of logits': logits.detach()}
+    return {name.replace('gradient', 'rectified gradient'): value for name, value in found.items()}
 
 
 for _kind in ('ClassIndexedMaskHead', 'ClassIndexedHTCMaskHead'):

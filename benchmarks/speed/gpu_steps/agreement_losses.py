@@ -216,6 +216,8 @@ def calibration(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
         calibrated = cam(part, probabilities, labels, update=True)
         loss = calibrated.square().mean()
         results = with_gradients(loss, x=part, gamma=cam.gamma, embed=cam.embed.weight)
+        if step == 0:  # there are no prototypes yet: it is 0 but for rounding
+            del results['gradient of gamma']
         found |= {f'{name} in step {step}': value for name, value in results.items()}
     return found | buffers(cam)
 

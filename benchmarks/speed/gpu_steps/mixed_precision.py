@@ -21,7 +21,7 @@ def run(context: Context) -> None:
     size = context.pick((512, 512), (64, 64))
     number = context.pick(8, 1)
     batches = [make_batch(number, size, 10, classes, seed) for seed in range(context.pick(32, 2))]
-    share = context.left() / 4  # for each type, and for the other methods together
+    share = context.left() / 5  # for each type, and twice that for the other methods together
     found = {}
     for name, dtype in TYPES.items():
         found[name] = train(context, 'IIF', dtype, batches, context.pick(200, 2), share)
@@ -43,7 +43,7 @@ def run(context: Context) -> None:
         )
     others = ('Seesaw', 'EQLv2', 'Federated', 'FASA', 'CAM calibration')
     for method in others:
-        seconds = share / len(others)
+        seconds = 2 * share / len(others)
         result = train(context, method, torch.float16, batches, context.pick(40, 1), seconds)
         report(context, f'{method} in float16', result)
 
