@@ -18,7 +18,7 @@ SCRIPTS = sorted(
     path.relative_to(ROOT).as_posix()
     for folder in ('tools', 'benchmarks')
     for path in (ROOT / folder).rglob('*.py')
-    if '.parse_args()' in path.read_text()
+    if any(call in path.read_text() for call in ('.parse_args()', 'run_tool('))
 )
 
 
