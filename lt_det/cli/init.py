@@ -2,7 +2,7 @@
 
     lt_det init train.json val.json --images images/ --model mask_rcnn_r50 --method iif
 
-The data are read as training reads them, so what training would refuse is refused here.
+Annotation files are read as training reads them; lt_det inspect looks at masks and images too.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ COMMANDS = ('inspect', 'init', 'train', 'test', 'predict', 'evaluate')
 WAY = """\
 your own data:
   lt_det inspect train.json val.json --images images/
-  lt_det init train.json val.json --images images/ --model mask_rcnn_r50 --method iif
+  lt_det init train.json val.json --images images/ --model mask_rcnn_r50 --method iif --out mine.py
   lt_det train mine.py
+  lt_det predict mine.py work_dirs/mine/epoch_12.pth more_images/
 
 each command has a help of its own: lt_det train --help
 """
