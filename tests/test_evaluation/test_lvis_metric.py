@@ -352,7 +352,9 @@ def test_boxes_of_another_frame_are_refused(annotations, ann_file):
     assert run(LongTailLVISMetric(ann_file, metric='bbox'), samples) == expected
     samples[4]['ori_shape'] = (WIDTH, HEIGHT)
     number = annotations['images'][4]['id']
-    with pytest.raises(BadInputError, match=f'image {number} was loaded .* 64 x 48, .* has 48 x 64'):
+    with pytest.raises(
+        BadInputError, match=f'image {number} was loaded .* 64 x 48, .* has 48 x 64'
+    ):
         run(LongTailLVISMetric(ann_file, metric='bbox'), samples)
 
 
