@@ -72,14 +72,14 @@ def compare(folders: list[Path], num_resamples: int) -> dict:
 
 def report(content: dict) -> str:
     """Means of both methods, and the differences by seed."""
-    seeds = len(content['differences'])
+    seeds = ', '.join(str(row['seed']) for row in content['differences'])
     lines = [
         '# The demo',
         '',
         f'{content["date"]}, {content["machine"]}, commit {content["commit"]}: '
         f'`{content["command"]}`.',
-        'Both start from one detector of other glyphs; mean and standard deviation of',
-        f'{seeds} seeds; AP in 0..1, masks but for box AP.',
+        'Both start from one detector of other glyphs; mean (and standard deviation, where there are',
+        f'several seeds) of seed {seeds}; AP in 0..1, masks but for box AP.',
         '',
         '| method | AP | APr | APc | APf | box AP |',
         '|---|---|---|---|---|---|',

@@ -120,11 +120,14 @@ def run(args: argparse.Namespace) -> None:
         if iou_type in others:
             say(args, f'comparing {iou_type}')
             comparisons.append(evaluator.compare(others[iou_type], source, args.resamples))
-    print_metrics(metrics, evaluators)
-    if comparisons:
+    if comparisons:  # short: the rest of the metrics is that of one run
         from ..report.comparison_table import format_comparison, run_names
+        from ..report.table import format_table
 
+        print(f'\n{format_table(metrics)}\n')
         print(format_comparison(comparisons, run_names([args.against, args.results])))
+    else:
+        print_metrics(metrics, evaluators)
     if args.per_class:
         write_per_class(per_class_table(evaluators), args.per_class)
     if args.out:
