@@ -78,8 +78,8 @@ def report(content: dict) -> str:
         '',
         f'{content["date"]}, {content["machine"]}, commit {content["commit"]}: '
         f'`{content["command"]}`.',
-        'Both start from one detector of other glyphs; mean (and standard deviation, where there are',
-        f'several seeds) of seed {seeds}; AP in 0..1, masks but for box AP.',
+        f'Both start from one detector of other glyphs. Seed {seeds} (mean, and standard deviation',
+        'where there are several); AP in 0..1, masks but for box AP.',
         '',
         '| method | AP | APr | APc | APf | box AP |',
         '|---|---|---|---|---|---|',
