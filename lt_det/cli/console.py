@@ -48,6 +48,7 @@ _NOISE = re.compile(
 _DEPRECATIONS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 _for_log: list[str] = []  # said before there was a log file
+LONGEST = 300  # characters of a warning
 LOG_ONLY = dict(log_only=True)  # extra= of a record that is not for the console
 
 
@@ -68,13 +69,19 @@ class ConsoleFilter(logging.Filter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """The message alone; a warning or an error is called one."""
+    """The message alone; a warning or an error is called one, and takes one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
         if record.levelno < logging.WARNING:
             return message
-        return f'{record.levelname.lower()}: {message}'
+        return f'{record.levelname.lower()}: {one_line(message)}'
+
+
+def one_line(text: str) -> str:
+    """Without line breaks, and cut where it is longer than a person reads."""
+    text = ' '.join(text.split())
+    return text if len(text) <= LONGEST else f'{text[:LONGEST]} ... (all of it: in the log file)'
 
 
 @contextmanager
@@ -96,7 +103,7 @@ def _show_warning(
     elif quiet and is_noise(str(message), category):
         _to_log(f'{category.__name__}: {message}')
     elif quiet:
-        print(f'warning: {message}', file=sys.stderr)
+        print(f'warning: {one_line(str(message))}', file=sys.stderr)
     else:
         show(message, category, *where, **more)
 

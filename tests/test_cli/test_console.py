@@ -39,7 +39,10 @@ def test_what_reaches_the_console(made, shown):
 def test_warnings_and_errors_are_called_so():
     formatter = ConsoleFormatter()
     assert formatter.format(record(logging.INFO, 'a', OWN)) == 'a'
-    assert formatter.format(record(logging.WARNING, 'b')) == 'warning: b'
+    assert formatter.format(record(logging.WARNING, 'b\n\n c')) == 'warning: b c'
+    long = formatter.format(record(logging.ERROR, 'word ' * 1000))
+    assert long.startswith('error: word word') and long.endswith('(all of it: in the log file)')
+    assert len(long) < 400
 
 
 def test_warnings_of_python(capsys, monkeypatch):
