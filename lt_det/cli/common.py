@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError, MissingFileError, UserError
-from .console import quiet_loggers, show_data_warnings
+from .console import show_data_warnings
 from .loader_options import fit_loader_options
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
         cfg.model_wrapper_cfg.setdefault('device_ids', None)
         for key, value in dict(broadcast_buffers=False, find_unused_parameters=False).items():
             cfg.model_wrapper_cfg.setdefault(key, cfg.get(key, value))
-    with quiet_loggers(not args.verbose):
-        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 @contextmanager

@@ -112,15 +112,22 @@ def _show_warning(
 def quiet_loggers(quiet: bool = True) -> Iterator[None]:
     """Within, loggers of MMEngine that are made write to the console only what is for a person.
 
-    Their log files get everything, and what other packages print when they are imported.
+    Their log files get everything, also what other packages print when they are imported, and what
+    is printed of checkpoints.
     """
     if not quiet:
         yield
         return
     with prints_to_log():
         from mmengine.logging import MMLogger
+        from mmengine.runner import checkpoint
 
         from .. import components  # noqa: F401, imports MMDetection and MMPretrain
+    print_log = checkpoint.print_log
+
+    def log(message: str, logger: object = None, level: int = logging.INFO) -> None:
+        print_log(message, logger or 'current', level)
+
     make = MMLogger.__init__
 
     @wraps(make)
@@ -133,11 +140,11 @@ def quiet_loggers(quiet: bool = True) -> Iterator[None]:
         while _for_log:
             self.info(_for_log.pop(0), extra=LOG_ONLY)
 
-    MMLogger.__init__ = init
+    MMLogger.__init__, checkpoint.print_log = init, log
     try:
         yield
     finally:
-        MMLogger.__init__ = make
+        MMLogger.__init__, checkpoint.print_log = make, print_log
 
 
 @contextmanager

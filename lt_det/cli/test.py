@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
 from .common import add_common_arguments, build_runner, load_config
+from .console import quiet_loggers
 from .tta import use_tta
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ def run(args: argparse.Namespace) -> None:
         cfg = show_predictions(cfg, args)
     if args.tta:
         use_tta(cfg)
-    runner = build_runner(cfg, args)
-    if args.out:
-        from mmdet.evaluation import DumpDetResults
+    with quiet_loggers(not args.verbose):
+        runner = build_runner(cfg, args)
+        if args.out:
+            from mmdet.evaluation import DumpDetResults
 
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-    runner.test()
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        runner.test()

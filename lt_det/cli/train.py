@@ -11,6 +11,7 @@ import sys
 
 from ..errors import BadInputError
 from .common import add_common_arguments, build_runner, load_config
+from .console import quiet_loggers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    build_runner(cfg, args).train()
+    with quiet_loggers(not args.verbose):
+        build_runner(cfg, args).train()
 
 
 def start_processes(args: argparse.Namespace) -> None:
