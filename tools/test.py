@@ -1,4 +1,4 @@
-"""The command ``lt_det test``: python tools/test.py configs/lvis/mask_rcnn_r50_iif.py epoch_12.pth"""
+"""The command ``lt_det test``: python tools/test.py CONFIG epoch_12.pth"""
 
 import sys
 
