@@ -6,6 +6,7 @@ their own files: these hold the history of the log, and NumPy's numbers in it.
 
 from __future__ import annotations
 
+from codecs import encode
 from collections.abc import Callable
 from pickle import UnpicklingError
 
@@ -45,6 +46,7 @@ def _types() -> list:
     return [
         HistoryBuffer,
         _under('builtins.getattr', _history_attribute),
+        encode,  # the bytes of arrays; torch knows it since 2.5
         np.ndarray,
         np.dtype,
         *(type(np.dtype(kind)) for kind in KINDS),
