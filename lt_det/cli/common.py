@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import URLError
 
 from ..errors import BadInputError, MissingFileError, UserError
 from .console import show_data_warnings
@@ -107,6 +108,20 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
         for key, value in dict(broadcast_buffers=False, find_unused_parameters=False).items():
             cfg.model_wrapper_cfg.setdefault(key, cfg.get(key, value))
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+@contextmanager
+def download_errors(cfg: Config) -> Iterator[None]:
+    """Say which weights a config asks for where they cannot be fetched."""
+    try:
+        yield
+    except URLError as error:
+        weights = cfg.get('load_from') or 'the backbone (model.backbone.init_cfg)'
+        raise BadInputError(
+            f'weights could not be fetched ({error.reason}): {weights}; without a network, give a '
+            'file (--cfg-options load_from=FILE) or none (load_from=None and '
+            'model.backbone.init_cfg=None)'
+        ) from error
 
 
 @contextmanager

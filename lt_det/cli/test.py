@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
-from .common import add_common_arguments, build_runner, load_config
+from .common import add_common_arguments, build_runner, download_errors, load_config
 from .console import quiet_loggers
 from .tta import use_tta
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         cfg = show_predictions(cfg, args)
     if args.tta:
         use_tta(cfg)
-    with quiet_loggers(not args.verbose):
+    with quiet_loggers(not args.verbose), download_errors(cfg):
         runner = build_runner(cfg, args)
         if args.out:
             from mmdet.evaluation import DumpDetResults

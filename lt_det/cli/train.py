@@ -10,7 +10,7 @@ import os
 import sys
 
 from ..errors import BadInputError
-from .common import add_common_arguments, build_runner, load_config
+from .common import add_common_arguments, build_runner, download_errors, load_config
 from .console import quiet_loggers
 
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    with quiet_loggers(not args.verbose):
+    with quiet_loggers(not args.verbose), download_errors(cfg):
         build_runner(cfg, args).train()
 
 

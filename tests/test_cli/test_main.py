@@ -1,11 +1,14 @@
 import re
 import subprocess
 import sys
+from urllib.error import URLError
 
 import pytest
 
 from lt_det.cli import evaluate, own_config
+from lt_det.cli.common import download_errors
 from lt_det.cli.main import COMMANDS, main
+from lt_det.errors import BadInputError
 from lt_det.evaluation.ground_truth import PROTOCOLS
 from lt_det.evaluation.lvis_eval import IOU_TYPES
 from lt_det.frequency import LVIS_BOUNDS
@@ -58,3 +61,11 @@ def test_what_the_commands_offer_is_what_there_is():
     assert own_config.BOUNDS == LVIS_BOUNDS
     assert tuple(PROTOCOLS) == evaluate.PROTOCOLS
     assert tuple(IOU_TYPES) == evaluate.IOU_TYPES
+
+
+def test_weights_that_cannot_be_fetched_are_named():
+    with (
+        pytest.raises(BadInputError, match=r'no route.*https://weights\.pth; without a network'),
+        download_errors(dict(load_from='https://weights.pth')),
+    ):
+        raise URLError('no route')
