@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-# small, for a first look without a GPU: a ResNet-18 on images of half the size
+# small, for a first look without a GPU: a ResNet-18 on images of a third of the size
 model = dict(
     backbone=dict(depth=18, init_cfg=dict(checkpoint='torchvision://resnet18')),
     neck=dict(in_channels=[64, 128, 256, 512], out_channels=64),
@@ -26,12 +26,12 @@ model = dict(
 
 train_pipeline = [
     *_base_.train_pipeline[:2],
-    dict(type='Resize', scale=(667, 400), keep_ratio=True),
+    dict(type='Resize', scale=(448, 256), keep_ratio=True),
     *_base_.train_pipeline[3:],
 ]
 test_pipeline = [
     _base_.test_pipeline[0],
-    dict(type='Resize', scale=(667, 400), keep_ratio=True),
+    dict(type='Resize', scale=(448, 256), keep_ratio=True),
     *_base_.test_pipeline[2:],
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
