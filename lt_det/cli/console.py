@@ -45,7 +45,8 @@ _NOISE = re.compile(
     ),
     re.IGNORECASE,
 )
-_DEPRECATIONS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+# of the code of packages, not of the run
+_OF_CODE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, SyntaxWarning)
 
 _for_log: list[str] = []  # said before there was a log file
 LONGEST = 300  # characters of a warning
@@ -54,7 +55,7 @@ LOG_ONLY = dict(log_only=True)  # extra= of a record that is not for the console
 
 def is_noise(message: str, category: type[Warning] = UserWarning) -> bool:
     """Whether a warning of another package is about that package and not about the user's run."""
-    return issubclass(category, _DEPRECATIONS) or bool(_NOISE.search(message))
+    return issubclass(category, _OF_CODE) or bool(_NOISE.search(message))
 
 
 class ConsoleFilter(logging.Filter):
