@@ -35,7 +35,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo 'PYTHON=python3.11 chooses the interpreter of .venv, ARGS="-k iif" goes to pytest or the comparison.'
 
-demo: $(DEMO)/softmax/metrics.json $(DEMO)/iif/metrics.json ## softmax and IIF on long-tailed glyphs, and the difference
+demo: $(READY) ## softmax and IIF on long-tailed glyphs, and the difference
+	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j 2 $(DEMO)/softmax/metrics.json $(DEMO)/iif/metrics.json
 	$(PY) -m lt_det evaluate $(DEMO)/iif/results.segm.json --against $(DEMO)/softmax/results.segm.json \
 	  --ann $(DEMO_DATA)/annotations/glyphs_val.json --resamples 1000 </dev/null
 	@echo 'pictures: detections.png and ap_by_frequency.png in $(DEMO)/softmax and $(DEMO)/iif'
@@ -43,10 +44,10 @@ demo: $(DEMO)/softmax/metrics.json $(DEMO)/iif/metrics.json ## softmax and IIF o
 demo-data: $(READY)
 	$(PY) tools/dataset/make_glyphs.py --size demo --out $(DEMO_DATA) </dev/null
 
-# a training that has ended is not repeated
+# a training that has ended is not repeated; two run side by side, a thread each
 $(DEMO)/%/metrics.json: configs/glyphs/mask_rcnn_r18_%_demo.py | demo-data
-	$(PY) -m lt_det train $< --work-dir $(DEMO)/$* \
-	  --cfg-options val_evaluator.outfile_prefix=$(DEMO)/$*/results </dev/null
+	@bash -c 'set -o pipefail; $(PY) -m lt_det train $< --work-dir $(DEMO)/$* \
+	  --cfg-options val_evaluator.outfile_prefix=$(DEMO)/$*/results </dev/null 2>&1 | sed -u "s/^/$*: /"'
 
 test: $(READY) ## the tests, but for those marked slow
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS) </dev/null
