@@ -11,6 +11,7 @@ import numpy as np
 from .dataset_parts import cat_ids, items_of
 from .errors import BadInputError
 from .formats.annotation_cache import load_columns
+from .formats.annotation_columns import AnnotationColumns
 from .formats.list_file import read_list_file
 
 LVIS_BOUNDS = (10, 100)  # rare <= 10 < common <= 100 < frequent, in images (Gupta et al. 2019)
@@ -195,12 +196,30 @@ class ClassFrequency:
         columns = load_columns(path, make_cache=False)
         columns.require_annotations()
         columns.say_remarks(training=True)
+        return cls.from_columns(columns)
+
+    @classmethod
+    def from_columns(cls, columns: AnnotationColumns) -> ClassFrequency:
+        """Statistics of annotations that have been read; all categories, by id."""
+        arrays = columns.arrays
         return cls(
-            columns.arrays['image_count'],
-            columns.arrays['instance_count'],
+            arrays['image_count'],
+            arrays['instance_count'],
             columns.num_images,
             columns.category_names,
         )
+
+
+def repeat_threshold(num_images: int, bounds: Sequence[int] = LVIS_BOUNDS) -> float:
+    """Share of the images below which repeat factor sampling repeats those of a class.
+
+    It is that of the largest class that is not frequent: 100 of 100,000 images is LVIS's 0.001.
+
+    Args:
+        num_images: Of the training set.
+        bounds: Most images of a rare and of a common class.
+    """
+    return min(1.0, bounds[1] / num_images)
 
 
 def _labels(dataset: Any, index: int) -> list[int]:

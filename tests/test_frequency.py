@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lt_det.errors import BadInputError, MissingFileError
-from lt_det.frequency import ClassFrequency
+from lt_det.frequency import ClassFrequency, repeat_threshold
 from lt_det.frequency_module import FrequencyModule, frequency_modules
 
 
@@ -143,3 +143,9 @@ def test_modules_inside_one_that_asks_are_left_to_it():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ModuleList([outer]), alone)
     assert list(frequency_modules(model)) == [outer, alone]
     assert list(frequency_modules(outer)) == [outer]
+
+
+def test_the_repeat_threshold_is_that_of_lvis_on_lvis():
+    assert repeat_threshold(100_000) == 0.001
+    assert repeat_threshold(1000, (5, 50)) == 0.05
+    assert repeat_threshold(20) == 1

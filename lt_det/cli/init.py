@@ -78,12 +78,7 @@ def run(args: argparse.Namespace) -> None:
     train.require_annotations()
     train.say_remarks(training=True)
     val.say_remarks(training=False)
-    frequency = ClassFrequency(
-        train.arrays['image_count'],
-        train.arrays['instance_count'],
-        train.num_images,
-        train.category_names,
-    )
+    frequency = ClassFrequency.from_columns(train)
     classes = classes_to_train(frequency, val, args)
     check_masks(train, args)
     images = image_folder(train, args.train, args.images, '--images')

@@ -167,21 +167,15 @@ def _dataset(ann_file: str, images: str, classes: str) -> dict:
 def _train(data: OwnData, classes: str, method: Method, schedule: Schedule) -> dict:
     dataset = _dataset(data.train, data.images, classes)
     if method.repeat:
+        from ..frequency import repeat_threshold
+
         dataset = dict(
             _delete_=True,
             type='RepeatFactorDataset',
-            oversample_thr=float(f'{repeat_threshold(data):.4g}'),
+            oversample_thr=float(f'{repeat_threshold(data.num_images, data.bounds):.4g}'),
             dataset=Code(f'dict(_base_.train_dataloader.dataset, **{code(dataset, 8, WIDTH)})'),
         )
     return dict(batch_size=schedule.batch_size, dataset=dataset)
-
-
-def repeat_threshold(data: OwnData) -> float:
-    """Share of images below which the images of a class are repeated.
-
-    That of the largest class that is not frequent: 100 of 100,000 images is LVIS's 0.001.
-    """
-    return min(1.0, data.bounds[1] / data.num_images)
 
 
 def _evaluator(data: OwnData) -> dict:

@@ -180,11 +180,11 @@ def readable(files: list[str]) -> tuple[list[str], list[str]]:
     Raises:
         BadInputError: None can be read.
     """
-    from ..datasets.image_check import defect
+    from ..datasets.image_check import inspect_images
 
-    problems = [defect(path) for path in files]
-    good = [path for path, problem in zip(files, problems) if problem is None]
-    broken = [path for path, problem in zip(files, problems) if problem is not None]
+    problems = inspect_images(files).problem
+    good = [path for path, problem in zip(files, problems) if not problem]
+    broken = [path for path, problem in zip(files, problems) if problem]
     if not good:
         raise BadInputError(f'none of the {len(files)} files is an image, the first is {files[0]}')
     return good, broken

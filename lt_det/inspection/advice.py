@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from ..frequency import repeat_threshold
 from .classes import ClassSummary
 
 # Below this factor between the largest and the smallest class, plain softmax.
@@ -71,7 +72,7 @@ def advise(
     factor = summary.imbalance_images or 1.0
     threshold = None
     if summary.rarest and summary.rarest[0]['images'] <= bounds[1]:
-        threshold = min(1.0, bounds[1] / summary.num_images)
+        threshold = repeat_threshold(summary.num_images, bounds)
     method = 'softmax' if factor < MILD else 'iif'
     if method == 'softmax':
         reasons = [

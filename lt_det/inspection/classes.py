@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..formats.annotation_columns import AnnotationColumns
+from ..formats.annotation_masks import NO_MASK
 from ..frequency import LVIS_BOUNDS, ClassFrequency
 
 RAREST = 10
@@ -55,12 +56,7 @@ class ClassSummary:
 
 def summarize(columns: AnnotationColumns) -> ClassSummary:
     arrays = columns.arrays
-    frequency = ClassFrequency(
-        arrays['image_count'],
-        arrays['instance_count'],
-        columns.num_images,
-        columns.category_names,
-    )
+    frequency = ClassFrequency.from_columns(columns)
     images, instances = frequency.image_count, frequency.instance_count
     present = images[images > 0]
     order = np.lexsort((np.arange(len(images)), instances, images))
@@ -83,7 +79,7 @@ def summarize(columns: AnnotationColumns) -> ClassSummary:
         num_images=frequency.num_images,
         num_annotations=len(arrays['annotation_id']),
         num_instances=frequency.num_instances,
-        with_masks=int((arrays['mask_problem'] != 1).sum()),
+        with_masks=int((arrays['mask_problem'] != NO_MASK).sum()),
         without_images=len(images) - len(present),
         imbalance_images=_factor(present),
         imbalance_instances=_factor(instances[instances > 0]),

@@ -16,11 +16,11 @@ def summarize(frequency: ClassFrequency, bounds: Sequence[int] = LVIS_BOUNDS) ->
         frequency: Of a training set.
         bounds: Most training images of a rare and of a common class.
     """
-    count = frequency.image_count
-    sizes = np.bincount(np.searchsorted(bounds, count), minlength=3)
-    names = ('rare', 'common', 'frequent')
+    shown = frequency.image_count[frequency.image_count > 0]
+    sizes = [*np.bincount(np.searchsorted(bounds, shown), minlength=3)]
+    sizes.append(frequency.num_classes - len(shown))
+    names = ('rare', 'common', 'frequent', 'without images')
     groups = ', '.join(f'{size} {name}' for size, name in zip(sizes, names) if size)
-    shown = count[count > 0]
     factor = f', imbalance {shown.max() / shown.min():.3g}' if len(shown) else ''
     return (
         f'{frequency.num_instances:,} instances of {frequency.num_classes:,} classes '

@@ -11,7 +11,7 @@ from PIL import Image
 from lt_det.cli.init import models
 from lt_det.cli.main import main
 from lt_det.cli.methods import METHODS
-from lt_det.cli.own_config import OwnData, Schedule, code, config_text, repeat_threshold
+from lt_det.cli.own_config import OwnData, Schedule, code, config_text
 
 
 def write(path: Path, counts: list[int], masks: bool = True, **drop) -> Path:
@@ -230,11 +230,6 @@ def test_few_images_are_shown_more_often(images, epochs, expected):
     schedule = Schedule.of(images, 2, 4, epochs)
     assert schedule.epochs == expected
     assert schedule.iterations == expected * -(-images // 8)
-
-
-def test_the_repeat_threshold_is_that_of_lvis_on_lvis():
-    assert repeat_threshold(own(num_images=100_000, bounds=(10, 100))) == 0.001
-    assert repeat_threshold(own(num_images=20, bounds=(10, 100))) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmpretrain.registry import MODELS
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import BadInputError
 from .long_tail_cls_head import LongTailClsHead
@@ -35,7 +35,3 @@ class TextClsHead(LongTailClsHead):
                     f'head.adjustment {type(rule).__name__} reads the weights of a classifier, '
                     'TextClsHead has none: the texts of all classes have norm 1'
                 )
-
-    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Adjusted logits (B, C) of the logits that are the last of ``feats``."""
-        return self.adjusted(feats[-1])
