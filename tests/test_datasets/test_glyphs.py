@@ -1,52 +1,23 @@
-"""The glyphs data set: bytes, LVIS json, federated lists, and what happens to used folders."""
+"""The glyphs data set: bytes, LVIS json, federated lists, polygons, recipes."""
 
 import hashlib
-import importlib.util
 import json
-import shutil
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from lt_det.datasets.glyphs import SIZES, GlyphFolderError, get_recipe, make_glyphs, plan_dataset
+from lt_det.datasets.glyphs import SIZES, get_recipe, make_glyphs, plan_dataset
 from lt_det.datasets.glyphs.annotate import frequency_group, to_polygons
 from lt_det.datasets.glyphs.background import draw_background
 from lt_det.datasets.glyphs.fonts import FONTS, fonts_with, glyph_name, outline
 from lt_det.datasets.glyphs.plan import BACKGROUNDS, deal_categories, deal_negatives
 from lt_det.datasets.glyphs.render import SUPERSAMPLE, render_image
 
-CLI = Path(__file__).parents[2] / 'tools' / 'dataset' / 'make_glyphs.py'
 TINY = SIZES['tiny']
-
-
-@pytest.fixture(scope='module')
-def tiny(tmp_path_factory):
-    return make_glyphs(tmp_path_factory.mktemp('glyphs') / 'tiny', 'tiny', progress=False)
-
-
-@pytest.fixture
-def copy(tiny, tmp_path):
-    """A copy of the data set that a test may damage."""
-    return Path(shutil.copytree(tiny, tmp_path / 'copy'))
-
-
-@pytest.fixture
-def cli(monkeypatch):
-    """The command line tool as a function of its arguments."""
-    spec = importlib.util.spec_from_file_location('make_glyphs_cli', CLI)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def run(*args):
-        monkeypatch.setattr('sys.argv', ['make_glyphs.py', *map(str, args)])
-        return module.main()
-
-    return run
 
 
 def load(root, split):
@@ -307,106 +278,3 @@ def test_names_and_missing_glyphs():
 def test_bad_recipes(change, message):
     with pytest.raises(ValueError, match=message):
         replace(TINY, **change)
-
-
-def test_unknown_size(tmp_path):
-    with pytest.raises(
-        ValueError,
-        match=r"size must be one of \['bench', 'demo', 'pretrain', 'small', 'tiny'\], got 'huge'",
-    ):
-        make_glyphs(tmp_path / 'out', 'huge')
-    assert not (tmp_path / 'out').exists()
-
-
-def test_complete_folder_is_reused(copy, capsys):
-    before = {p: p.stat().st_mtime_ns for p in copy.rglob('*')}
-    assert make_glyphs(copy, 'tiny') == copy
-    assert 'reused' in capsys.readouterr().out
-    assert {p: p.stat().st_mtime_ns for p in copy.rglob('*')} == before
-
-
-def test_other_recipe_is_refused(copy):
-    before = digests(copy)
-    with pytest.raises(GlyphFolderError) as error:
-        make_glyphs(copy, 'tiny', seed=5, progress=False)
-    for part in (str(copy), 'seed: found 0, expected 5', '--overwrite'):
-        assert part in str(error.value)
-    assert isinstance(error.value, ValueError) and isinstance(error.value, FileExistsError)
-    assert digests(copy) == before
-
-
-@pytest.mark.parametrize('damage', ['no recipe', 'no image', 'no json', 'cut image', 'cut recipe'])
-def test_incomplete_folder_is_refused_then_replaced(copy, tiny, damage):
-    image = copy / 'val' / '000000000130.png'
-    if damage == 'no recipe':
-        (copy / 'recipe.json').unlink()
-    elif damage == 'no image':
-        image.unlink()
-    elif damage == 'no json':
-        (copy / 'annotations' / 'glyphs_val.json').unlink()
-    elif damage == 'cut image':
-        image.write_bytes(image.read_bytes()[:100])
-    else:
-        (copy / 'recipe.json').write_text('{"recipe":')
-    before = digests(copy)
-    with pytest.raises(GlyphFolderError, match='--overwrite'):
-        make_glyphs(copy, 'tiny', progress=False)
-    assert digests(copy) == before
-    make_glyphs(copy, 'tiny', progress=False, overwrite=True)
-    assert digests(copy) == digests(tiny)
-
-
-def test_interrupted_run_leaves_no_recipe(tmp_path, monkeypatch):
-    def fail(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr('lt_det.datasets.glyphs.writer._write_annotations', fail)
-    with pytest.raises(KeyboardInterrupt):
-        make_glyphs(tmp_path / 'out', 'tiny', progress=False)
-    with pytest.raises(GlyphFolderError, match='no recipe.json'):
-        make_glyphs(tmp_path / 'out', 'tiny', progress=False)
-
-
-def test_overwrite_keeps_foreign_files(copy):
-    foreign = [copy / 'notes.txt', copy / 'train' / 'mine.png', copy / 'annotations' / 'own.json']
-    for path in foreign:
-        path.write_text('mine')
-    small = replace(TINY, val_images=20)
-    make_glyphs(copy, small, progress=False, overwrite=True)
-    assert all(path.read_text() == 'mine' for path in foreign)
-    assert len(list((copy / 'val').iterdir())) == 20
-
-
-def test_foreign_folder_and_file_are_refused(tmp_path):
-    (tmp_path / 'folder').mkdir()
-    (tmp_path / 'folder' / 'thesis.tex').write_text('mine')
-    with pytest.raises(GlyphFolderError, match='not empty and has no recipe.json'):
-        make_glyphs(tmp_path / 'folder', 'tiny', progress=False)
-    (tmp_path / 'file').write_text('mine')
-    for overwrite in (False, True):
-        with pytest.raises(GlyphFolderError, match='is a file, expected a folder'):
-            make_glyphs(tmp_path / 'file', 'tiny', progress=False, overwrite=overwrite)
-
-
-def test_cli_reuses_and_reports_errors_in_one_line(copy, cli, capsys):
-    assert cli('--size', 'tiny', '--out', copy) == 0
-    assert 'reused' in capsys.readouterr().out
-    assert cli('--size', 'tiny', '--out', copy, '--seed', 3) == 1
-    captured = capsys.readouterr()
-    assert captured.err.startswith('error: ') and captured.err.count('\n') == 1
-    assert 'Traceback' not in captured.err and str(copy) in captured.err
-    assert cli('--size', 'tiny', '--out', copy, '--seed', -3) == 1
-    assert cli('--size', 'tiny', '--out', copy, '--workers', 0) == 1
-    assert 'workers must be at least 1, got 0' in capsys.readouterr().err
-
-
-def test_other_size_is_named_and_nothing_more(copy, cli, capsys):
-    assert cli('--size', 'demo', '--out', copy) == 1
-    assert "(size: found 'tiny', expected 'demo')" in capsys.readouterr().err
-
-
-def test_impossible_recipe_removes_nothing(copy):
-    before = digests(copy)
-    with pytest.raises(ValueError, match='no glyph for'):
-        make_glyphs(copy, replace(TINY, glyphs='ABCDEFG中'), progress=False, overwrite=True)
-    assert digests(copy) == before

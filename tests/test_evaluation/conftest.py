@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from .metric_cases import make_annotations
+from .record_cases import SIDE, corners
+
 REAL = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'lvis_v0.5_val_100.json'
 
 
@@ -79,3 +82,30 @@ def real_detections(real_annotations):
         return detections
 
     return make
+
+
+@pytest.fixture
+def small():
+    box = [10.0, 10.0, 20.0, 20.0]
+    image = {'height': SIDE, 'width': SIDE, 'not_exhaustive_category_ids': []}
+    annotation = {'bbox': box, 'area': 400.0, 'segmentation': corners(box)}
+    return {
+        'images': [
+            {'id': 1, 'neg_category_ids': [2], **image},
+            {'id': 2, 'neg_category_ids': [], **image},
+        ],
+        'categories': [{'id': i, 'name': f'c{i}', 'frequency': 'r'} for i in (1, 2)],
+        'annotations': [{'id': 1, 'image_id': 1, 'category_id': 1, **annotation}],
+    }
+
+
+@pytest.fixture
+def annotations():
+    return make_annotations()
+
+
+@pytest.fixture
+def ann_file(tmp_path, annotations):
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(annotations))
+    return str(path)

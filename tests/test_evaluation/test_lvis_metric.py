@@ -8,126 +8,22 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
-from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
 
-from lt_det.errors import BadInputError
 from lt_det.evaluation import LVISEvaluator, lvis_metric, per_class
 from lt_det.evaluation.lvis_metric import LongTailLVISMetric
 from lt_det.evaluation.predictions import encode_masks
 from lt_det.evaluation.streaming import Worker
-from lt_det.frequency import ClassFrequency
 
-NAMES = ('ant', 'bee', 'cat', 'dog')
-HEIGHT, WIDTH = 48, 64
-NUM_IMAGES = 9
-
-
-def make_annotations(seed=0):
-    """Nine images of four categories with ids 2, 4, 6, 8, of which 'dog' has no annotation."""
-    rng = np.random.default_rng(seed)
-    annotations = []
-    for image_id in range(1, NUM_IMAGES):
-        for _ in range(rng.integers(1, 6)):
-            x, y, w, h = (int(v) for v in rng.integers([0, 0, 6, 6], [40, 30, 24, 18]))
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': image_id,
-                    'category_id': int(rng.choice([2, 4, 6])),
-                    'bbox': [x, y, w, h],
-                    'area': float(w * h),
-                    'segmentation': [[x, y, x + w, y, x + w, y + h, x, y + h]],
-                }
-            )
-    return {
-        'images': [
-            {
-                'id': i,
-                'height': HEIGHT,
-                'width': WIDTH,
-                'neg_category_ids': [8] if i % 2 else [2],
-                'not_exhaustive_category_ids': [4] if i % 3 == 0 else [],
-            }
-            for i in range(NUM_IMAGES, 0, -1)
-        ],
-        'categories': [
-            {'id': 2 * i + 2, 'name': n, 'frequency': f, 'image_count': i, 'instance_count': 2 * i}
-            for i, (n, f) in enumerate(zip(NAMES, 'rccf'))
-        ],
-        'annotations': annotations,
-    }
-
-
-def make_samples(annotations, seed=1, per_image=12):
-    """Predictions with jittered boxes, tied scores and boxes as masks; none on the last image."""
-    rng = np.random.default_rng(seed)
-    samples = []
-    for image in annotations['images']:
-        boxes = [a['bbox'] for a in annotations['annotations'] if a['image_id'] == image['id']]
-        number = per_image if boxes else 0
-        chosen = np.array([boxes[i % len(boxes)] for i in range(number)]).reshape(-1, 4)
-        chosen[:, 2:] += chosen[:, :2]
-        chosen = (chosen + rng.integers(-2, 3, chosen.shape)).astype(np.float32)
-        chosen = np.maximum(chosen, 0)
-        masks = np.zeros((number, HEIGHT, WIDTH), dtype=bool)
-        for mask, (x1, y1, x2, y2) in zip(masks, chosen.astype(int)):
-            mask[y1:y2, x1:x2] = True
-        instances = InstanceData(
-            bboxes=torch.from_numpy(chosen + np.float32(0.1)),
-            scores=torch.from_numpy(rng.choice([0.1, 0.3, 0.7, 0.9], number).astype(np.float32)),
-            labels=torch.from_numpy(rng.integers(0, 4, number)),
-            masks=torch.from_numpy(masks),
-        )
-        samples.append({'img_id': image['id'], 'pred_instances': instances})
-    return samples
-
-
-def to_records(samples, iou_type):
-    """The predictions as a result json holds them."""
-    records = []
-    for sample in samples:
-        instances = sample['pred_instances']
-        for i in range(len(instances)):
-            x1, y1, x2, y2 = instances.bboxes[i].tolist()
-            record = {
-                'image_id': sample['img_id'],
-                'category_id': 2 * int(instances.labels[i]) + 2,
-                'score': instances.scores[i].item(),
-            }
-            if iou_type == 'bbox':
-                record['bbox'] = [x1, y1, x2 - x1, y2 - y1]
-            else:
-                mask = instances.masks[i].numpy().astype(np.uint8)
-                record['segmentation'] = mask_utils.encode(np.asfortranarray(mask))
-            records.append(record)
-    return records
-
-
-@pytest.fixture
-def annotations():
-    return make_annotations()
-
-
-@pytest.fixture
-def ann_file(tmp_path, annotations):
-    path = tmp_path / 'annotations.json'
-    path.write_text(json.dumps(annotations))
-    return str(path)
-
-
-def run(metric, samples, batch_size=1):
-    metric.dataset_meta = {'classes': NAMES}
-    for start in range(0, len(samples), batch_size):
-        metric.process(None, samples[start : start + batch_size])
-    return metric.evaluate(len(samples))
-
-
-def assert_same_arrays(metric_a, metric_b):
-    for iou_type in metric_a.evaluators:
-        a, b = metric_a.evaluators[iou_type], metric_b.evaluators[iou_type]
-        np.testing.assert_array_equal(a.precision, b.precision)
-        np.testing.assert_array_equal(a.recall, b.recall)
+from .metric_cases import (
+    NAMES,
+    NUM_IMAGES,
+    assert_same_arrays,
+    make_annotations,
+    make_samples,
+    run,
+    to_records,
+)
 
 
 @pytest.mark.parametrize('limit', [300, 5])
@@ -290,81 +186,6 @@ def test_per_class_file_as_parquet(tmp_path, monkeypatch):
     assert parquet.read_table(path).to_pylist() == rows
 
 
-def test_some_classes_in_another_order(annotations, ann_file):
-    samples = make_samples(annotations)
-    everything = LongTailLVISMetric(ann_file)
-    run(everything, samples)
-    order = torch.tensor([1, 0, -1, -1])  # new labels: bee, ant
-    for sample in samples:
-        instances = sample['pred_instances']
-        instances.labels = order[instances.labels]
-        sample['pred_instances'] = instances[instances.labels >= 0]
-    metric = LongTailLVISMetric(ann_file)
-    metric.dataset_meta = {'classes': ('bee', 'ant')}
-    metric.process(None, samples)
-    metric.evaluate(len(samples))
-    assert [row['name'] for row in metric.per_class] == ['ant', 'bee']
-    for row, expected in zip(metric.per_class, everything.per_class):
-        assert row['segm_AP'] == expected['segm_AP']
-
-
-def test_classes_that_do_not_belong_to_the_file(ann_file):
-    metric = LongTailLVISMetric(ann_file)
-    with pytest.raises(
-        ValueError, match=r"annotations\.json.*3 classes with 'cow' as number 2.*'cat'"
-    ):
-        metric.dataset_meta = {'classes': ('ant', 'bee', 'cow')}
-    with pytest.raises(ValueError, match='has 4 categories with nothing there'):
-        metric.dataset_meta = {'classes': (*NAMES, 'eel')}
-    metric.dataset_meta = {'classes': ('ant', 'bee', 'caat', 'dog')}  # one name respelled
-    assert metric._categories.tolist() == [0, 1, 2, 3]
-
-
-def change(sample, **values):
-    for key, value in values.items():
-        sample['pred_instances'][key] = value
-
-
-@pytest.mark.parametrize(
-    'message, spoil',
-    [
-        ('image 77 is not in', lambda s: s.update(img_id=77)),
-        ('not finite', lambda s: change(s, scores=torch.full((12,), float('nan')))),
-        ('x2 < x1', lambda s: change(s, bboxes=torch.tensor([[5.0, 5, 1, 9]]).repeat(12, 1))),
-        ('labels reach from 4 to 4', lambda s: change(s, labels=torch.full((12,), 4))),
-        ('masks have the size', lambda s: change(s, masks=torch.ones(12, 5, 5, dtype=torch.bool))),
-        ('needs masks', lambda s: s['pred_instances'].pop('masks')),
-        ('was loaded with height x width 64 x 48, but', lambda s: s.update(ori_shape=(64, 48))),
-    ],
-)
-def test_predictions_that_cannot_be_scored(annotations, ann_file, message, spoil):
-    samples = make_samples(annotations)[1:2]
-    spoil(samples[0])
-    with pytest.raises(ValueError, match=message):
-        run(LongTailLVISMetric(ann_file), samples)
-
-
-def test_boxes_of_another_frame_are_refused(annotations, ann_file):
-    samples = make_samples(annotations)
-    expected = run(LongTailLVISMetric(ann_file, metric='bbox'), samples)
-    for sample in samples:
-        sample['ori_shape'] = (HEIGHT + 1, WIDTH)  # rounded in another way
-    assert run(LongTailLVISMetric(ann_file, metric='bbox'), samples) == expected
-    samples[4]['ori_shape'] = (WIDTH, HEIGHT)
-    number = annotations['images'][4]['id']
-    with pytest.raises(
-        BadInputError, match=f'image {number} was loaded .* 64 x 48, .* has 48 x 64'
-    ):
-        run(LongTailLVISMetric(ann_file, metric='bbox'), samples)
-
-
-def test_options_are_checked_before_anything_runs(tmp_path, ann_file):
-    with pytest.raises(FileNotFoundError, match='nowhere'):
-        LongTailLVISMetric(str(tmp_path / 'nowhere.json'))
-    with pytest.raises(ValueError, match="metric is 'proposal'"):
-        LongTailLVISMetric(ann_file, metric='proposal')
-
-
 def evaluate_one_rank(rank, world_size, port, ann_file, folder):
     os.chdir(folder)
     os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
@@ -401,67 +222,6 @@ def test_two_processes_equal_one(tmp_path, annotations, ann_file):
     for iou_type, evaluator in metric.evaluators.items():
         np.testing.assert_array_equal(arrays[f'{iou_type}_precision'], evaluator.precision)
         np.testing.assert_array_equal(arrays[f'{iou_type}_recall'], evaluator.recall)
-
-
-def as_coco(annotations):
-    """The same annotations as a COCO json of a person's own: no lists, no statistics."""
-    for image in annotations['images']:
-        del image['neg_category_ids'], image['not_exhaustive_category_ids']
-    for category in annotations['categories']:
-        del category['frequency'], category['image_count'], category['instance_count']
-    annotations['annotations'][0]['iscrowd'] = 1
-    return annotations
-
-
-@pytest.mark.parametrize('limit', [None, 2])
-@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
-def test_coco_annotations_are_scored_by_their_rules(tmp_path, annotations, iou_type, limit):
-    path = tmp_path / 'coco.json'
-    path.write_text(json.dumps(as_coco(annotations)))
-    samples = make_samples(annotations)
-    metric = LongTailLVISMetric(str(path), metric=iou_type, max_per_img=limit)
-    result = run(metric, samples, batch_size=3)
-    evaluator = LVISEvaluator(annotations, iou_type, max_dets=limit)
-    expected = evaluator.evaluate(to_records(samples, iou_type))
-    assert result == {f'coco/{iou_type}_{key}': value for key, value in expected.items()}
-    assert {'AR@1', f'AR@{limit or 100}'} <= expected.keys()
-    assert ('AR@10' in expected) == (limit is None)
-    np.testing.assert_array_equal(metric.evaluators[iou_type].precision, evaluator.precision)
-    assert expected['APr'] == -1
-
-
-def test_groups_from_the_training_set(tmp_path, annotations):
-    path = tmp_path / 'coco.json'
-    path.write_text(json.dumps(as_coco(annotations)))
-    metric = LongTailLVISMetric(str(path), metric='bbox', bounds=(3, 30))
-    metric.dataset_meta = {'classes': ('dog', 'cat', 'bee', 'ant')}
-    metric.use_frequency(ClassFrequency([2, 20, 200, 3]))
-    metric.dataset_meta = {'classes': NAMES}
-    assert metric.truth.frequency.tolist() == ['r', 'f', 'c', 'r']
-    samples = make_samples(annotations)
-    metric.process(None, samples)
-    result = metric.evaluate(len(samples))
-    ap = {row['name']: row['bbox_AP'] for row in metric.per_class}
-    assert result['coco/bbox_APf'] == ap['bee'] and result['coco/bbox_APc'] == ap['cat']
-    assert [row['image_count'] for row in metric.per_class] == [3, 200, 20, 2]
-
-
-@pytest.mark.parametrize('has_list', [True, False])
-def test_without_annotations_results_are_written_and_metrics_left_out(
-    tmp_path, annotations, has_list
-):
-    content = {**as_coco(annotations), 'annotations': []}
-    if not has_list:
-        del content['annotations']
-    path = tmp_path / 'test.json'
-    path.write_text(json.dumps(content))
-    samples = make_samples(make_annotations())
-    metric = LongTailLVISMetric(str(path), outfile_prefix=str(tmp_path / 'out' / 'r'))
-    assert run(metric, samples) == {}
-    for iou_type in ('bbox', 'segm'):
-        records = json.loads((tmp_path / 'out' / f'r.{iou_type}.json').read_text())
-        assert len(records) == sum(len(sample['pred_instances']) for sample in samples)
-    assert [p.name for p in sorted((tmp_path / 'out').iterdir())] == ['r.bbox.json', 'r.segm.json']
 
 
 def test_jobs_are_done_in_turn_and_their_errors_raised():
