@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pkgutil
 import warnings
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from ..frequency_module import FrequencyModule
 
 ADJUSTMENTS: dict[str, type[LogitAdjustment]] = {}  # by the name that configs give as type
 STAGES = ('both', 'train', 'test')
+ACTIVATIONS = ('softmax', 'sigmoid')
+# logit of 0.01, where classifiers of independent sigmoids start (Lin et al., arXiv 1708.02002)
+SIGMOID_START = math.log(0.01 / 0.99)
 
 
 def register_adjustment(rule: type[LogitAdjustment]) -> type[LogitAdjustment]:
@@ -34,24 +38,54 @@ class LogitAdjustment(FrequencyModule):
     scale 1 and shift 0. Calling the module before :meth:`set_class_frequency` or a checkpoint has
     brought statistics is an error.
 
+    Where the scores are independent sigmoids, almost all logits are negative and a class is as
+    likely as its own prior: rules that multiply leave the logit alone where such classifiers start
+    (``pivot``), and rules that add move no class on average.
+
     Args:
         num_classes: C, foreground classes.
         num_extra: Channels behind them, 1 for a softmax with background.
         stage: When the map is applied: ``'both'``, ``'train'`` or ``'test'``.
+        activation: What makes scores of the logits, ``'softmax'`` or ``'sigmoid'``.
 
     Attributes:
         scale, shift: float32 buffers (C + num_extra,).
+        multiplies: Whether the rule has scales other than 1.
+        affine: Whether ``scale`` and ``shift`` are all of it.
     """
 
     data_buffers = (*FrequencyModule.data_buffers, 'scale', 'shift')
+    multiplies = True
+    affine = True
 
-    def __init__(self, num_classes: int, num_extra: int = 0, stage: str = 'both') -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        num_extra: int = 0,
+        stage: str = 'both',
+        activation: str = 'softmax',
+    ) -> None:
         super().__init__(num_classes)
-        if stage not in STAGES:
-            raise BadInputError(f"adjustment.stage is '{stage}', expected one of {STAGES}")
+        for key, value, known in (
+            ('stage', stage, STAGES),
+            ('activation', activation, ACTIVATIONS),
+        ):
+            if value not in known:
+                raise BadInputError(f"adjustment.{key} is '{value}', expected one of {known}")
         self.stage = stage
+        self.activation = activation
         self.register_buffer('scale', torch.ones(num_classes + num_extra))
         self.register_buffer('shift', torch.zeros(num_classes + num_extra))
+
+    @property
+    def rules(self) -> tuple[LogitAdjustment, ...]:
+        """This one alone, as those of :class:`ComposedAdjustment`."""
+        return (self,)
+
+    @property
+    def pivot(self) -> float:
+        """The logit that a scale leaves alone."""
+        return SIGMOID_START if self.activation == 'sigmoid' else 0.0
 
     @property
     def active(self) -> bool:
@@ -79,8 +113,15 @@ class LogitAdjustment(FrequencyModule):
             self.scale[: self.num_classes] = torch.from_numpy(scale)
             self.shift[: self.num_classes] = torch.from_numpy(shift)
 
-    def forward(self, logits: Tensor) -> Tensor:
-        """Adjust ``logits`` (..., C + num_extra); half precision comes back as float32."""
+    def forward(self, logits: Tensor, dim: int = -1, inplace: bool = False) -> Tensor:
+        """Adjust logits; half precision comes back as float32.
+
+        Args:
+            logits: Their size in ``dim`` is A (C + num_extra), for A anchors the channel of class
+                c and anchor a is ``a (C + num_extra) + c``.
+            dim: Of the channels.
+            inplace: Whether float32 logits may be overwritten, which saves a copy.
+        """
         if not self.active:
             return logits
         if not self.ready:
@@ -89,7 +130,18 @@ class LogitAdjustment(FrequencyModule):
                 "dict(type='ClassFrequencyHook') to custom_hooks, load a checkpoint that carries "
                 'them, or call set_class_frequency'
             )
-        return logits * self.scale + self.shift
+        return self.adjusted(logits, dim, inplace)
+
+    def affine_map(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift (C + num_extra,) of the map, where it is affine."""
+        return self.scale, self.shift
+
+    def adjusted(self, logits: Tensor, dim: int, inplace: bool) -> Tensor:
+        """The map itself, see :meth:`forward`."""
+        scale, shift = (along(vector, logits, dim) for vector in self.affine_map())
+        if inplace and logits.dtype == scale.dtype and not scale.requires_grad:
+            return (logits.mul_(scale) if self.multiplies else logits).add_(shift)
+        return (logits * scale if self.multiplies else logits) + shift
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
@@ -114,6 +166,15 @@ class ComposedAdjustment(nn.Module):
         self.rules = nn.ModuleList(rules)
 
     @property
+    def active(self) -> bool:
+        """Whether a rule is applied in the present mode."""
+        return any(rule.active for rule in self.rules)
+
+    @property
+    def affine(self) -> bool:
+        return all(rule.affine for rule in self.rules)
+
+    @property
     def scale(self) -> Tensor:
         """Scale (C + num_extra,) of the whole map in the present mode."""
         return self._composed()[0]
@@ -135,19 +196,29 @@ class ComposedAdjustment(nn.Module):
         for rule in self.rules:
             rule.set_class_frequency(frequency)
 
-    def forward(self, logits: Tensor) -> Tensor:
-        """Adjust ``logits`` (..., C + num_extra)."""
+    def forward(self, logits: Tensor, dim: int = -1, inplace: bool = False) -> Tensor:
+        """Adjust logits, see :meth:`LogitAdjustment.forward`."""
         for rule in self.rules:
-            logits = rule(logits)
+            logits = rule(logits, dim, inplace)
         return logits
 
     def _composed(self) -> tuple[Tensor, Tensor]:
+        if not self.affine:
+            raise RuntimeError('not all of these rules are affine maps, so there is no scale')
         scale = torch.ones_like(self.rules[0].scale)
         shift = torch.zeros_like(scale)
         for rule in self.rules:
             if rule.active:
-                scale, shift = rule.scale * scale, rule.scale * shift + rule.shift
+                outer, offset = rule.affine_map()
+                scale, shift = outer * scale, outer * shift + offset
         return scale, shift
+
+
+def along(vector: Tensor, logits: Tensor, dim: int) -> Tensor:
+    """A vector (K,) that broadcasts against logits with A x K channels in ``dim``."""
+    behind = logits.dim() - 1 - dim % logits.dim()
+    anchors = logits.size(dim) // len(vector)
+    return vector.repeat(anchors).view(-1, *(1,) * behind) if behind or anchors > 1 else vector
 
 
 def build_adjustment(
@@ -156,6 +227,7 @@ def build_adjustment(
     background: bool = True,
     num_classes: int | None = None,
     num_extra: int | None = None,
+    activation: str = 'softmax',
 ) -> LogitAdjustment | ComposedAdjustment:
     """Build an adjustment from its config, or the composition of a list of them.
 
@@ -165,9 +237,11 @@ def build_adjustment(
         background: Whether one background channel follows the classes.
         num_classes: C.
         num_extra: Channels behind the classes, where it is not ``int(background)``.
+        activation: ``'softmax'``, or ``'sigmoid'`` where the scores of classes are independent.
 
     Raises:
-        BadInputError: Unknown type (lists those that exist) or bad argument.
+        BadInputError: Unknown type (lists those that exist), bad argument, or a rule that is not
+            defined for the activation.
     """
     if not cfg:
         raise BadInputError(f'adjustment is {cfg!r}, expected a dict or a list of dicts')
@@ -176,14 +250,17 @@ def build_adjustment(
     if num_classes is None:
         raise BadInputError('build_adjustment needs frequency or num_classes')
     extra = int(background) if num_extra is None else num_extra
-    rules = [_build_rule(rule, num_classes, extra) for rule in ([cfg] if 'type' in cfg else cfg)]
+    rules = [
+        _build_rule(rule, num_classes, extra, activation)
+        for rule in ([cfg] if 'type' in cfg else cfg)
+    ]
     adjustment = rules[0] if len(rules) == 1 else ComposedAdjustment(rules)
     if frequency is not None:
         adjustment.set_class_frequency(frequency)
     return adjustment
 
 
-def _build_rule(cfg: dict, num_classes: int, num_extra: int) -> LogitAdjustment:
+def _build_rule(cfg: dict, num_classes: int, num_extra: int, activation: str) -> LogitAdjustment:
     known = ', '.join(sorted(ADJUSTMENTS))
     if not isinstance(cfg, dict) or 'type' not in cfg:
         raise BadInputError(
@@ -195,7 +272,9 @@ def _build_rule(cfg: dict, num_classes: int, num_extra: int) -> LogitAdjustment:
     if rule is None:
         raise BadInputError(f"adjustment.type '{name}' does not exist; there are {known}")
     try:
-        return rule(num_classes=num_classes, num_extra=num_extra, **arguments)
+        return rule(
+            num_classes=num_classes, num_extra=num_extra, activation=activation, **arguments
+        )
     except TypeError as error:
         raise BadInputError(f'adjustment={dict(cfg)}: {error}') from error
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, register_adjustment
+from .base import LogitAdjustment, along, register_adjustment
 from .counts import at_least_one, check_count, class_counts
 
 
@@ -23,6 +24,13 @@ class FRACAL(LogitAdjustment):
     (:func:`lt_det.adjustments.box_dimension.box_counting_dimension`), which ClassFrequencyHook
     brings; the checkpoint carries it. A class without samples counts as one with a single sample.
 
+    Where the scores are independent sigmoids, the authors' code multiplies two of them::
+
+        sigmoid(z) sigmoid(z + s),   s = log10(N / n_c) - log10(C) - log10(Phi_c ** lam / mean)
+
+    with the mean of ``Phi ** lam`` over the classes. The logit of that product is not affine in z
+    (its slope falls from 2 to 1), so it cannot be folded into a classifier.
+
     Args:
         lam: Strength of the dimension, >= 0.
         count: ``'image'`` or ``'instance'``, of n_c and N.
@@ -35,6 +43,7 @@ class FRACAL(LogitAdjustment):
     """
 
     needs_background = True
+    multiplies = False
     data_buffers = (*LogitAdjustment.data_buffers, 'dimension')
 
     def __init__(
@@ -56,12 +65,33 @@ class FRACAL(LogitAdjustment):
         if self._given is not None:
             self.set_box_dimension(self._given)
 
+    @property
+    def affine(self) -> bool:
+        return self.activation == 'softmax'
+
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
         n, total = class_counts(frequency, self.count)
         n = at_least_one(n, frequency)
         shift = np.log10(max(total, 1) / n) - np.log10(self.num_classes)
-        shift = shift - self.lam * np.log(self.dimension.cpu().numpy())
+        dimension = self.dimension.cpu().numpy()
+        if self.activation == 'softmax':
+            shift = shift - self.lam * np.log(dimension)
+        else:
+            power = dimension**self.lam
+            shift = shift - np.log10(power / power.mean())
         return np.ones_like(shift), shift
+
+    def adjusted(self, logits: Tensor, dim: int, inplace: bool) -> Tensor:
+        if self.affine:
+            return super().adjusted(logits, dim, inplace)
+        # p = sigmoid(z) sigmoid(z + s) has the odds 1 / (e^-z + e^-(z + s) + e^-(2 z + s))
+        shift = along(self.shift, logits, dim)
+        softplus = torch.nn.functional.softplus
+        product = logits - softplus(-shift) - softplus(-(logits + softplus(shift)))
+        if len(self.shift) == self.num_classes:
+            return product
+        label = torch.arange(len(self.shift), device=shift.device)
+        return torch.where(along(label < self.num_classes, logits, dim), product, logits)
 
     def set_box_dimension(self, dimension: np.ndarray) -> None:
         """Take over Phi (C,), all > 0."""

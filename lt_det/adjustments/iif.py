@@ -45,6 +45,11 @@ class IIF(LogitAdjustment):
     for p near 1) are raised to it, since a weight <= 0 would turn the logit around. Both warn with
     the class names. The background weight is 1.
 
+    Where the scores are independent sigmoids, almost all logits are negative, and a weight would
+    push rare classes down. There the map is ``w_c (z_c - z_0) + z_0`` around the logit ``z_0`` of
+    0.01 at which such classifiers start (ours): at the start nothing is shifted, and evidence of
+    either sign counts more for rare classes. It has to be trained: at test alone it is refused.
+
     Args:
         link: One of the seven above.
         count: ``'image'`` (N: training images) or ``'instance'`` (N: instances; "obj" in the
@@ -66,6 +71,13 @@ class IIF(LogitAdjustment):
             raise BadInputError(f"adjustment.link is '{link}', expected one of {tuple(LINKS)}")
         if norm is not None and not norm > 0:
             raise BadInputError(f'adjustment.norm is {norm}, expected a number > 0 or None')
+        if self.activation == 'sigmoid' and self.stage == 'test':
+            raise BadInputError(
+                "adjustment.stage of IIF is 'test', but the scores are independent sigmoids, whose "
+                'order within a class no weight changes while it pushes the negative logits of '
+                "rare classes down; expected 'both' or 'train', or dict(type='PriorShift', "
+                "stage='test')"
+            )
         if not min_weight > 0:
             raise BadInputError(f'adjustment.min_weight is {min_weight}, expected a number > 0')
         self.link = link
@@ -89,7 +101,7 @@ class IIF(LogitAdjustment):
             weight = np.maximum(weight, self.min_weight)
         if self.norm is not None:
             weight = weight / np.linalg.norm(weight, self.norm)
-        return weight, np.zeros_like(weight)
+        return weight, self.pivot * (1 - weight)
 
     def extra_repr(self) -> str:
         return f'link={self.link}, count={self.count}, norm={self.norm}, stage={self.stage}'

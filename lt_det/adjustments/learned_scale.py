@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..frequency import ClassFrequency
 from .base import LogitAdjustment, register_adjustment
@@ -15,6 +15,7 @@ class LearnedScale(LogitAdjustment):
     """``f_c z_c`` with ``f_c`` learned from 1: learnable weight scaling (Kang et al. 1910.09217).
 
     The paper trains ``f`` alone, with class-balanced sampling, on a frozen network (section 4.3).
+    Independent sigmoids are scaled around the logit at which they start (``pivot``).
     """
 
     def __init__(self, **kwargs) -> None:
@@ -34,6 +35,9 @@ class LearnedScale(LogitAdjustment):
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
         size = slice(self.num_classes)
         return self.scale[size].detach().double().cpu().numpy(), np.zeros(self.num_classes)
+
+    def affine_map(self) -> tuple[Tensor, Tensor]:
+        return self.scale, self.pivot * (1 - self.scale)
 
     def extra_repr(self) -> str:
         return f'stage={self.stage}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import BadInputError
 from ..frequency import ClassFrequency
 from .base import LogitAdjustment, register_adjustment
 from .counts import at_least_one, check_count, class_counts
@@ -25,9 +26,16 @@ class NorCal(LogitAdjustment):
 
     # it trades the foreground for the background of one softmax
     needs_background = True
+    multiplies = False
 
     def __init__(self, gamma: float, count: str = 'image', stage: str = 'test', **kwargs) -> None:
         super().__init__(stage=stage, **kwargs)
+        if self.activation == 'sigmoid':
+            raise BadInputError(
+                "adjustment.type is 'NorCal', which shifts the foreground against the background "
+                'of one softmax, but the scores here are independent sigmoids; expected '
+                f"dict(type='PriorShift', tau={gamma}, stage='{stage}'), which shifts them alike"
+            )
         self.gamma = gamma
         self.count = check_count(count)
 

@@ -18,6 +18,9 @@ class TauNorm(LogitAdjustment):
     paper has it. It reads the classifier, not the counts: the head that owns both calls
     :meth:`set_classifier` when it loads weights and when it is switched to evaluation.
 
+    Independent sigmoids keep the logit at which they start, which their bias holds and dropping it
+    would take away: ``z_0 + (z_c - b_c) / |w_c| ** tau`` (ours).
+
     Args:
         tau: 0 leaves the weights alone, 1 gives all the norm 1.
         stage: The method is post-hoc, hence ``'test'``.
@@ -42,8 +45,9 @@ class TauNorm(LogitAdjustment):
         size = slice(self.num_classes)
         scale = weight[size].norm(dim=1).clamp(min=1e-12) ** -self.tau
         self.scale[size] = scale
+        self.shift[size] = self.pivot
         if bias is not None:
-            self.shift[size] = -bias[size] * scale
+            self.shift[size] -= bias[size] * scale
         self.has_classifier = True
 
     def extra_repr(self) -> str:
