@@ -24,8 +24,10 @@ class FrequencyModule(nn.Module):
     Attributes:
         data_buffers: Names of the buffers that come from the training data. Any module may have
             such a list; fine-tuning on other data leaves them out of the checkpoint.
+        optional: Whether a test does without the statistics, where a checkpoint has none.
     """
 
+    optional = False
     data_buffers: tuple[str, ...] = ('image_count', 'instance_count', 'num_images')
 
     def __init__(self, num_classes: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -14,6 +16,7 @@ from ..dataset_parts import class_names, items_of
 from ..errors import BadInputError, MissingFileError
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, frequency_modules
+from ..models.any_detector.class_logits import class_heads, num_object_classes
 
 
 @HOOKS.register_module()
@@ -246,7 +249,10 @@ def _carried(model: nn.Module) -> ClassFrequency | None:
 
 
 def _satisfied(module: nn.Module) -> bool:
-    return all(getattr(part, 'has_frequency', True) for part in module.modules())
+    return all(
+        getattr(part, 'has_frequency', True) or getattr(part, 'optional', False)
+        for part in module.modules()
+    )
 
 
 def _train_dataset(runner: Runner):
@@ -258,14 +264,11 @@ def _train_dataset(runner: Runner):
 
 def _check_num_classes(model: nn.Module, frequency: ClassFrequency) -> None:
     """Refuse a model with a part for another number of classes; names all such parts."""
-    wrong = {}
-    for name, module in model.named_modules():
-        # RPN heads have one class; -1 and None stand for "no classes" in backbones.
-        wanted = getattr(module, 'num_classes', None)
-        if name.endswith('rpn_head') or not isinstance(wanted, int) or wanted <= 0:
-            continue
-        if wanted != frequency.num_classes and not getattr(module, 'class_agnostic', False):
-            wrong[f'model.{name}.num_classes' if name else 'model.num_classes'] = wanted
+    wrong = {
+        f'model.{name}.num_classes' if name else 'model.num_classes': number
+        for name, number in _class_counts(model).items()
+        if number != frequency.num_classes
+    }
     if wrong:
         keys = ' and '.join(f'{key} is {value}' for key, value in wrong.items())
         options = ' '.join(f'{key}={frequency.num_classes}' for key in wrong)
@@ -273,6 +276,32 @@ def _check_num_classes(model: nn.Module, frequency: ClassFrequency) -> None:
             f'{keys}, the training set has {frequency.num_classes} classes; set it in the config, '
             f'e.g. --cfg-options {options}'
         )
+
+
+def _class_counts(model: nn.Module) -> dict[str, int]:
+    """Numbers of classes of the parts that classify objects, by their names.
+
+    In a detector they are its heads, its masks and what asks for statistics: a head for semantic
+    segmentation has classes of its own.
+    """
+    counts = {name: num_object_classes(head) for name, head in class_heads(model)}
+    is_detector = bool(counts)
+    for name, module in model.named_modules():
+        number = getattr(module, 'num_classes', None)
+        # RPN heads have one class; -1 and None stand for "no classes" in backbones.
+        if name.endswith('rpn_head') or not isinstance(number, int) or number <= 0:
+            continue
+        if getattr(module, 'class_agnostic', False) or name in counts:
+            continue
+        asks = hasattr(module, 'set_class_frequency')
+        if not is_detector or _is_mask_head(name) or asks:
+            counts[name] = number
+    return counts
+
+
+def _is_mask_head(name: str) -> bool:
+    """Whether it is the path of a mask head, alone or one of several stages."""
+    return re.search(r'(^|\.)mask_head(\.\d+)?$', name) is not None
 
 
 def _check_same_classes(train, val) -> None:
