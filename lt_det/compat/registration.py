@@ -24,6 +24,7 @@ def install() -> None:
     if without:
         return
     stand_in('mmcv._ext', _stand_in_for_compiled_ops)
+    after_import('mmcv.ops.carafe', _let_naive_carafe_run_on_cpu)
     after_import('mmengine.config', _know_config_names)
     after_import('mmengine.registry', _look_for_components)
     after_import('mmengine.registry', families.warn_of_mixtures)
@@ -32,9 +33,15 @@ def install() -> None:
 
 
 def _stand_in_for_compiled_ops() -> ModuleType:
-    from .mmcv_ops import Ops
+    from .ops import Ops
 
     return Ops()
+
+
+def _let_naive_carafe_run_on_cpu() -> None:
+    from .ops.wrappers import let_naive_carafe_run_on_cpu
+
+    let_naive_carafe_run_on_cpu()
 
 
 def _read_what_mmengine_saves() -> None:

@@ -1,0 +1,103 @@
+"""RoIAlign, the average of each bin by torchvision, the maximum by torch."""
+
+from __future__ import annotations
+
+import torch
+import torchvision  # noqa: F401  (registers torch.ops.torchvision)
+from torch import Tensor
+
+from .bilinear import bin_samples, corners, grids, sample
+from .precision import wide
+
+
+def roi_align_forward(
+    input: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """RoIAlign of ``input`` (B, D, H, W) at ``rois`` (R, 5) into ``output`` (R, D, h, w).
+
+    Args:
+        argmax_y: Buffer as ``output`` for the places of the maxima; empty for the average.
+        argmax_x: Likewise.
+        pool_mode: 0 the maximum of the samples of a bin (0 in a bin that has none), 1 the average.
+    """
+    features, regions = wide(input, rois)
+    if pool_mode == 1:
+        pooled = torch.ops.torchvision.roi_align(
+            features,
+            regions,
+            spatial_scale,
+            aligned_height,
+            aligned_width,
+            sampling_ratio,
+            aligned,
+        )
+        output.copy_(pooled)
+        return
+    size = (aligned_height, aligned_width)
+    starts, extents = _regions(regions, spatial_scale, aligned)
+    for chosen, grid in grids(extents, size, sampling_ratio):
+        if 0 in grid:
+            continue
+        y, x = bin_samples(starts[chosen], extents[chosen], size, grid)
+        values = sample(features, regions[chosen, 0].long(), y, x)  # (r, h, w, S, D)
+        best, place = values.max(3)
+        for buffer, coordinate in ((argmax_y, y), (argmax_x, x)):
+            buffer[chosen] = coordinate.gather(3, place).movedim(3, 1).to(buffer.dtype)
+        output[chosen] = best.movedim(3, 1).to(output.dtype)
+
+
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Gradient of :func:`roi_align_forward`, written into ``grad_input`` (B, D, H, W)."""
+    gradient, regions = wide(grad_output, rois)
+    if pool_mode == 1:
+        gradient = torch.ops.torchvision._roi_align_backward(
+            gradient,
+            regions,
+            spatial_scale,
+            aligned_height,
+            aligned_width,
+            *grad_input.shape,
+            sampling_ratio,
+            aligned,
+        )
+        grad_input.copy_(gradient)
+        return
+    _, channels, height, width = grad_input.shape
+    plane = regions[:, 0].long()[:, None] * channels + torch.arange(channels, device=rois.device)
+    total = gradient.new_zeros(grad_input.numel())
+    for y, x, weight in corners(*wide(argmax_y, argmax_x), height, width):
+        index = (plane[:, :, None, None] * height + y) * width + x
+        total.index_add_(0, index.flatten(), (gradient * weight).flatten())
+    grad_input.copy_(total.view_as(grad_input))
+
+
+def _regions(rois: Tensor, spatial_scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
+    """First corners (R, 2) and extents (R, 2) of the regions on the feature map, y before x."""
+    boxes = rois[:, [2, 1, 4, 3]] * spatial_scale - (0.5 if aligned else 0)
+    extents = boxes[:, 2:] - boxes[:, :2]
+    return boxes[:, :2], extents if aligned else extents.clamp(min=1)
+
+
+OPS = (roi_align_forward, roi_align_backward)

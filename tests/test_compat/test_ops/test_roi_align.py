@@ -1,0 +1,96 @@
+"""RoIAlign against loops: average and maximum, output and gradient."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from mmcv.ops import RoIAlign, roi_align
+from torchvision.ops import roi_align as torchvision_roi_align
+
+from .reference import bilinear_of_border, boxes, compare_halves
+
+
+def rois(dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Three regions, one of which leads over the border of a map of 16 cells of 4 pixels."""
+    images = torch.tensor([[0.0], [1.0], [1.0]], dtype=dtype)
+    regions = torch.cat([images, boxes(3, dtype)], 1)
+    regions[2, 3:] = 75
+    return regions
+
+
+def naive(features, regions, size, scale, ratio, mode, aligned) -> torch.Tensor:
+    pooled = torch.zeros(len(regions), features.shape[1], *size, dtype=torch.float64)
+    shift = 0.5 if aligned else 0
+    for r, (image, *box) in enumerate(regions.tolist()):
+        x1, y1, x2, y2 = (side * scale - shift for side in box)
+        height, width = y2 - y1, x2 - x1
+        if not aligned:
+            height, width = max(height, 1), max(width, 1)
+        down = ratio or math.ceil(height / size[0])
+        across = ratio or math.ceil(width / size[1])
+        for d, plane in enumerate(features[int(image)].tolist()):
+            for i in range(size[0]):
+                for j in range(size[1]):
+                    values = [
+                        bilinear_of_border(
+                            plane,
+                            y1 + (i + (k + 0.5) / down) * height / size[0],
+                            x1 + (j + (m + 0.5) / across) * width / size[1],
+                        )
+                        for k in range(down)
+                        for m in range(across)
+                    ]
+                    if values:
+                        pooled[r, d, i, j] = (
+                            max(values) if mode == 'max' else sum(values) / len(values)
+                        )
+    return pooled
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+@pytest.mark.parametrize('ratio', [0, 2])
+@pytest.mark.parametrize('aligned', [True, False])
+def test_output_and_gradient(mode, ratio, aligned):
+    features = torch.randn(2, 2, 16, 16, dtype=torch.float64, requires_grad=True)
+    regions = rois(torch.float64)
+    pooled = roi_align(features, regions, (3, 4), 0.25, ratio, mode, aligned)
+    torch.testing.assert_close(pooled, naive(features, regions, (3, 4), 0.25, ratio, mode, aligned))
+    narrow = roi_align(features.float(), regions.float(), (3, 4), 0.25, ratio, mode, aligned)
+    torch.testing.assert_close(narrow, pooled.float(), rtol=1e-4, atol=1e-5)
+    small = torch.randn(2, 2, 5, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda f: roi_align(f, regions, (2, 3), 0.1, ratio, mode, aligned), small
+    )
+
+
+def test_average_is_that_of_torchvision():
+    features, regions = torch.randn(2, 3, 16, 16), rois()
+    expected = torchvision_roi_align(features, regions, 7, 0.25, 2, aligned=True)
+    assert RoIAlign(7, 0.25, 2)(features, regions).equal(expected)
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+def test_half_precision(mode):
+    features, regions = torch.randn(2, 3, 16, 16), rois().round()  # what both half types have
+    layer = RoIAlign(7, 0.25, 2, mode)
+    if mode == 'avg':
+        compare_halves(layer, features, regions)
+    compare_halves(lambda f: layer(f, regions), features)  # the regions stay in float32
+    for dtype in (torch.float16, torch.bfloat16):
+        with torch.autocast('cpu', dtype):
+            assert layer(features.to(dtype), regions).dtype == dtype
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+@pytest.mark.parametrize('ratio', [0, 2])
+def test_no_regions_and_one_of_no_size(mode, ratio):
+    features = torch.randn(1, 2, 8, 8, requires_grad=True)
+    pooled = RoIAlign(3, 0.25, ratio, mode)(features, torch.zeros(0, 5))
+    assert pooled.shape == (0, 2, 3, 3)
+    pooled.sum().backward()
+    assert not features.grad.any()
+    point = RoIAlign(3, 0.25, ratio, mode)(features, torch.tensor([[0.0, 8, 8, 8, 8]]))
+    assert point.isfinite().all()
+    assert bool(point.any()) == (ratio > 0)  # a bin of no size has no samples of its own
