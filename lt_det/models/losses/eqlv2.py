@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...errors import BadInputError
-from .sigmoid_head import SigmoidClassification
+from .sigmoid_head import SigmoidClassification, is_label, over_divisor
 
 
 @MODELS.register_module()
@@ -25,6 +25,9 @@ class LongTailEQLV2Loss(SigmoidClassification, EQLV2Loss):
     Gradients are summed over all processes whenever there are several, label weights count, and no
     graph is kept until the next iteration. In one process, with label weights of 1, the loss and
     its gradients are those of MMDetection.
+
+    Dense and query heads have no background channel: there the score is the sigmoid, and the
+    divisor the number of positives that the head gives. Each call updates g_c.
 
     Args:
         **kwargs: Those of ``EQLV2Loss``, but for ``use_distributed``.
@@ -45,45 +48,52 @@ class LongTailEQLV2Loss(SigmoidClassification, EQLV2Loss):
         avg_factor: float | None = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """Loss () of logits (R, C + 1) and labels (R,), C for background.
+        """Loss () of logits and labels.
 
         Args:
-            cls_score: (R, C + 1).
-            label: (R,).
+            cls_score: (R, C + 1), or (R, C) of a dense or query head.
+            label: (R,), C for the background.
             weight: (R,). Default: ones.
-            avg_factor: Not used: the loss is divided by R, as the paper does.
+            avg_factor: Divisor for (R, C). That for (R, C + 1) is R, as in the paper.
             reduction_override: None or ``'mean'``, others are not defined.
         """
         if reduction_override not in (None, 'mean'):
             raise BadInputError(f"EQLv2: reduction is '{reduction_override}', expected 'mean'")
-        self.n_i, self.n_c = cls_score.shape  # read by get_weight
-        target = F.one_hot(label, self.n_c).to(cls_score)
-        positive, negative = self.get_weight(cls_score)
-        weights = positive * target + negative * (1 - target)
+        self.check_inputs(cls_score, label)
+        channels = cls_score.size(1)
+        has_background = channels > self.num_classes
+        negative = self.map_func(self.pos_neg)
+        negative = F.pad(negative, (0, channels - self.num_classes), value=1)
+        target = is_label(label, channels)
+        weights = torch.where(target, 1 + self.alpha * (1 - negative), negative)
         if weight is not None:
             weights = weights * weight[:, None]
+        target = target.to(cls_score)
         losses = F.binary_cross_entropy_with_logits(cls_score, target, reduction='none')
         self.collect_grad(cls_score.detach(), target, weights.detach())
-        return self.loss_weight * (losses * weights).sum() / max(self.n_i, 1)
+        total = self.loss_weight * (losses * weights).sum()
+        if has_background or avg_factor is None:
+            return total / max(len(label), 1)
+        return over_divisor(total, avg_factor)
 
     @torch.no_grad()
     def collect_grad(self, pred: Tensor, target: Tensor, weight: Tensor) -> None:
-        """Add the absolute gradients of R x C logits to those of the run.
+        """Add the absolute gradients of R x C logits to those of the run, before any divisor.
 
         RoIs with a logit that is not finite, as in a step that mixed precision skips, do not count.
         """
         finite = pred.isfinite().all(1, keepdim=True)
         gradient = torch.where(finite, (pred.sigmoid() - target).abs() * weight, 0)
-        both = torch.stack([(gradient * target).sum(0), (gradient * (1 - target)).sum(0)])[:, :-1]
-        both = both.float().contiguous()
+        both = torch.stack([(gradient * target).sum(0), (gradient * (1 - target)).sum(0)])
+        both = both[:, : self.num_classes].float().contiguous()
         all_reduce(both)
         self.pos_grad += both[0]
         self.neg_grad += both[1]
         self.pos_neg.copy_(self.pos_grad / (self.neg_grad + 1e-10))
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
-        """Scores (R, C + 1): sigmoids, those of classes times the probability of an object."""
+        """Scores of logits (R, C) or (R, C + 1): sigmoids, times the probability of an object."""
         scores = cls_score.sigmoid()
-        if not self.test_with_obj:
+        if not self.test_with_obj or cls_score.size(1) == self.num_classes:
             return scores
         return torch.cat([scores[:, :-1] * (1 - scores[:, -1:]), scores[:, -1:]], 1)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule
-from .sigmoid_head import SigmoidClassification
+from .sigmoid_head import SigmoidClassification, over_divisor
 
 
 @MODELS.register_module()
@@ -27,6 +27,10 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
     each class; with ``power=0`` all classes are alike, those without an image too (0 ** 0 = 1). The
     lists of an image come from :class:`FederatedLabelsHook`; without them S stands alone, as in the
     paper. The score at test is the sigmoid; the background channel is not used.
+
+    In dense and query heads, whose rows are anchors, points or queries, the divisor is the one that
+    the head gives, its number of positives. They do not say which image a row is from, so S stands
+    alone there too; each level or decoder layer that calls the loss draws its own.
 
     Args:
         num_classes: C.
@@ -91,11 +95,11 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
         avg_factor: float | None = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """Loss () of logits (R, C + 1) and labels (R,), C for background.
+        """Loss () of logits and labels.
 
         Args:
-            cls_score: (R, C + 1).
-            labels: (R,).
+            cls_score: (R, C + 1), or (R, C) of a dense or query head.
+            labels: (R,), C for the background.
             label_weights: (R,). Default: ones.
             avg_factor: Divisor of the sum. Default: R.
             reduction_override: None or ``'mean'``; others are not defined.
@@ -112,19 +116,27 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
                 'FederatedLoss has no class statistics yet: add '
                 "dict(type='ClassFrequencyHook') to custom_hooks or call set_class_frequency"
             )
-        target = F.one_hot(labels, self.num_classes + 1)[:, :-1]
-        weight = self.considered(target.bool()).to(cls_score)
+        self.check_inputs(cls_score, labels)
+        logits = cls_score[:, : self.num_classes]
+        label, is_object = self._columns(labels)
+        # binary cross-entropy is softplus(z), less z where the class is the label: so no target
+        # (R, C) is needed, of which a dense head has a hundred thousand rows
+        losses = (F.softplus(logits) * self.considered(labels)).sum(1)
+        losses = losses - torch.where(is_object, logits.gather(1, label), 0)[:, 0]
         if label_weights is not None:
-            weight = weight * label_weights[:, None]
-        losses = F.binary_cross_entropy_with_logits(
-            cls_score[:, :-1], target.to(cls_score), weight, reduction='sum'
-        )
-        return self.loss_weight * losses / (avg_factor or max(len(labels), 1))
+            losses = losses * label_weights
+        divisor = max(len(labels), 1) if avg_factor is None else avg_factor
+        return self.loss_weight * over_divisor(losses.sum(), divisor)
+
+    def _columns(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """A column (R, 1) of each row, its label's, and whether it is one: (R, 1)."""
+        return labels.clamp(max=self.num_classes - 1)[:, None], (labels < self.num_classes)[:, None]
 
     @torch.no_grad()
-    def considered(self, target: Tensor) -> Tensor:
-        """Which classes count for which RoI, (R, C), given the labels as booleans (R, C)."""
-        present = target.any(0)
+    def considered(self, labels: Tensor) -> Tensor:
+        """Which classes count for rows with these labels (R,): boolean (R, C), or (C,) for all."""
+        present = torch.zeros(self.num_classes + 1, dtype=torch.bool, device=labels.device)
+        present = present.index_fill_(0, labels, True)[:-1]
         # the largest keys of log w + Gumbel noise are draws without replacement, at no host sync
         noise = -torch.empty_like(self.log_weight).exponential_().log()
         key = torch.where(present, torch.inf, self.log_weight + noise)
@@ -132,8 +144,10 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
         sampled = torch.zeros_like(present).index_fill(0, largest.indices, True)
         sampled = (sampled & (key > -torch.inf)) | present
         if self._lists is None or self._image_of_roi is None:
-            return sampled.expand_as(target)
+            return sampled
         negative, not_exhaustive = (
-            lists.to(target.device, non_blocking=True)[self._image_of_roi] for lists in self._lists
+            lists.to(labels.device, non_blocking=True) for lists in self._lists
         )
-        return ((sampled | negative) & ~not_exhaustive) | target
+        considered = ((sampled | negative) & ~not_exhaustive)[self._image_of_roi]
+        label, is_object = self._columns(labels)
+        return considered.scatter_(1, label, considered.gather(1, label) | is_object)
