@@ -14,7 +14,7 @@ from ...adjustments import build_adjustment
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ..losses.class_count import with_class_count
-from .topk_nms import topk_multiclass_nms
+from .topk_nms import is_plain, topk_multiclass_nms
 
 
 @MODELS.register_module()
@@ -180,7 +180,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             self.topk_nms
             and rcnn_test_cfg is not None
             and rcnn_test_cfg['max_per_img'] > 0
-            and _is_plain(rcnn_test_cfg['nms'])
+            and is_plain(rcnn_test_cfg['nms'])
         )
         if not simple or bbox_pred is None or cls_score is None or not len(roi):
             return super()._predict_by_feat_single(
@@ -209,16 +209,6 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             rcnn_test_cfg['max_per_img'],
         )
         return InstanceData(bboxes=boxes, scores=scores, labels=labels)
-
-
-def _is_plain(nms: dict | None) -> bool:
-    """Whether it is greedy NMS within each class, with the threshold as its only parameter."""
-    return (
-        nms is not None
-        and nms.get('type', 'nms') == 'nms'
-        and 'iou_threshold' in nms
-        and nms.keys() <= {'type', 'iou_threshold', 'split_thr'}
-    )
 
 
 def _show_classifier(head: LongTailBBoxHead, *_) -> None:

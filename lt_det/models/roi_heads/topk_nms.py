@@ -45,18 +45,59 @@ def topk_multiclass_nms(
     """
     num_classes = scores.size(1)
     flat = scores.flatten()
-    kept = flat.new_empty(0, dtype=torch.long)
+    kept, boxes = topk_nms(
+        flat,
+        lambda pairs: pairs % num_classes,
+        lambda pairs: boxes_of(pairs.div(num_classes, rounding_mode='floor'), pairs % num_classes),
+        score_thr,
+        iou_threshold,
+        max_num,
+    )
+    return boxes, flat[kept], kept % num_classes
+
+
+def topk_nms(
+    scores: Tensor,
+    labels_of: Callable[[Tensor], Tensor],
+    boxes_of: Callable[[Tensor], Tensor],
+    score_thr: float,
+    iou_threshold: float,
+    max_num: int,
+) -> tuple[Tensor, Tensor]:
+    """:func:`topk_multiclass_nms` of any candidates; of equal scores, the first comes first.
+
+    Args:
+        scores: (N,), on any device; NaN is below every threshold.
+        labels_of: Maps candidates (M,), as indices in [0, N), to their labels (M,).
+        boxes_of: Maps candidates (M,) to their boxes (M, 4) as x1, y1, x2, y2.
+        score_thr: See there.
+        iou_threshold: See there.
+        max_num: See there.
+
+    Returns:
+        Indices (K,) of the candidates that are kept, best first, and their boxes (K, 4).
+    """
+    kept = scores.new_empty(0, dtype=torch.long)
     boxes = None
-    for block in _blocks(flat, score_thr, max(_BLOCK, max_num)):
+    for block in _blocks(scores, score_thr, max(_BLOCK, max_num)):
         candidates = torch.cat([kept, block])
-        new = boxes_of(block.div(num_classes, rounding_mode='floor'), block % num_classes)
+        new = boxes_of(block)
         boxes = new if boxes is None else torch.cat([boxes, new])
-        chosen = _survivors(boxes, candidates % num_classes, len(kept), iou_threshold)
+        chosen = _survivors(boxes, labels_of(candidates), len(kept), iou_threshold)
         kept, boxes = candidates[chosen], boxes[chosen]
         if len(kept) >= max_num:
             break
-    kept = kept[:max_num]
-    return boxes[:max_num], flat[kept], kept % num_classes
+    return kept[:max_num], boxes[:max_num]
+
+
+def is_plain(nms: dict | None) -> bool:
+    """Whether an NMS config is greedy NMS within each class, its threshold the only parameter."""
+    return (
+        nms is not None
+        and nms.get('type', 'nms') == 'nms'
+        and 'iou_threshold' in nms
+        and nms.keys() <= {'type', 'iou_threshold', 'split_thr'}
+    )
 
 
 def _blocks(scores: Tensor, score_thr: float, size: int) -> Iterator[Tensor]:
