@@ -1,0 +1,347 @@
+"""Long-tailed rules on five families of detectors: glyphs `demo`, equal budget.
+
+RetinaNet, RTMDet-Ins, DINO, Mask2Former and Cascade Mask R-CNN, small, each trained first on 60
+other glyphs, balanced: as on LVIS, no training starts from nothing. From that, without its
+classifier, each is trained for the same iterations with and without a rule, each seed on its own;
+rules at test alone evaluate the baseline of their seed.
+
+Which rule a family gets, and how strong, is chosen on another seed, the pilot: that of the highest
+APr among those whose AP is not below the baseline's. Runs that are there already are not repeated,
+so an interrupted comparison goes on where it stopped.
+
+    OMP_NUM_THREADS=1 python benchmarks/methods/any_detector.py
+
+Writes benchmarks/results/any_detector.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import re
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+# isort: split
+from common.origin import ROOT, option_parser, origin, publish
+
+CONFIGS = ROOT / 'configs' / 'glyphs'
+OTHERS, NUM_OTHERS = 'data/glyphs/pretrain', 60
+RFS_THRESHOLD = 100 / 600  # repeats classes of at most 100 images, as 1e-3 does on LVIS
+
+
+@dataclass(frozen=True)
+class Family:
+    """A detector of the comparison.
+
+    Attributes:
+        config: Its baseline.
+        epochs: Those of the training on other glyphs.
+        classifier: Which keys of that are not taken over: a pattern.
+        metric: The IoU type that counts.
+        rules: Names of RULES to try in training, and at test alone.
+    """
+
+    config: str
+    epochs: int
+    classifier: str
+    metric: str
+    rules: tuple[str, ...]
+
+    def candidates(self, at_test: bool) -> list[str]:
+        return [name for name in self.rules if name.endswith('_test') == at_test]
+
+
+# strengths are those of the papers; where these try a range, two of it
+RULES: dict[str, dict] = {
+    'iif_smooth': dict(adjustment=dict(type='IIF', link='smooth')),
+    'iif_raw': dict(adjustment=dict(type='IIF', link='raw')),
+    'prior_shift_0.5': dict(adjustment=dict(type='PriorShift', tau=0.5)),
+    'prior_shift_1': dict(adjustment=dict(type='PriorShift', tau=1.0)),
+    'efl': dict(loss_cls=dict(type='EqualizedFocalLoss')),
+    'federated': dict(loss_cls=dict(type='FederatedLoss', num_sampled=10)),
+    'seesaw': dict(loss_cls=dict(type='LongTailSeesawLoss')),
+    'prior_shift_0.5_test': dict(adjustment=dict(type='PriorShift', tau=0.5, stage='test')),
+    'prior_shift_1_test': dict(adjustment=dict(type='PriorShift', tau=1.0, stage='test')),
+    'norcal_0.5_test': dict(adjustment=dict(type='NorCal', gamma=0.5)),
+    'norcal_1_test': dict(adjustment=dict(type='NorCal', gamma=1.0)),
+    'fracal_test': dict(adjustment=dict(type='FRACAL', lam=2.0)),
+    'tau_norm_test': dict(adjustment=dict(type='TauNorm', tau=0.5)),
+}
+TRAINED = ('iif_smooth', 'iif_raw', 'prior_shift_0.5', 'prior_shift_1')
+AT_TEST = ('prior_shift_0.5_test', 'prior_shift_1_test', 'fracal_test', 'tau_norm_test')
+NORCAL = ('norcal_0.5_test', 'norcal_1_test')
+FAMILIES = {
+    'RetinaNet': Family(
+        'retinanet_r18_sigmoid_demo',
+        3,
+        r'\.retina_cls\.',
+        'bbox',
+        (*TRAINED, 'efl', 'federated', *AT_TEST),
+    ),
+    'RTMDet-Ins': Family(
+        'rtmdet_ins_r18_sigmoid_demo', 3, r'\.rtm_cls\.', 'segm', (*TRAINED, *AT_TEST)
+    ),
+    'DINO': Family(
+        'dino_r18_sigmoid_demo',
+        6,
+        r'\.cls_branches\.|\.label_embedding\.',
+        'bbox',
+        (*TRAINED, 'efl', 'federated', *AT_TEST),
+    ),
+    'Mask2Former': Family(
+        'mask2former_r18_softmax_demo',
+        6,
+        r'\.cls_embed\.',
+        'segm',
+        (*TRAINED, *NORCAL, *AT_TEST),
+    ),
+    'Cascade Mask R-CNN': Family(
+        'cascade_mask_rcnn_r18_softmax_demo',
+        2,
+        r'\.fc_cls\.',
+        'segm',
+        (*TRAINED, 'seesaw', *NORCAL, *AT_TEST),
+    ),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = option_parser(__doc__)
+    parser.add_argument('--families', nargs='+', choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--pilot-seed', type=int, default=10)
+    parser.add_argument('--data', default='data/glyphs/demo')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/any_detector'))
+    parser.add_argument('--processes', type=int, default=2, help='of one thread each')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
+import torch
+from methods.any_detector_report import report
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+
+from lt_det.datasets.glyphs import make_glyphs
+
+# ---------------------------------------------------------------------------------------- one run
+
+
+def folder_of(work_dir: Path, family: str, method: str, seed: int) -> Path:
+    return work_dir / FAMILIES[family].config / method / str(seed)
+
+
+def pretrained(work_dir: Path, family: str) -> Path:
+    return work_dir / FAMILIES[family].config / 'pretrained' / 'detector.pth'
+
+
+def plain_config(family: str, data: str, work_dir: Path, epochs: int | None = None) -> Config:
+    """The baseline of a family on a data set, its budget counted in iterations."""
+    register_all_modules(init_default_scope=True)
+    cfg = Config.fromfile(CONFIGS / f'{FAMILIES[family].config}.py')
+    for split in ('train', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = f'{data}/'
+        cfg[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False)
+    cfg.test_evaluator.ann_file = f'{data}/annotations/glyphs_val.json'
+    # evaluated once, behind the training
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'ReportHook']
+    length = len(DATASETS.build(cfg.train_dataloader.dataset))
+    iterations = (epochs or cfg.max_epochs) * (length // cfg.train_dataloader.batch_size)
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations)
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=iterations,
+        save_optimizer=False,
+        save_param_scheduler=False,
+    )
+    cfg.log_processor.by_epoch = False
+    cfg.param_scheduler[1].update(
+        by_epoch=False, convert_to_iter_based=False, end=iterations, T_max=iterations
+    )
+    cfg.work_dir = str(work_dir)
+    cfg.experiment_name = '_'.join(work_dir.parts[-3:])
+    return cfg
+
+
+def config(args: argparse.Namespace, family: str, method: str, seed: int) -> Config:
+    """The config of a method: a name of RULES, 'baseline', 'rfs', or a name with '+rfs'."""
+    cfg = plain_config(family, args.data, folder_of(args.work_dir, family, method, seed))
+    cfg.load_from = str(pretrained(args.work_dir, family))
+    cfg.randomness.seed = seed
+    name = method.removesuffix('+rfs')
+    if name != method or method == 'rfs':
+        plain = cfg.train_dataloader.dataset
+        cfg.train_dataloader.dataset = dict(
+            type='RepeatFactorDataset', oversample_thr=RFS_THRESHOLD, dataset=plain
+        )
+    rule = RULES.get(name, {})
+    if rule:
+        cfg.model.update(type='LongTail', detector=cfg.model.type)
+    if 'adjustment' in rule:
+        cfg.model.adjustment = rule['adjustment']
+    if 'loss_cls' in rule:
+        heads = cfg.model.get('bbox_head') or cfg.model.roi_head.bbox_head
+        for head in heads if isinstance(heads, list) else [heads]:
+            head.loss_cls = rule['loss_cls']
+    return cfg
+
+
+def run(args: argparse.Namespace, family: str, method: str, seed: int) -> None:
+    """Train or evaluate one method with one seed; writes result.json."""
+    folder = folder_of(args.work_dir, family, method, seed)
+    if (folder / 'result.json').exists():
+        return
+    cfg = config(args, family, method, seed)
+    if method in FAMILIES[family].candidates(at_test=True):
+        baseline = folder_of(args.work_dir, family, 'baseline', seed)
+        (checkpoint,) = baseline.glob('iter_*.pth')
+        cfg.load_from = str(checkpoint)
+    runner = Runner.from_cfg(cfg)
+    if method not in FAMILIES[family].candidates(at_test=True):
+        runner.train()
+    save_result(folder, runner.test())
+
+
+def pretrain(args: argparse.Namespace, family: str) -> None:
+    """Train on the other glyphs and save all but the classifier."""
+    path = pretrained(args.work_dir, family)
+    if path.exists():
+        return
+    cfg = plain_config(family, OTHERS, path.parent, FAMILIES[family].epochs)
+    set_classes(cfg.model, NUM_OTHERS)
+    cfg.model.backbone.update(frozen_stages=-1, norm_eval=False)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    save_result(path.parent, runner.test())
+    dropped = re.compile(FAMILIES[family].classifier)
+    state = runner.model.state_dict()
+    state = {key: value for key, value in state.items() if not dropped.search(key)}
+    torch.save(dict(state_dict=state), path)
+
+
+def set_classes(part: dict | list, num_classes: int) -> None:
+    """Have a config of a detector built for another number of classes."""
+    if isinstance(part, list):
+        for item in part:
+            set_classes(item, num_classes)
+    elif isinstance(part, dict):
+        for key in {'num_classes', 'num_things_classes'} & part.keys():
+            part[key] = num_classes
+        if part.get('class_weight'):
+            part.class_weight = [1.0] * num_classes + part.class_weight[-1:]
+        for item in part.values():
+            set_classes(item, num_classes)
+
+
+def save_result(folder: Path, metrics: dict) -> None:
+    plain = {key.split('/')[-1]: float(value) for key, value in metrics.items()}
+    (folder / 'result.json').write_text(json.dumps(plain))
+
+
+# ------------------------------------------------------------------------------------- all of them
+
+
+def result(args: argparse.Namespace, family: str, method: str, seed: int) -> dict[str, float]:
+    path = folder_of(args.work_dir, family, method, seed) / 'result.json'
+    return json.loads(path.read_text())
+
+
+def choose(args: argparse.Namespace, family: str, at_test: bool) -> str:
+    """The candidate of the highest APr in the pilot, if possible with AP not below the baseline."""
+    candidates = FAMILIES[family].candidates(at_test)
+    metric = FAMILIES[family].metric
+    found = {name: result(args, family, name, args.pilot_seed) for name in candidates}
+    least = result(args, family, 'baseline', args.pilot_seed)[f'{metric}_AP']
+    good = [name for name in candidates if found[name][f'{metric}_AP'] >= least]
+    return max(good or candidates, key=lambda name: found[name][f'{metric}_APr'])
+
+
+def run_all(args: argparse.Namespace, jobs: list[tuple[str, str, int]]) -> None:
+    """Run jobs (family, method, seed), several at a time."""
+    # rendering and writing of a shared file would meet itself
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(args.processes, context, start_process) as pool:
+        futures = {pool.submit(work, args, *job): job for job in jobs}
+        for number, future in enumerate(as_completed(futures), 1):
+            future.result()
+            print(f'{number} of {len(jobs)}:', *futures[future], flush=True)
+
+
+def work(args: argparse.Namespace, family: str, method: str, seed: int) -> None:
+    if method == 'pretrained':
+        pretrain(args, family)
+    else:
+        run(args, family, method, seed)
+
+
+def start_process() -> None:
+    torch.set_num_threads(1)
+
+
+def rows(args: argparse.Namespace, methods: dict[str, dict[str, str]], seeds: list[int]) -> list:
+    """A row for each family, method and seed; ``methods`` are their names by family and role."""
+    return [
+        dict(
+            family=family,
+            method=role,
+            rule=method,
+            seed=seed,
+            metrics=result(args, family, method, seed),
+        )
+        for family, roles in methods.items()
+        for role, method in roles.items()
+        for seed in seeds
+    ]
+
+
+def main() -> None:
+    args = parse_args()
+    where = origin(f'torch {torch.__version__}')
+    make_glyphs(args.data, 'demo')
+    make_glyphs(OTHERS, 'pretrain', 1)
+    families, pilot = args.families, args.pilot_seed
+    run_all(args, [(family, 'pretrained', 0) for family in families])
+    run_all(args, [(f, name, pilot) for f in families for name in ('baseline', 'rfs')])
+    run_all(args, [(f, name, pilot) for f in families for name in FAMILIES[f].rules])
+    methods = {}
+    for family in families:
+        rule = choose(args, family, at_test=False)
+        methods[family] = {
+            'baseline': 'baseline',
+            'RFS': 'rfs',
+            'rule': rule,
+            'rule + RFS': f'{rule}+rfs',
+            'rule at test': choose(args, family, at_test=True),
+        }
+    for roles in (('baseline', 'RFS', 'rule', 'rule + RFS'), ('rule at test',)):
+        run_all(args, [(f, methods[f][r], s) for r in roles for s in args.seeds for f in families])
+    tried = {f: {name: name for name in ('baseline', 'rfs', *FAMILIES[f].rules)} for f in families}
+    content = {
+        **where,
+        'metric': {family: FAMILIES[family].metric for family in families},
+        'rows': rows(args, methods, args.seeds),
+        'pilot': rows(args, tried, [pilot]),
+        'pretrained': {family: result_of_pretraining(args, family) for family in families},
+    }
+    publish(args.out, 'any_detector', content, report(content))
+
+
+def result_of_pretraining(args: argparse.Namespace, family: str) -> dict[str, float]:
+    return json.loads((pretrained(args.work_dir, family).parent / 'result.json').read_text())
+
+
+if __name__ == '__main__':
+    main()
