@@ -49,15 +49,15 @@ def attend(value: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
         (attend, [(2, 16, 2, 3), (2, 5, 2, 2, 2, 2), (2, 5, 2, 2, 2)]),
     ],
     ids=[
-        'sigmoid',
-        'softmax',
-        'align',
-        'align_max',
-        'deform_pool',
-        'deform',
-        'modulated',
+        'sigmoid_focal_loss',
+        'softmax_focal_loss',
+        'roi_align',
+        'roi_align_max',
+        'deform_roi_pool',
+        'deform_conv',
+        'modulated_deform_conv',
         'carafe',
-        'attention',
+        'ms_deform_attn',
     ],
 )
 def test_on_a_device_without_values(op, shapes):
