@@ -20,9 +20,9 @@ model = dict(
         norm_cfg=dict(type='GN', num_groups=8),
         num_outs=3,
     ),
-    encoder=dict(num_layers=2, layer_cfg=dict(self_attn_cfg=deformable, ffn_cfg=feedforward)),
+    encoder=dict(num_layers=1, layer_cfg=dict(self_attn_cfg=deformable, ffn_cfg=feedforward)),
     decoder=dict(
-        num_layers=3,
+        num_layers=2,
         return_intermediate=True,
         layer_cfg=dict(self_attn_cfg=attention, cross_attn_cfg=deformable, ffn_cfg=feedforward),
         post_norm_cfg=None,
@@ -40,7 +40,7 @@ model = dict(
     dn_cfg=dict(
         label_noise_scale=0.5,
         box_noise_scale=1.0,
-        group_cfg=dict(dynamic=True, num_groups=None, num_dn_queries=20),
+        group_cfg=dict(dynamic=True, num_groups=None, num_dn_queries=10),
     ),
     train_cfg=dict(
         assigner=dict(
