@@ -91,7 +91,7 @@ class ClassIndexedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> ClassIndexedLogits | Tensor:
         """(R, D, h, w) to logits (R, C, h, w): a tensor in a traced graph, else put off."""
-        return super().forward(x) if _traced() else ClassIndexedLogits(self, x)
+        return super().forward(x) if traced() else ClassIndexedLogits(self, x)
 
     def logits_at(self, x: Tensor, labels: Tensor) -> Tensor:
         """Channel ``labels[r]`` of the convolution of ``x[r]``.
@@ -111,7 +111,7 @@ class ClassIndexedNormedConv2d(NormedConv2d):
 
     def forward(self, x: Tensor) -> ClassIndexedLogits | Tensor:
         """(R, D, h, w) to logits (R, C, h, w): a tensor in a traced graph, else put off."""
-        return super().forward(x) if _traced() else ClassIndexedLogits(self, x)
+        return super().forward(x) if traced() else ClassIndexedLogits(self, x)
 
     def logits_at(self, x: Tensor, labels: Tensor) -> Tensor:
         """``temperature * <x, w> / ((|x|^power + eps) (|w|^power + eps)) + bias`` of one class.
@@ -145,5 +145,6 @@ def _add_bias(logits: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
     return logits if bias is None else logits + bias[labels].view(-1, 1, 1, 1)
 
 
-def _traced() -> bool:
+def traced() -> bool:
+    """Whether a graph is being recorded, which takes tensors alone."""
     return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()

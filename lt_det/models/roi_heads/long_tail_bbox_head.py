@@ -13,8 +13,12 @@ from torch import Tensor, nn
 from ...adjustments import build_adjustment
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
+from ..layers.class_indexed_linear import ClassIndexedLinear, ClassIndexedOutputs
 from ..losses.class_count import with_class_count
 from .topk_nms import is_plain, topk_multiclass_nms
+
+_LINEAR = ('Linear', 'mmdet.Linear')
+Deltas = Tensor | ClassIndexedOutputs
 
 
 @MODELS.register_module()
@@ -34,6 +38,10 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         topk_nms: Whether prediction decodes and suppresses candidates only until the best
             ``max_per_img`` are known (:func:`.topk_nms.topk_multiclass_nms`). Where ``test_cfg``
             asks for more than plain NMS per class, or for all detections, it is the stock path.
+        class_indexed_reg: Whether class-specific box deltas are evaluated for the classes that are
+            asked for: in training those of the labels, in prediction those of the candidates that
+            NMS looks at. Parameters, losses and gradients are those of the stock head. Where
+            ``reg_predictor_cfg`` is not a plain ``Linear`` layer, it is the stock path.
         **kwargs: Those of ConvFCBBoxHead.
 
     Raises:
@@ -46,6 +54,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         *args,
         adjustment: dict | Sequence[dict] | None = None,
         topk_nms: bool = True,
+        class_indexed_reg: bool = True,
         init_cfg=None,
         **kwargs,
     ) -> None:
@@ -58,6 +67,11 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             kwargs['loss_cls'] = with_class_count(
                 kwargs['loss_cls'], kwargs['num_classes'], 'bbox_head', 'bbox_head.loss_cls', MODELS
             )
+        if class_indexed_reg and not kwargs.get('reg_class_agnostic', False):
+            regression = kwargs.get('reg_predictor_cfg') or dict(type='Linear')
+            if regression['type'] in _LINEAR:
+                indexed = dict(type=ClassIndexedLinear, num_classes=kwargs.get('num_classes', 80))
+                kwargs['reg_predictor_cfg'] = {**regression, **indexed}
         super().__init__(*args, init_cfg=init_cfg, **kwargs)
         self.topk_nms = topk_nms
         self.adjustment = None if adjustment is None else self._build_adjustment(adjustment)
@@ -100,7 +114,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
 
     @property
     def _is_linear(self) -> bool:
-        return self.cls_predictor_cfg['type'] in ('Linear', 'mmdet.Linear')
+        return self.cls_predictor_cfg['type'] in _LINEAR
 
     def _start_of_predictor(self) -> dict | None:
         """Initialisation of the class predictor where it is not ConvFCBBoxHead's."""
@@ -127,14 +141,15 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             if hasattr(part, 'set_class_frequency'):
                 part.set_class_frequency(frequency)
 
-    def forward(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def forward(self, x: Tensor) -> tuple[Tensor | None, Deltas | None]:
         """Predict from RoI features.
 
         Args:
             x: (R, D, h, w).
 
         Returns:
-            Adjusted class logits (R, C + 1), background last, and box deltas (R, 4) or (R, 4 C).
+            Adjusted class logits (R, C + 1), background last, and box deltas (R, 4) or (R, 4 C),
+            the latter put off.
         """
         if x.shape[1] != self.in_channels:
             raise BadInputError(
@@ -147,18 +162,70 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         return logits, deltas
 
     def loss(
-        self, cls_score: Tensor | None, bbox_pred: Tensor | None, rois: Tensor, *args, **kwargs
+        self,
+        cls_score: Tensor | None,
+        bbox_pred: Deltas | None,
+        rois: Tensor,
+        labels: Tensor,
+        label_weights: Tensor,
+        bbox_targets: Tensor,
+        bbox_weights: Tensor,
+        reduction_override: str | None = None,
     ) -> dict[str, Tensor]:
-        """ConvFCBBoxHead's; a loss that asks for it learns which image each RoI (R, 5) is from."""
+        """ConvFCBBoxHead's; a loss that asks for it learns which image each RoI is from.
+
+        Args:
+            cls_score: (R, C + 1).
+            bbox_pred: (R, 4) or (R, 4 C).
+            rois: (R, 5) as image, x1, y1, x2, y2.
+            labels: (R,), C for background.
+            label_weights: (R,).
+            bbox_targets: (R, 4).
+            bbox_weights: (R, 4).
+            reduction_override: In place of that of the losses.
+        """
         if rois is not None and hasattr(self.loss_cls, 'set_rois'):
             self.loss_cls.set_rois(rois)
-        return super().loss(cls_score, bbox_pred, rois, *args, **kwargs)
+        put_off = isinstance(bbox_pred, ClassIndexedOutputs)
+        targets = labels, label_weights, bbox_targets, bbox_weights, reduction_override
+        losses = super().loss(cls_score, None if put_off else bbox_pred, rois, *targets)
+        if put_off:
+            positive = labels < self.num_classes
+            deltas = bbox_pred[positive].at(labels[positive])
+            if len(deltas) and self.reg_decoded_bbox:
+                deltas = get_box_tensor(self.bbox_coder.decode(rois[positive, 1:], deltas))
+            losses['loss_bbox'] = (
+                self.loss_bbox(
+                    deltas,
+                    bbox_targets[positive],
+                    bbox_weights[positive],
+                    avg_factor=len(bbox_targets),
+                    reduction_override=reduction_override,
+                )
+                if len(deltas)
+                else deltas.sum()
+            )
+        return losses
+
+    def bbox_pred_split(
+        self, bbox_pred: ClassIndexedOutputs, sizes: Sequence[int]
+    ) -> tuple[ClassIndexedOutputs, ...]:
+        """Box deltas of each image; what RoI heads call where they are no tensor."""
+        return bbox_pred.split(sizes)
+
+    def regress_by_class(
+        self, priors: Tensor, label: Tensor, bbox_pred: Deltas, img_meta: dict
+    ) -> Tensor:
+        """Boxes (R, 4) of one class (R,), from priors (R, 4): the next stage's in a cascade."""
+        if not isinstance(bbox_pred, ClassIndexedOutputs):
+            return super().regress_by_class(priors, label, bbox_pred, img_meta)
+        return self.bbox_coder.decode(priors, bbox_pred.at(label), max_shape=img_meta['img_shape'])
 
     def _predict_by_feat_single(
         self,
         roi: Tensor,
         cls_score: Tensor | None,
-        bbox_pred: Tensor | None,
+        bbox_pred: Deltas | None,
         img_meta: dict,
         rescale: bool = False,
         rcnn_test_cfg: dict | None = None,
@@ -182,7 +249,9 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             and rcnn_test_cfg['max_per_img'] > 0
             and is_plain(rcnn_test_cfg['nms'])
         )
+        put_off = isinstance(bbox_pred, ClassIndexedOutputs)
         if not simple or bbox_pred is None or cls_score is None or not len(roi):
+            bbox_pred = bbox_pred.whole() if put_off else bbox_pred
             return super()._predict_by_feat_single(
                 roi, cls_score, bbox_pred, img_meta, rescale, rcnn_test_cfg
             )
@@ -190,10 +259,14 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             scores = self.loss_cls.get_activation(cls_score)
         else:
             scores = cls_score.softmax(-1)
-        deltas = bbox_pred.view(len(roi), -1, self.bbox_coder.encode_size)
+        if not put_off:
+            deltas = bbox_pred.view(len(roi), -1, self.bbox_coder.encode_size)
 
         def boxes_of(proposals: Tensor, labels: Tensor) -> Tensor:
-            chosen = deltas[proposals, 0 if self.reg_class_agnostic else labels]
+            if put_off:
+                chosen = bbox_pred.of(proposals, labels)
+            else:
+                chosen = deltas[proposals, 0 if self.reg_class_agnostic else labels]
             boxes = self.bbox_coder.decode(
                 roi[proposals, 1:], chosen, max_shape=img_meta['img_shape']
             )
