@@ -12,6 +12,7 @@ from torch import nn
 from ...adjustments import build_adjustment
 from ...errors import BadInputError
 from ...frequency_module import FrequencyModule
+from ..dense_nms import use_topk_nms
 from ..losses.head_losses import check_loss, complete_losses
 from .adjusted_logits import AdjustedLogits
 from .class_logits import ClassLogits, candidates, class_logits_of, find_class_logits
@@ -31,6 +32,7 @@ def long_tail(
     detector: str | type,
     adjustment: dict | Sequence[dict] | None = None,
     classifiers: Sequence[str] | None = None,
+    topk_nms: bool = True,
     **model: Any,
 ) -> nn.Module:
     """Build a detector of MMDetection whose class logits are adjusted for the class frequencies.
@@ -46,6 +48,8 @@ def long_tail(
             it is, with statistics.
         classifiers: Paths of the layers that compute class logits, where the head is not known
             (:data:`.class_logits.HEADS`).
+        topk_nms: Whether dense heads look at candidates only until the best ``max_per_img`` are
+            known, with the same detections (:func:`lt_det.models.dense_nms.use_topk_nms`).
         **model: All other keys of the detector's config.
 
     Raises:
@@ -67,6 +71,8 @@ def long_tail(
         raise BadInputError(f'{text}; expected the same number in all heads')
     for each in logits:
         check_loss(each.head, f'model.{each.name}')
+        if topk_nms:
+            use_topk_nms(each.head)
     for each in logits if adjustment is not None else ():
         _adjust(each, adjustment)
     built.statistics = DetectorStatistics(logits[0].num_classes)

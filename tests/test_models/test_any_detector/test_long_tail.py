@@ -1,0 +1,207 @@
+"""What ``LongTail`` refuses, classifiers named by hand, tau-norm, numbers of classes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmdet.models.detectors import SingleStageDetector
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.model import BaseModule
+from torch import nn
+
+from lt_det.engine.class_frequency_hook import _check_num_classes
+from lt_det.errors import BadInputError
+from lt_det.frequency import ClassFrequency
+from lt_det.models.any_detector import find_class_logits
+from lt_det.models.any_detector.adjusted_logits import class_weights
+
+from .zoo import FREQUENCY, C, adjusted, built, detections, model_config
+
+SHIFT = dict(type='PriorShift', stage='test')
+
+
+class OwnHead(BaseModule):
+    """A head that MMDetection does not have, with classifiers for 2 anchors."""
+
+    def __init__(self, num_classes: int = C, train_cfg=None, test_cfg=None) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.loss_cls = MODELS.build(dict(type='FocalLoss'))
+        self.my_cls = nn.Conv2d(4, 2 * C, 1)
+        self.my_box = nn.Conv2d(4, 8, 1)
+
+
+@pytest.fixture
+def own_detector():
+    """Config of a detector of a family that is not known."""
+    for kind in (OwnHead, type('OwnDetector', (SingleStageDetector,), {})):
+        MODELS.register_module(name=kind.__name__, module=kind, force=True)
+    backbone = dict(type='ResNet', depth=18, base_channels=4, stem_channels=4)
+    yield dict(
+        type='LongTail',
+        detector='OwnDetector',
+        adjustment=SHIFT,
+        backbone=backbone,
+        bbox_head=dict(type='OwnHead'),
+    )
+    for name in ('OwnHead', 'OwnDetector'):
+        del MODELS._module_dict[name]
+
+
+def test_unknown_family_lists_candidates_with_channels(own_detector):
+    expected = r"'OwnDetector'.*model\.classifiers=\[.*candidates.*: bbox_head\.my_cls \(10\), bbox"
+    with pytest.raises(BadInputError, match=expected):
+        MODELS.build(own_detector)
+
+
+def test_classifiers_named_by_hand_are_adjusted(own_detector):
+    detector = MODELS.build(dict(own_detector, classifiers=['bbox_head.my_cls'])).eval()
+    detector.statistics.set_class_frequency(FREQUENCY)
+    head = detector.bbox_head
+    head.adjustment.set_class_frequency(FREQUENCY)
+    features = torch.randn(1, 4, 3, 3)
+    plain = nn.functional.conv2d(features, head.my_cls.weight, head.my_cls.bias)
+    shift = head.adjustment.shift.repeat(2).view(-1, 1, 1)
+    assert torch.equal(head.my_cls(features), plain + shift)
+    assert len(head.my_box(features)[0]) == 8
+
+
+@pytest.mark.parametrize(
+    ('classifiers', 'message'),
+    [
+        (['bbox_head.nothing'], r"'bbox_head.nothing', which is no layer.*bbox_head.my_cls \(10\)"),
+        (
+            ['bbox_head.my_box'],
+            r'my_box has 8 channels, expected a multiple of 5 for num_classes=5',
+        ),
+        (['backbone.conv1'], r'none of the modules around it has num_classes'),
+    ],
+)
+def test_wrong_classifiers_are_refused(own_detector, classifiers, message):
+    with pytest.raises(BadInputError, match=message):
+        MODELS.build(dict(own_detector, classifiers=classifiers))
+
+
+@pytest.mark.parametrize(
+    ('name', 'rule', 'changes', 'message'),
+    [
+        ('RetinaNet', dict(type='NorCal', gamma=0.5), {}, "'NorCal'.*'PriorShift', tau=0.5"),
+        ('RetinaNet', dict(type='IIF', stage='test'), {}, "IIF is 'test'.*'both' or 'train'"),
+        (
+            'RetinaNet',
+            None,
+            dict(bbox_head=dict(loss_cls=dict(type='LongTailSeesawLoss'))),
+            r'model\.bbox_head\.loss_cls\.type',
+        ),
+        (
+            'Deformable DETR, two stages',
+            dict(type='PriorShift'),
+            dict(with_box_refine=False),
+            "stage is 'train'.*encoder.*stage='test'",
+        ),
+        (
+            'Faster R-CNN',
+            dict(type='TauNorm'),
+            dict(
+                roi_head=dict(
+                    bbox_head=dict(cls_predictor_cfg=dict(type='NormedLinear', temperature=20))
+                )
+            ),
+            "'TauNorm'.*classifies by NormedLinear",
+        ),
+    ],
+)
+def test_what_cannot_be_adjusted_is_refused_when_built(name, rule, changes, message):
+    with pytest.raises(BadInputError, match=message):
+        adjusted(name, rule, **changes)
+
+
+def test_two_adjustments_of_a_head_are_refused():
+    register_all_modules(init_default_scope=True)
+    config = model_config('Faster R-CNN', type='LongTail', detector='FasterRCNN', adjustment=SHIFT)
+    config.roi_head.bbox_head.update(type='LongTailBBoxHead', num_shared_fcs=2, adjustment=SHIFT)
+    with pytest.raises(BadInputError, match='adjustment and model.adjustment are given'):
+        MODELS.build(config)
+
+
+@pytest.mark.parametrize('kind', ['GroundingDINOHead', 'YOLOV3Head'])
+def test_heads_without_logits_of_classes_are_refused(kind):
+    detector = nn.Module()
+    detector.bbox_head = type(kind, (nn.Module,), {})()
+    with pytest.raises(BadInputError, match=rf'model\.bbox_head\.type is {kind}: '):
+        find_class_logits(detector)
+
+
+def test_proposal_networks_are_left_alone():
+    (logits,) = find_class_logits(built('Faster R-CNN'))
+    assert logits.name == 'roi_head.bbox_head'
+
+
+def test_weights_of_a_class_are_those_of_all_its_anchors_and_levels():
+    layers = tuple(nn.Conv2d(3, 2 * C, kernel) for kernel in (1, 3))
+    weight, bias = class_weights(layers, C)
+    for label in range(C):
+        rows = [layer.weight[a * C + label] for layer in layers for a in range(2)]
+        mean_square = sum(row.square().sum() for row in rows) / 4
+        torch.testing.assert_close(weight[label].norm(), mean_square.sqrt())
+        biases = [layer.bias[a * C + label] for layer in layers for a in range(2)]
+        torch.testing.assert_close(bias[label], torch.stack(biases).mean())
+
+
+@pytest.mark.parametrize('name', ['RetinaNet', 'DINO', 'Mask2Former'])
+def test_tau_norm_reads_the_weights_that_are_there_when_it_predicts(name):
+    detector = adjusted(name, dict(type='TauNorm', tau=1.0))
+    before = detections(detector, name)[0].scores
+    (logits,) = find_class_logits(detector)
+    with torch.no_grad():
+        for layer in logits.at_test:
+            layer.weight.view(-1, logits.num_classes + logits.num_extra, *layer.weight.shape[1:])[
+                :, : logits.num_classes
+            ].mul_(4)
+    # of weights four times as large the directions are the same
+    torch.testing.assert_close(detections(detector, name)[0].scores, before, rtol=1e-4, atol=1e-6)
+
+
+def test_iif_starts_small_in_roi_heads_alone():
+    assert adjusted('Faster R-CNN', dict(type='IIF')).roi_head.bbox_head.fc_cls.weight.unique() == (
+        torch.tensor(0.001)
+    )
+    assert adjusted('RetinaNet', dict(type='IIF')).bbox_head.retina_cls.weight.std() > 0
+
+
+def test_numbers_of_classes_are_checked_in_heads_alone():
+    other = ClassFrequency([1] * 7)
+    for name, parts in (
+        ('RetinaNet', ['bbox_head']),
+        ('Mask R-CNN', ['roi_head.bbox_head', 'roi_head.mask_head']),
+        ('Mask2Former', ['panoptic_head']),
+    ):
+        detector = built(name)
+        detector.semantic_head = nn.Module()
+        detector.semantic_head.num_classes = 183
+        _check_num_classes(detector, FREQUENCY)
+        with pytest.raises(BadInputError, match='the training set has 7 classes') as error:
+            _check_num_classes(detector, other)
+        for part in parts:
+            assert f'model.{part}.num_classes is 5' in str(error.value)
+        assert '183' not in str(error.value)
+
+
+def test_things_of_a_panoptic_head_are_its_classes():
+    changes = dict(
+        panoptic_head=dict(num_stuff_classes=3, loss_cls=dict(class_weight=[1.0] * 8 + [0.1])),
+        panoptic_fusion_head=dict(num_stuff_classes=3),
+    )
+    detector = adjusted('Mask2Former', SHIFT, **changes)
+    shift = detector.panoptic_head.adjustment.shift
+    assert len(shift) == 9 and shift[:5].ne(0).all() and not shift[5:].any()
+    _check_num_classes(detector, FREQUENCY)
+
+
+def test_config_is_of_the_stock_detector_but_for_its_type():
+    register_all_modules(init_default_scope=True)
+    config = model_config('RetinaNet', type='LongTail', detector='RetinaNet')
+    before = config.to_dict()
+    assert type(MODELS.build(config)).__name__ == 'RetinaNet'
+    assert config.to_dict() == before
