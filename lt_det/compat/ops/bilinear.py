@@ -11,15 +11,16 @@ from torch import Tensor
 def corners(y: Tensor, x: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, ...]]:
     """The four cells around each place (y, x): row, column and weight, of the shape of ``y``.
 
-    A place outside the map takes the value of the border, up to 1 cell away; 0 beyond.
+    A place outside the map takes the value of the border, up to 1 cell away; 0 beyond, and where
+    the place is no number.
     """
-    outside = (y < -1) | (y > height) | (x < -1) | (x > width)
+    inside = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
     y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
     top, left = y.floor(), x.floor()
     for row, part in ((top, 1 - (y - top)), (top + 1, y - top)):
         for column, share in ((left, 1 - (x - left)), (left + 1, x - left)):
-            weight = (part * share).masked_fill(outside, 0)
-            yield row.long().clamp(max=height - 1), column.long().clamp(max=width - 1), weight
+            weight = (part * share).masked_fill(~inside, 0)
+            yield row.long().clamp(0, height - 1), column.long().clamp(0, width - 1), weight
 
 
 def sample(features: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tensor:

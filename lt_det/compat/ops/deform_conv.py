@@ -1,4 +1,8 @@
-"""Deformable convolution (arXiv 1703.06211) and its modulated form (1811.11168) by torchvision."""
+"""Deformable convolution (arXiv 1703.06211) and its modulated form (1811.11168) by torchvision.
+
+A tap that is moved to nowhere, by an offset that is no number, reads 0 as in the compiled op;
+torchvision would read what lies outside its memory.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 from .precision import wide
+
+FAR = 1e9  # outside every map
 
 
 def deform_conv_forward(
@@ -200,6 +206,8 @@ def _arguments(
         mask = input.new_zeros(len(input), 1)
     if bias is None:
         bias = input.new_zeros(len(weight))
+    offset = offset.to(torch.promote_types(offset.dtype, torch.float32))
+    offset = offset.nan_to_num(FAR, FAR, -FAR)
     return wide(input, weight, offset, mask, bias)
 
 

@@ -1,4 +1,8 @@
-"""RoIAlign, the average of each bin by torchvision, the maximum by torch."""
+"""RoIAlign, the average of each bin by torchvision, the maximum by torch.
+
+A region that is no number, as those of a training that has diverged, gives 0; torchvision would
+read what lies outside its memory.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from torch import Tensor
 
 from .bilinear import bin_samples, corners, grids, sample
 from .precision import wide
+
+FAR = 1e9  # outside every map
 
 
 def roi_align_forward(
@@ -30,7 +36,7 @@ def roi_align_forward(
         argmax_x: Likewise.
         pool_mode: 0 the maximum of the samples of a bin (0 in a bin that has none), 1 the average.
     """
-    features, regions = wide(input, rois)
+    features, regions = wide(input, _finite(rois))
     if pool_mode == 1:
         pooled = torch.ops.torchvision.roi_align(
             features,
@@ -70,7 +76,7 @@ def roi_align_backward(
     aligned: bool,
 ) -> None:
     """Gradient of :func:`roi_align_forward`, written into ``grad_input`` (B, D, H, W)."""
-    gradient, regions = wide(grad_output, rois)
+    gradient, regions = wide(grad_output, _finite(rois))
     if pool_mode == 1:
         gradient = torch.ops.torchvision._roi_align_backward(
             gradient,
@@ -91,6 +97,13 @@ def roi_align_backward(
         index = (plane[:, :, None, None] * height + y) * width + x
         total.index_add_(0, index.flatten(), (gradient * weight).flatten())
     grad_input.copy_(total.view_as(grad_input))
+
+
+def _finite(rois: Tensor) -> Tensor:
+    """Regions, in float32 at least, with those that are no numbers far outside the map."""
+    (rois,) = wide(rois)
+    lost = ~rois.isfinite().all(1, keepdim=True)
+    return torch.cat([rois[:, :1].nan_to_num(), rois[:, 1:].masked_fill(lost, -FAR)], 1)
 
 
 def _regions(rois: Tensor, spatial_scale: float, aligned: bool) -> tuple[Tensor, Tensor]:

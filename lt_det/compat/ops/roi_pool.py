@@ -71,7 +71,7 @@ def roi_pool_backward(
 def _edges(first: Tensor, last: Tensor, scale: float, bins: int, cells: int) -> Tensor:
     """First cell of each bin and the one behind its last, (R, bins, 2), within the map.
 
-    A region whose size is not positive has none.
+    A region whose size is not positive, or no number, has none.
     """
     start, end = first * scale, (last + 1) * scale
     step = ((end - start) / bins)[:, None]
@@ -83,7 +83,7 @@ def _edges(first: Tensor, last: Tensor, scale: float, bins: int, cells: int) -> 
         ],
         2,
     )
-    return edges.masked_fill(step[..., None] <= 0, 0).clamp(0, cells).long()
+    return edges.masked_fill(~(step[..., None] > 0), 0).clamp(0, cells).long()
 
 
 def _members(edges: Tensor, start: int, end: int) -> Tensor:

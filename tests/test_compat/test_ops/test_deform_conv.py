@@ -129,6 +129,23 @@ def test_backward_twice():
     torch.testing.assert_close([second, third], [2 * first, 3 * first])
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_a_tap_that_is_moved_to_nowhere_reads_zero(value):
+    features, offset, mask, weight, bias = inputs(dtype=torch.float32, **GEOMETRIES['plain'])
+    still = offset.detach().clone()
+    still[:, 8:10] = 0  # the tap in the middle
+    offset = still.clone()
+    offset[:, 8:10] = value
+    offset.requires_grad_()
+    output = modulated_deform_conv2d(features, offset, mask, weight, bias, 1, 1)
+    without = weight.detach().clone()
+    without[:, :, 1, 1] = 0
+    expected = modulated_deform_conv2d(features, still, mask, without, bias, 1, 1)
+    torch.testing.assert_close(output, expected)
+    gradients = torch.autograd.grad(output.sum(), (features, offset, mask, weight))
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
 def test_input_smaller_than_the_kernel():
     conv = DeformConv2d(2, 3, 3, padding=1)
     assert conv(torch.randn(1, 2, 2, 5), torch.randn(1, 18, 2, 5)).shape == (1, 3, 2, 5)

@@ -83,6 +83,14 @@ def test_half_precision():
     )
 
 
+def test_a_bin_that_is_moved_to_nowhere_is_zero():
+    offset = torch.zeros(3, 2, 2, 2)
+    offset[1, 0, 0, 1] = float('nan')
+    pooled = deform_roi_pool(torch.randn(2, 3, 8, 8), rois(torch.float32), offset, (2, 2), 0.25, 2)
+    assert not pooled[1, :, 0, 1].any()
+    assert pooled.isfinite().all()
+
+
 def test_no_regions():
     features = torch.randn(1, 2, 8, 8, requires_grad=True)
     offset = torch.zeros(0, 2, 2, 2, requires_grad=True)

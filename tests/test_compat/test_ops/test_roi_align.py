@@ -94,3 +94,18 @@ def test_no_regions_and_one_of_no_size(mode, ratio):
     point = RoIAlign(3, 0.25, ratio, mode)(features, torch.tensor([[0.0, 8, 8, 8, 8]]))
     assert point.isfinite().all()
     assert bool(point.any()) == (ratio > 0)  # a bin of no size has no samples of its own
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+@pytest.mark.parametrize('ratio', [0, 2])
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_a_region_that_is_no_number_is_zero(mode, ratio, value):
+    features = torch.randn(2, 2, 16, 16, requires_grad=True)
+    regions = rois()
+    alone = RoIAlign(3, 0.25, ratio, mode)(features, regions[1:].clone())
+    regions[0, 2] = value
+    pooled = RoIAlign(3, 0.25, ratio, mode)(features, regions)
+    assert not pooled[0].any()
+    assert pooled[1:].equal(alone)
+    gradients = [torch.autograd.grad(p.sum(), features)[0] for p in (pooled, alone)]
+    assert gradients[0].equal(gradients[1])

@@ -61,6 +61,11 @@ def test_half_precision():
     compare_halves(RoIPool(7, 0.25), torch.randn(2, 3, 16, 16), rois().round())
 
 
+def test_a_region_that_is_no_number_has_no_cells():
+    regions = torch.tensor([[0.0, float('nan'), 3, 30, 40]])
+    assert not RoIPool(3, 0.25)(torch.randn(1, 2, 16, 16), regions).any()
+
+
 def test_no_regions():
     features = torch.randn(1, 2, 8, 8, requires_grad=True)
     pooled = RoIPool(3, 0.25)(features, torch.zeros(0, 5))
