@@ -1,6 +1,6 @@
 """Long-tailed rules on five families of detectors: glyphs `demo`, equal budget.
 
-RetinaNet, RTMDet-Ins, DINO, Mask2Former and Cascade Mask R-CNN, small, each trained first on 60
+RetinaNet, RTMDet-Ins, DINO, Mask2Former and Cascade R-CNN, small, each trained first on 60
 other glyphs, balanced: as on LVIS, no training starts from nothing. From that, without its
 classifier, each is trained for the same iterations with and without a rule, each seed on its own;
 rules at test alone evaluate the baseline of their seed.
@@ -97,11 +97,11 @@ FAMILIES = {
         'segm',
         (*TRAINED, 'norcal_0.5_test', *AT_TEST),
     ),
-    'Cascade Mask R-CNN': Family(
-        'cascade_mask_rcnn_r18_softmax_demo',
-        2,
+    'Cascade R-CNN': Family(
+        'cascade_rcnn_r18_softmax_demo',
+        3,
         r'\.fc_cls\.',
-        'segm',
+        'bbox',
         (*TRAINED, 'norcal_0.5_test', *AT_TEST),
     ),
 }

@@ -41,7 +41,7 @@ REPRESENTATIVE = [
     'glyphs/rtmdet_ins_r18_sigmoid_demo.py',
     'glyphs/dino_r18_sigmoid_demo.py',
     'glyphs/mask2former_r18_softmax_demo.py',
-    'glyphs/cascade_mask_rcnn_r18_softmax_demo.py',
+    'glyphs/cascade_rcnn_r18_softmax_demo.py',
     'glyphs/crops_smcl.py',
     'glyphs/crops_smcl_cam.py',
 ]
