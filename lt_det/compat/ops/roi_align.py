@@ -13,7 +13,8 @@ from torch import Tensor
 from .bilinear import bin_samples, corners, grids, sample
 from .precision import wide
 
-FAR = 1e9  # outside every map
+FAR = 1e9  # outside every map, and so that regions of it touch none
+OUTSIDE = -2  # a row that no map has
 
 
 def roi_align_forward(
@@ -49,6 +50,7 @@ def roi_align_forward(
         )
         output.copy_(pooled)
         return
+    argmax_y.fill_(OUTSIDE)  # a bin without samples
     size = (aligned_height, aligned_width)
     starts, extents = _regions(regions, spatial_scale, aligned)
     for chosen, grid in grids(extents, size, sampling_ratio):
