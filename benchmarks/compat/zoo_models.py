@@ -28,7 +28,7 @@ from mmdet.registry import MODELS
 from mmdet.testing import demo_mm_inputs, demo_mm_proposals, demo_track_inputs
 from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
@@ -194,6 +194,7 @@ def main() -> None:
     os.chdir(CONFIGS.parent)  # some configs name another, from here
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
+    MessageHub.get_current_instance().update_info('iter', 0)  # which a Runner would tell
     MMLogger.get_instance('zoo', log_level='ERROR')  # every weight's initialisation else
     register_all_modules(init_default_scope=True)
     known: dict[str, dict] = {}
