@@ -5,6 +5,7 @@ Each part happens when the package it concerns is imported, before or after ``lt
 
 from __future__ import annotations
 
+import sys
 from functools import wraps
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ def install() -> None:
         return
     stand_in('mmcv._ext', _stand_in_for_compiled_ops)
     after_import('mmcv.ops.carafe', _let_naive_carafe_run_on_cpu)
+    after_import('mmdet.models.dense_heads.ssd_head', _let_ssd_predict)
     after_import('mmengine.config', _know_config_names)
     after_import('mmengine.registry', _look_for_components)
     after_import('mmengine.registry', families.warn_of_mixtures)
@@ -42,6 +44,16 @@ def _let_naive_carafe_run_on_cpu() -> None:
     from .ops.wrappers import let_naive_carafe_run_on_cpu
 
     let_naive_carafe_run_on_cpu()
+
+
+def _let_ssd_predict() -> None:
+    """Dense heads look at ``loss_cls`` when they predict, and SSD's has none.
+
+    https://github.com/open-mmlab/mmdetection/issues/11063
+    """
+    head = sys.modules['mmdet.models.dense_heads.ssd_head'].SSDHead
+    if not hasattr(head, 'loss_cls'):
+        head.loss_cls = None
 
 
 def _read_what_mmengine_saves() -> None:
