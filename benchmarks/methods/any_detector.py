@@ -75,13 +75,13 @@ AT_TEST = ('prior_shift_0.5_test', 'prior_shift_1_test', 'fracal_test', 'tau_nor
 FAMILIES = {
     'RetinaNet': Family(
         'retinanet_r18_sigmoid_demo',
-        3,
+        6,
         r'\.retina_cls\.',
         'bbox',
         (*TRAINED, 'iif_raw', 'efl', 'federated', *AT_TEST),
     ),
     'RTMDet-Ins': Family(
-        'rtmdet_ins_r18_sigmoid_demo', 3, r'\.rtm_cls\.', 'segm', (*TRAINED, *AT_TEST)
+        'rtmdet_ins_r18_sigmoid_demo', 3, r'\.rtm_cls\.', 'bbox', (*TRAINED, *AT_TEST)
     ),
     'DINO': Family(
         'dino_r18_sigmoid_demo',
@@ -218,6 +218,7 @@ def pretrain(args: argparse.Namespace, family: str) -> None:
         return
     cfg = plain_config(family, OTHERS, path.parent, FAMILIES[family].epochs)
     set_classes(cfg.model, NUM_OTHERS)
+    del cfg.optim_wrapper.paramwise_cfg  # more than the classifier is new
     runner = Runner.from_cfg(cfg)
     runner.train()
     save_result(path.parent, runner.test())
@@ -324,8 +325,7 @@ def main() -> None:
     tried = {family: ('baseline', *FAMILIES[family].rules) for family in families}
     jobs = [(family, 'pretrained', 0) for family in families]
     jobs += [(family, name, pilot) for family in families for name in tried[family]]
-    # known without the pilot
-    jobs += [(f, name, s) for name in ('baseline', 'rfs') for s in args.seeds for f in families]
+    jobs += [(family, 'baseline', seed) for seed in args.seeds for family in families]
     run_all(args, jobs)
     methods = {}
     for family in families:
@@ -337,7 +337,7 @@ def main() -> None:
             'rule + RFS': f'{rule}+rfs',
             'rule at test': choose(args, family, at_test=True),
         }
-    roles = ('rule', 'rule at test', 'rule + RFS')
+    roles = ('rule', 'rule at test', 'RFS', 'rule + RFS')
     run_all(args, [(f, methods[f][r], s) for r in roles for s in args.seeds for f in families])
     content = {
         **where,

@@ -115,5 +115,7 @@ model = dict(
         rcnn=dict(score_thr=1e-3, nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
     ),
 )
+# the classifier alone is new
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'fc_cls': dict(lr_mult=5.0)}))
 val_evaluator = dict(metric='bbox')
 test_evaluator = val_evaluator

@@ -54,6 +54,10 @@ model = dict(
     ),
     test_cfg=dict(max_per_img=100),
 )
-optim_wrapper = dict(clip_grad=dict(max_norm=0.1))
+# the classifier alone is new
+optim_wrapper = dict(
+    clip_grad=dict(max_norm=0.1),
+    paramwise_cfg=dict(custom_keys={'cls_branches': dict(lr_mult=5.0)}),
+)
 val_evaluator = dict(metric='bbox')
 test_evaluator = val_evaluator

@@ -92,4 +92,8 @@ model = dict(
     test_cfg=dict(panoptic_on=False, semantic_on=False, instance_on=True, max_per_image=100),
     init_cfg=None,
 )
-optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
+# the classifier alone is new
+optim_wrapper = dict(
+    clip_grad=dict(max_norm=1.0),
+    paramwise_cfg=dict(custom_keys={'cls_embed': dict(lr_mult=5.0)}),
+)

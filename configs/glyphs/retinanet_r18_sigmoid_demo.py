@@ -53,5 +53,7 @@ model = dict(
         max_per_img=100,
     ),
 )
+# the classifier alone is new
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'retina_cls': dict(lr_mult=5.0)}))
 val_evaluator = dict(metric='bbox')
 test_evaluator = val_evaluator

@@ -49,3 +49,5 @@ model = dict(
         mask_thr_binary=0.5,
     ),
 )
+# the classifier alone is new
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'rtm_cls': dict(lr_mult=5.0)}))
