@@ -76,6 +76,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise MissingFileError(f'config {args.config} does not exist')
     cfg = Config.fromfile(args.config)
     cfg.launcher = getattr(args, 'launcher', 'none')
+    add_statistics(cfg)
     try:
         cfg.merge_from_dict(args.cfg_options or {})
     except (KeyError, IndexError, TypeError) as error:
@@ -108,6 +109,17 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
         for key, value in dict(broadcast_buffers=False, find_unused_parameters=False).items():
             cfg.model_wrapper_cfg.setdefault(key, cfg.get(key, value))
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def add_statistics(cfg: Config) -> None:
+    """Add the hook that brings class statistics to a detector that ``LongTail`` adjusts.
+
+    A config of MMDetection with ``type='LongTail'`` as its one change has none.
+    """
+    hooks = cfg.get('custom_hooks') or []
+    known = any(str(hook.get('type')).endswith('ClassFrequencyHook') for hook in hooks)
+    if cfg.get('model', {}).get('type') == 'LongTail' and not known:
+        cfg.custom_hooks = [*hooks, dict(type='ClassFrequencyHook')]
 
 
 @contextmanager

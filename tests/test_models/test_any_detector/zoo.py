@@ -107,7 +107,11 @@ FAMILIES = {
         'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco', 'roi_head.bbox_head.1', stages(2)
     ),
     'QueryInst': Family(
-        'queryinst/queryinst_r50_fpn_1x_coco', 'roi_head.bbox_head.1', stages(2), masks=True
+        'queryinst/queryinst_r50_fpn_1x_coco',
+        'roi_head.bbox_head.1',
+        stages(2),
+        masks=True,
+        changes=dict(test_cfg=dict(rcnn=dict(max_per_img=8))),
     ),
     'MaskFormer': Family(
         'maskformer/maskformer_r50_ms-16xb1-75e_coco',
