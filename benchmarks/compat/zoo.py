@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 from common.origin import ROOT, option_parser, origin, publish
 
 WORKER = Path(__file__).with_name('zoo_models.py')
-CHUNK = {'build': 40, 'run': 6}  # configs of a process
-NO_DETECTORS = {'reid': 're-identification', 'clrnet': 'lanes', 'selfsup_pretrain': ''}
+CHUNK = {'build': 40, 'run': 20}  # configs of a process
+NO_MODEL = 'no model in this config'
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,24 +69,28 @@ def work(action: str, paths: list[str], folder: Path) -> dict[str, dict]:
     return rows
 
 
-def _process(action: str, paths: list[str]) -> list[dict]:
-    """Rows that a process gives; the config at which it ends early is told as crashed."""
+def _process(action: str, paths: list[str]) -> Iterator[dict]:
+    """Rows as a process gives them; the config at which it ends early is told as crashed."""
     environment = {
         **os.environ,
         'PYTHONPATH': str(ROOT),
         'HF_HUB_OFFLINE': '1',
         'OMP_NUM_THREADS': '1',
     }
-    command = ['nice', sys.executable, str(WORKER), action, *paths]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"config"')]
-    rows = [line for line in lines if 'started' not in line]
-    if done.returncode:
-        if not lines:
-            raise RuntimeError(f'{action} does not start:\n{done.stderr}')
-        crashed = lines[-1]['config']
-        rows.append({'config': crashed, 'error': f'the process ended with {done.returncode}'})
-    return rows
+    command = ['nice', '-n', '5', sys.executable, str(WORKER), action, *paths]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    last = None
+    for line in process.stdout:
+        if not line.startswith('{"config"'):
+            continue
+        row = json.loads(line)
+        last = row['config'] if 'started' in row else None
+        if last is None:
+            yield row
+    if code := process.wait():
+        if last is None:
+            raise RuntimeError(f'{action}: the worker ended with {code} between two configs')
+        yield {'config': last, 'error': f'the process ended with {code}'}
 
 
 def smallest(builds: dict[str, dict]) -> dict[str, str]:
@@ -106,7 +111,8 @@ def table(builds: dict[str, dict], runs: dict[str, dict], chosen: dict[str, str]
     rows = []
     for family in sorted({path.split('/')[0] for path in builds}):
         mine = {path: row for path, row in builds.items() if path.startswith(f'{family}/')}
-        errors = sorted({row['error'] for row in mine.values() if 'error' in row})
+        errors = [' '.join(row['error'].split()) for row in mine.values() if 'error' in row]
+        errors = sorted({f'builds: {error}' for error in errors})
         row = {
             'family': family,
             'configs': len(mine),
@@ -116,10 +122,9 @@ def table(builds: dict[str, dict], runs: dict[str, dict], chosen: dict[str, str]
         run = runs.get(chosen.get(family), {})
         for key in ('trains', 'predicts'):
             row[key] = run.get(key) is True
-            if isinstance(run.get(key), str):
-                errors.append(f'{key}: {run[key]}')
-        if 'error' in run:
-            errors.append(run['error'])
+            error = run.get('error', run.get(key))
+            if isinstance(error, str):
+                errors.append(f'{key}: {" ".join(error.split())}')
         rows.append({**row, 'errors': errors})
     return rows
 
@@ -164,7 +169,7 @@ def main() -> None:
     content = origin(*(f'{name} {version(name)}' for name in names))
     paths = zoo(args.families)
     builds = work('build', paths, Path(args.work_dir))
-    builds = {path: builds[path] for path in paths}
+    builds = {path: builds[path] for path in paths if NO_MODEL not in builds[path].get('error', '')}
     chosen = smallest(builds)
     runs = work('run', sorted(chosen.values()), Path(args.work_dir))
     content['rows'] = table(builds, runs, chosen)

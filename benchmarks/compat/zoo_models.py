@@ -182,11 +182,13 @@ def reason(error: BaseException) -> str:
 
 
 def _limit(seconds: int) -> None:
-    def stop(*args) -> None:
-        raise TimeoutError(f'more than {seconds} s')
+    """Raise after so many seconds of processor time; 0 is never."""
 
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    def stop(*args) -> None:
+        raise TimeoutError(f'more than {seconds} s of processor time')
+
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def main() -> None:
@@ -207,7 +209,7 @@ def main() -> None:
             row = actions[action](path)
         except Exception as error:
             row = {'error': reason(error)}
-        signal.alarm(0)
+        _limit(0)
         row = {'config': path, 'cpu_s': round(time.process_time() - start, 2), **row}
         print(json.dumps(row), flush=True)
 
