@@ -274,15 +274,20 @@ def batch(name: str, size: int = 2) -> dict:
     )
 
 
+def in_training(detector: nn.Module) -> nn.Module:
+    """In training mode, but for batch statistics: a step leaves the detector as it is."""
+    detector.train()
+    for module in detector.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+    return detector
+
+
 def losses(detector: nn.Module, name: str, size: int = 2) -> dict[str, torch.Tensor]:
     """Losses of a training step, by name."""
     torch.manual_seed(1)  # of samplers, denoising and the points of masks
     data = detector.data_preprocessor(batch(name, size), training=True)
-    detector.train()
-    for module in detector.modules():  # a step leaves the detector as it is
-        if isinstance(module, _BatchNorm):
-            module.eval()
-    computed = detector(**data, mode='loss')
+    computed = in_training(detector)(**data, mode='loss')
     flat = {}
     for key, value in computed.items():
         for index, loss in enumerate(value if isinstance(value, (list, tuple)) else [value]):

@@ -1,0 +1,57 @@
+"""Two processes with an image each take the step of one process with both."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .zoo import FAMILIES, adjusted, batch, in_training
+
+# families that divide their losses by sums over all processes, and draw nothing at random
+NAMES = ['ATSS', 'Sparse R-CNN']
+RULES = [dict(type='IIF', link='smooth'), dict(type='PriorShift')]
+
+
+class Step(nn.Module):
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, data: dict) -> torch.Tensor:
+        data = self.detector.data_preprocessor(data, training=True)
+        losses = self.detector(**data, mode='loss')
+        return self.detector.parse_losses(losses)[0]
+
+
+def gradients(name: str, images: slice, parallel: bool) -> list[torch.Tensor]:
+    """Of the classifiers, after a step on some of two images."""
+    detector = in_training(adjusted(name, RULES))
+    step = Step(detector)
+    model = DistributedDataParallel(step, find_unused_parameters=True) if parallel else step
+    data = {key: value[images] for key, value in batch(name).items()}
+    model(data).backward()
+    return [detector.get_submodule(path).weight.grad for path in FAMILIES[name].classifiers]
+
+
+def work(rank: int, port: int, name: str, expected: list[torch.Tensor]) -> None:
+    torch.set_num_threads(1)
+    address = f'tcp://127.0.0.1:{port}'
+    torch.distributed.init_process_group('gloo', address, rank=rank, world_size=2)
+    for ours, theirs in zip(gradients(name, slice(rank, rank + 1), True), expected):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5 * theirs.abs().max().item())
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_two_processes_step_as_one(name):
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    expected = gradients(name, slice(0, 2), False)
+    assert max(gradient.abs().max() for gradient in expected) > 0
+    mp.start_processes(work, (port, name, expected), nprocs=2, start_method='fork')
