@@ -339,6 +339,14 @@ def test_eqlv2_in_dino_needs_one_process(monkeypatch):
     build('DINOHead', 'EqualizedFocalLoss')
 
 
+@pytest.mark.parametrize('loss', ['LongTailEQLV2Loss', 'EqualizedFocalLoss'])
+def test_gradients_of_proposals_are_not_counted_as_those_of_the_first_class(loss, monkeypatch):
+    monkeypatch.setitem(QUERY['DeformableDETRHead'], 'as_two_stage', True)
+    with pytest.raises(BadInputError, match='as if all were of class 0, .* as_two_stage=False'):
+        build('DeformableDETRHead', loss)
+    build('DeformableDETRHead', 'FederatedLoss')
+
+
 def test_what_is_no_label_is_refused_by_the_loss():
     z, labels = torch.zeros(3, C), torch.zeros(3, dtype=torch.long)
     for name in SIGMOIDS:

@@ -41,7 +41,7 @@ _OTHER_TARGETS = {
     'YOLOV3Head': 'trains towards one-hot vectors, of positives alone',
 }
 _EACH_ROW = {'FSAFHead', 'MultiInstanceBBoxHead', 'PAAHead', 'PISARetinaHead'}
-_UNEVEN_CALLS = 'DINOHead'
+_DINO = 'DINOHead'  # and DDQ's, which is one
 
 
 def check_loss(head: nn.Module, key: str) -> None:
@@ -75,6 +75,10 @@ def check_loss(head: nn.Module, key: str) -> None:
             f'{key}.loss_cls.use_sigmoid is not given, from which {name} learns that '
             f"'{loss_name}' is one of sigmoids; expected True"
         )
+    own_labels = _DINO in {parent.__name__ for parent in type(head).__mro__}
+    if getattr(head, 'as_two_stage', False) and not own_labels and hasattr(loss, 'pos_neg'):
+        reason = 'trains proposals by it as if all were of class 0, which its gradients would count'
+        raise _refused(key, loss_name, name, reason, "'FederatedLoss', or as_two_stage=False")
     costs = getattr(getattr(head, 'assigner', None), 'match_costs', ())
     if any(isinstance(cost, ClassificationCost) for cost in costs):
         raise BadInputError(
@@ -138,7 +142,7 @@ def _check_kinds(head: type, loss: type, key: str) -> None:
         )
     if parents & _EACH_ROW and not issubclass(loss, EqualizedFocalLoss):
         raise refused('needs the loss of each row', "'EqualizedFocalLoss'")
-    if _UNEVEN_CALLS in parents and issubclass(loss, LongTailEQLV2Loss) and get_world_size() > 1:
+    if _DINO in parents and issubclass(loss, LongTailEQLV2Loss) and get_world_size() > 1:
         raise refused(
             'does not ask for it equally often in all processes, over which it sums',
             "'EqualizedFocalLoss', or one process",
