@@ -24,6 +24,7 @@ import lt_det  # noqa: F401  (stands in for the ops)
 # isort: split
 import mmdet
 import torch
+import torch.distributed as dist
 from mmdet.registry import MODELS
 from mmdet.testing import demo_mm_inputs, demo_mm_proposals, demo_track_inputs
 from mmdet.utils import register_all_modules
@@ -45,6 +46,7 @@ def model_config(path: str) -> ConfigDict:
     if 'model' not in config:
         raise LookupError('no model in this config')
     model = copy.deepcopy(config.model)
+    model.setdefault('_scope_', config.get('default_scope', 'mmdet'))
     _remove_downloads(model)
     return model
 
@@ -54,6 +56,8 @@ def _remove_downloads(node: object) -> None:
         for key in DOWNLOADS:
             if isinstance(node.get(key), str):
                 node[key] = None
+        if node.get('pretrained') is True:  # of timm
+            node['pretrained'] = False
         init = node.get('init_cfg')
         if isinstance(init, dict) and init.get('type') == 'Pretrained':
             node['init_cfg'] = None
@@ -78,12 +82,25 @@ def no_initialisation() -> Iterator[None]:
             setattr(nn.init, name, function)
 
 
+@contextmanager
+def processes(model: ConfigDict) -> Iterator[None]:
+    """A group of this process alone for mmcv's SyncBN, which asks for one; none for torch's."""
+    if 'MMSyncBN' not in str(model):
+        yield
+        return
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
 def build(path: str, known: dict[str, dict]) -> dict:
     """Whether a config builds; a model that another config of this process has, counts as it."""
     model = model_config(path)
     key = json.dumps(model, sort_keys=True, default=str)
     if key not in known:
-        with no_initialisation():
+        with no_initialisation(), processes(model):
             built = MODELS.build(model)
         known[key] = {'parameters': sum(weight.numel() for weight in built.parameters())}
     return known[key]
@@ -93,14 +110,15 @@ def run(path: str) -> dict:
     """Train a step and predict once; what fails says why."""
     config = model_config(path)
     torch.manual_seed(0)
-    model = MODELS.build(config)
-    model.init_weights()
     result = {'type': config.type}
-    for name, action in (('trains', train), ('predicts', predict)):
-        try:
-            result[name] = action(model)
-        except Exception as error:
-            result[name] = reason(error)
+    with processes(config):
+        model = MODELS.build(config)
+        model.init_weights()
+        for name, action in (('trains', train), ('predicts', predict)):
+            try:
+                result[name] = action(model)
+            except Exception as error:
+                result[name] = reason(error)
     return result
 
 

@@ -23,6 +23,7 @@ from . import (
     nms,
     roi_align,
     roi_pool,
+    sync_bn,
 )
 
 FAMILIES = (
@@ -36,6 +37,7 @@ FAMILIES = (
     nms,
     roi_align,
     roi_pool,
+    sync_bn,
 )
 REMEDY = (
     'build mmcv from source with MMCV_WITH_OPS=1 (compiler and CUDA must match those of torch), '
