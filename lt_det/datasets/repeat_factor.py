@@ -54,6 +54,16 @@ class RepeatFactorDataset(ClassBalancedDataset):
         self.repeat_indices = np.repeat(np.arange(len(times)), times.astype(np.int64)).tolist()
         self._fully_initialized = True
 
+    @property
+    def pipeline(self) -> Any:
+        """That of what is inside, which ``PipelineSwitchHook`` replaces in the last epochs."""
+        return items_of(self.dataset).parts[0].pipeline
+
+    @pipeline.setter
+    def pipeline(self, pipeline: Any) -> None:
+        for part in items_of(self.dataset).parts:
+            part.pipeline = pipeline
+
     def _get_repeat_factors(self, dataset: Any, repeat_thr: float) -> np.ndarray:
         """Repeat factor of each of the N images, (N,)."""
         items = items_of(dataset)

@@ -14,6 +14,7 @@ from mmdet.testing import demo_mm_inputs
 from mmdet.utils import register_all_modules as register_mmdet
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, Registry, init_default_scope
 from torch import nn
 
@@ -110,13 +111,18 @@ def test_it_trains_and_predicts(name):
 def detect(cfg: Config) -> None:
     """A training step and a prediction on an image of 64 pixels with a few boxes."""
     cfg.model.backbone.init_cfg = None  # nothing is downloaded
-    if cfg.model.get('roi_head'):
+    cfg.model.data_preprocessor.batch_augments = None  # nor padded to 1024 pixels
+    if cfg.model.get('detector') == 'SparseRCNN':
+        cfg.model.test_cfg.rcnn.max_per_img = 4
+    elif cfg.model.get('roi_head'):
         shrink_rois(cfg.model)
     elif cfg.model.get('panoptic_head'):
         cfg.model.test_cfg.max_per_image = 4
     else:
         cfg.model.test_cfg.update(max_per_img=4, score_thr=0.0)
-    model = MODELS.build(cfg.model)
+    if 'num_queries' in cfg.model:  # DINO takes as many proposals
+        cfg.model.num_queries = 20
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))  # as the runner does
     model.init_weights()
     num_classes = class_count(cfg.model)
     prepare(model, num_classes)

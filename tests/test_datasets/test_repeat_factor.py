@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mmdet.datasets import LVISV1Dataset
+from mmdet.engine.hooks import PipelineSwitchHook
 from mmdet.registry import DATASETS
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset, ClassBalancedDataset
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset
 from mmengine.registry import DefaultScope
 
 from lt_det.datasets import LongTailLVISDataset, RepeatFactorDataset
@@ -99,3 +102,13 @@ def test_config_uses_it(tmp_path):
         dataset = DATASETS.build(config)
     assert isinstance(dataset, RepeatFactorDataset)
     assert len(dataset) > 0
+
+
+def test_a_pipeline_that_a_hook_switches_is_that_of_the_data_inside():
+    inside = [Labels([[0], [1, 1]], pipeline=[dict(type='RandomFlip', prob=0.5)]) for _ in range(2)]
+    repeated = RepeatFactorDataset(ConcatDataset(inside), 0.5)
+    assert repeated.pipeline is inside[0].pipeline
+    loader = SimpleNamespace(dataset=repeated, persistent_workers=False)
+    hook = PipelineSwitchHook(switch_epoch=3, switch_pipeline=[])
+    hook.before_train_epoch(SimpleNamespace(epoch=3, train_dataloader=loader, logger=logging))
+    assert [len(dataset.pipeline.transforms) for dataset in (*inside, repeated)] == [0, 0, 0]

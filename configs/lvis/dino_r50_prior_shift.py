@@ -1,0 +1,4 @@
+_base_ = ['./dino_r50_sigmoid.py']
+
+# the prior of each class as a shift of its logit in training
+model = dict(adjustment=dict(type='PriorShift', stage='train'))
