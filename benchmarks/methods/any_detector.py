@@ -60,10 +60,8 @@ class Family:
 # strengths are those of the papers; where these try a range, two of it
 RULES: dict[str, dict] = {
     'iif_smooth': dict(adjustment=dict(type='IIF', link='smooth')),
-    'iif_raw': dict(adjustment=dict(type='IIF', link='raw')),
     'prior_shift_1': dict(adjustment=dict(type='PriorShift', tau=1.0)),
     'efl': dict(loss_cls=dict(type='EqualizedFocalLoss')),
-    'federated': dict(loss_cls=dict(type='FederatedLoss', num_sampled=10)),
     'prior_shift_0.5_test': dict(adjustment=dict(type='PriorShift', tau=0.5, stage='test')),
     'prior_shift_1_test': dict(adjustment=dict(type='PriorShift', tau=1.0, stage='test')),
     'norcal_0.5_test': dict(adjustment=dict(type='NorCal', gamma=0.5)),
@@ -78,7 +76,7 @@ FAMILIES = {
         6,
         r'\.retina_cls\.',
         'bbox',
-        (*TRAINED, 'iif_raw', 'efl', 'federated', *AT_TEST),
+        (*TRAINED, 'efl', *AT_TEST),
     ),
     'RTMDet-Ins': Family(
         'rtmdet_ins_r18_sigmoid_demo', 3, r'\.rtm_cls\.', 'bbox', (*TRAINED, *AT_TEST)
