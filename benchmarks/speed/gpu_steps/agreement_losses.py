@@ -20,6 +20,7 @@ from lt_det.models.layers.normed_predictors import NormedConv2d, NormedLinear
 from lt_det.models.losses import (
     BalancedContrastiveLoss,
     ClassBalancedLoss,
+    EqualizedFocalLoss,
     FederatedLoss,
     LDAMLoss,
     LongTailEQLV2Loss,
@@ -85,6 +86,11 @@ def seesaw(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
 @case('LongTailEQLV2Loss')
 def eqlv2(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
     return on_logits(LongTailEQLV2Loss(num_classes=sizes.classes), sizes, device, 1)
+
+
+@case('EqualizedFocalLoss')
+def equalized_focal(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
+    return on_logits(EqualizedFocalLoss(num_classes=sizes.classes), sizes, device, 0)
 
 
 @case('FederatedLoss')
@@ -170,6 +176,23 @@ def adjustments(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
             rows = torch.cat([weight, weight[:1]]).to(device)
             rule.set_classifier(rows, torch.zeros(len(rows), device=device))
         found[f'value of {name}'] = rule(logits.to(device))
+    return found
+
+
+@case('adjustments of convolutions')
+def adjusted_convolution(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
+    """Independent sigmoids of 3 anchors, overwritten in place."""
+    classes, anchors = sizes.classes, 3
+    conv = nn.Conv2d(8, anchors * classes, 1).to(device)
+    features = torch.randn(2, 8, 6, 5).to(device)
+    found = {}
+    for rule in ('IIF', 'PriorShift'):
+        adjustment = build_adjustment(
+            dict(type=rule), frequency(classes), background=False, activation='sigmoid'
+        ).to(device)
+        loss = adjustment(conv(features), dim=1, inplace=True).sigmoid().square().mean()
+        results = with_gradients(loss, weight=conv.weight)
+        found |= {f'{name} through {rule}': result for name, result in results.items()}
     return found
 
 
