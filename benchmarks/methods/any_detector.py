@@ -60,6 +60,7 @@ class Family:
 # strengths are those of the papers; where these try a range, two of it
 RULES: dict[str, dict] = {
     'iif_smooth': dict(adjustment=dict(type='IIF', link='smooth')),
+    'prior_shift_0.5': dict(adjustment=dict(type='PriorShift', tau=0.5)),
     'prior_shift_1': dict(adjustment=dict(type='PriorShift', tau=1.0)),
     'efl': dict(loss_cls=dict(type='EqualizedFocalLoss')),
     'prior_shift_0.5_test': dict(adjustment=dict(type='PriorShift', tau=0.5, stage='test')),
@@ -68,7 +69,7 @@ RULES: dict[str, dict] = {
     'fracal_test': dict(adjustment=dict(type='FRACAL', lam=2.0)),
     'tau_norm_test': dict(adjustment=dict(type='TauNorm', tau=0.5)),
 }
-TRAINED = ('iif_smooth', 'prior_shift_1')
+TRAINED = ('iif_smooth', 'prior_shift_0.5', 'prior_shift_1')
 AT_TEST = ('prior_shift_0.5_test', 'prior_shift_1_test', 'fracal_test', 'tau_norm_test')
 FAMILIES = {
     'RetinaNet': Family(
@@ -182,14 +183,11 @@ def config(args: argparse.Namespace, family: str, method: str, seed: int) -> Con
             type='RepeatFactorDataset', oversample_thr=RFS_THRESHOLD, dataset=plain
         )
     rule = RULES.get(name, {})
-    if rule:
-        cfg.model.update(type='LongTail', detector=cfg.model.type)
     if 'adjustment' in rule:
-        cfg.model.adjustment = rule['adjustment']
+        cfg.model.update(type='LongTail', detector=cfg.model.type, adjustment=rule['adjustment'])
     if 'loss_cls' in rule:
-        heads = cfg.model.get('bbox_head') or cfg.model.roi_head.bbox_head
-        for head in heads if isinstance(heads, list) else [heads]:
-            head.loss_cls = rule['loss_cls']
+        head = cfg.model.bbox_head
+        head.loss_cls = dict(rule['loss_cls'], num_classes=head.num_classes, use_sigmoid=True)
     return cfg
 
 

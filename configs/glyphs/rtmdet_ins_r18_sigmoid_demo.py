@@ -50,4 +50,6 @@ model = dict(
     ),
 )
 # the classifier alone is new
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'rtm_cls': dict(lr_mult=5.0)}))
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys={'rtm_cls': dict(lr_mult=5.0)}, bypass_duplicate=True)
+)
