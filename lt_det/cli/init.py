@@ -10,33 +10,28 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError, MissingFileError
 from .methods import METHODS
-from .own_config import BOUNDS, OwnData, Schedule, config_text, has_masks, names_fit
+from .own_config import BOUNDS, OwnData, Schedule, config_text, names_fit
+from .own_models import MODELS
 
 if TYPE_CHECKING:
     from ..formats.annotation_columns import AnnotationColumns
     from ..frequency import ClassFrequency
 
-PACKAGE = Path(__file__).resolve().parents[1]
-# as installed, or in a clone
-CONFIGS = next(
-    (path for path in (PACKAGE / '.mim/configs', PACKAGE.parent / 'configs') if path.is_dir()),
-    PACKAGE.parent / 'configs',
-)
-
 
 def models() -> list[str]:
     """Names of the models that there are bases for."""
-    return sorted(path.stem for path in (CONFIGS / 'custom').glob('*.py'))
+    return sorted(MODELS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     methods = '\n'.join(f'  {name:18}{method.text}' for name, method in METHODS.items())
-    parser.epilog = f'methods:\n{methods}\n\nmodels: {", ".join(models())}'
+    parser.epilog = f'methods:\n{methods}\n\nmodels, and methods of each:\n{models_by_methods()}'
     parser.add_argument('train', help='training json, COCO or LVIS format')
     parser.add_argument('val', help='validation json; its images must not be in training')
     parser.add_argument('--images', help='image folder; default: found near the json')
@@ -59,6 +54,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='most training images of a rare and of a common class; default: 10 100',
     )
     parser.add_argument('--out', help='the config; default: MODEL_METHOD.py')
+
+
+def models_by_methods() -> str:
+    """Lines of models, and behind them the methods that they can have."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name in models():
+        alike.setdefault(tuple(MODELS[name].methods), []).append(name)
+    lines = [
+        line
+        for methods, names in alike.items()
+        for line in (*wrap(', '.join(names), '  '), *wrap(', '.join(methods), '      '))
+    ]
+    return '\n'.join(lines)
+
+
+def wrap(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent=indent, subsequent_indent=indent)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -116,8 +128,10 @@ def print_next(out: Path, args: argparse.Namespace, schedule: Schedule) -> None:
     checkpoint = f'{folder}/epoch_{schedule.epochs}.pth'
     gpus = f' --gpus {args.gpus}' if args.gpus > 1 else ''
     print(f'next:  lt_det train {config}{gpus}')
-    if not METHODS[args.method].trains:
-        print(f'or, with a softmax detector of these classes:  lt_det test {config} CHECKPOINT')
+    offered = MODELS[args.model].methods
+    if not offered[args.method].trains:
+        plain = next(iter(offered))
+        print(f'or, with a {plain} detector of these classes:  lt_det test {config} CHECKPOINT')
     print(f'then:  lt_det predict {config} {checkpoint} IMAGES')
 
 
@@ -130,6 +144,12 @@ def check_choices(args: argparse.Namespace) -> None:
             raise BadInputError(f'{option} is {value!r}; there are {", ".join(known)}')
     if METHODS[args.method].roi_head and args.model.startswith('cascade'):
         raise BadInputError(f'--method {args.method} has no cascade; expected a model without one')
+    own = MODELS[args.model]
+    if args.method not in own.methods:
+        raise BadInputError(
+            f'--method is {args.method!r}, which {args.model}, of {own.scores}, cannot have; '
+            f'expected one of {", ".join(own.methods)}'
+        )
     for option, value, least in (
         ('--gpus', args.gpus, 0),
         ('--batch-size', args.batch_size, 1),
@@ -182,14 +202,27 @@ def classes_to_train(
 
 
 def check_masks(train: AnnotationColumns, args: argparse.Namespace) -> None:
+    import numpy as np
+
     from ..formats.annotation_masks import NO_MASK
 
+    own = MODELS[args.model]
     usable = train.arrays['usable'] & ~train.arrays['crowd']
-    without = int((train.arrays['mask_problem'][usable] == NO_MASK).sum())
-    if has_masks(args.model) and usable.any() and without == usable.sum():
+    without = train.arrays['mask_problem'] == NO_MASK
+    if not own.masks or not usable.any():
+        return
+    if without[usable].all():
         raise BadInputError(
             f'--model is {args.model}, but no annotation of {args.train} has a mask; expected a '
-            f'model of boxes: {", ".join(name for name in models() if not has_masks(name))}'
+            f'model of boxes: {", ".join(name for name in models() if not MODELS[name].masks)}'
+        )
+    coded = np.zeros_like(usable)
+    coded[train.arrays['other']] = True
+    if own.polygons and (without | coded)[usable].all():
+        others = [name for name in models() if MODELS[name].masks and not MODELS[name].polygons]
+        raise BadInputError(
+            f'--model is {args.model}, which learns masks from polygons alone, but no mask of '
+            f'{args.train} is one; expected {", ".join(others)}'
         )
 
 

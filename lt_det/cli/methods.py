@@ -1,4 +1,4 @@
-"""The methods that ``lt_det init`` offers: what each changes in a detector with RoI heads."""
+"""The methods that ``lt_det init`` offers, by what makes scores of a detector's class logits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ class Method:
 
     Args:
         text: What it does, in a line.
-        head: Keys of the box head (``num_classes`` is filled into losses that need it).
+        head: Keys of the box head (``num_classes`` is filled into losses that need it), or with
+            ``adjustment`` of the model where ``LongTail`` adjusts it.
         repeat: Whether images of rare classes are repeated (repeat factor sampling).
         roi_head: Type of the RoI head, where it is not the model's own.
-        trains: False for a rule at test alone, which a trained softmax detector can be given.
+        trains: False for a rule at test alone, which a trained baseline can be given.
     """
 
     text: str
@@ -25,15 +26,20 @@ class Method:
 
 
 _IIF = dict(adjustment=dict(type='IIF', link='smooth'))
+_PRIOR = dict(adjustment=dict(type='PriorShift', stage='train'))
+_PRIOR_AT_TEST = dict(adjustment=dict(type='PriorShift', stage='test'))
+_NORCAL = dict(adjustment=dict(type='NorCal', gamma=0.5))
+_FRACAL = dict(adjustment=dict(type='FRACAL', lam=2.0))
 
-METHODS: dict[str, Method] = {
+# one softmax over the classes and background, in RoI heads
+SOFTMAX: dict[str, Method] = {
     'softmax': Method('cross-entropy, the baseline'),
     'rfs': Method('images of rare classes are repeated', repeat=True),
     'iif': Method('logits times a weight that grows with rarity, in training and at test', _IIF),
     'iif_rfs': Method('iif and rfs', _IIF, repeat=True),
     'balanced_softmax': Method(
         'the prior of the classes is added to the logits in training',
-        dict(adjustment=dict(type='PriorShift', stage='train')),
+        _PRIOR,
     ),
     'seesaw': Method(
         'the loss spares rare classes where frequent ones are right',
@@ -55,17 +61,48 @@ METHODS: dict[str, Method] = {
     ),
     'norcal': Method(
         'softmax; at test, scores of frequent classes are lowered',
-        dict(adjustment=dict(type='NorCal', gamma=0.5)),
+        _NORCAL,
         trains=False,
     ),
     'fracal': Method(
         'softmax; at test, as norcal, and by where the boxes of a class lie',
-        dict(adjustment=dict(type='FRACAL', lam=2.0)),
+        _FRACAL,
         trains=False,
     ),
     'logit_adjustment': Method(
         'softmax; at test, the prior of the classes is subtracted',
-        dict(adjustment=dict(type='PriorShift', stage='test')),
+        _PRIOR_AT_TEST,
         trains=False,
     ),
 }
+# the same in the queries of Mask2Former, whose loss and classifier stay as they are
+QUERY_SOFTMAX = {
+    name: method
+    for name, method in SOFTMAX.items()
+    if method.roi_head is None and method.head.keys() <= {'adjustment'}
+}
+# independent sigmoids that are trained towards the overlap of boxes
+QUALITY: dict[str, Method] = {
+    'sigmoid': Method('the loss of the model, the baseline'),
+    'rfs': SOFTMAX['rfs'],
+    'iif': SOFTMAX['iif'],
+    'iif_rfs': SOFTMAX['iif_rfs'],
+    'prior_shift': Method('the prior of each class is added to its logit in training', _PRIOR),
+    'prior_shift_rfs': Method('prior_shift and rfs', _PRIOR, repeat=True),
+    'logit_adjustment': Method(
+        'sigmoid; at test, the prior of each class is subtracted', _PRIOR_AT_TEST, trains=False
+    ),
+}
+# independent sigmoids that are trained towards labels
+SIGMOID: dict[str, Method] = {
+    **QUALITY,
+    'efl': Method(
+        'focal loss that looks harder at classes whose negatives outweigh their positives',
+        dict(loss_cls=dict(type='EqualizedFocalLoss')),
+    ),
+    'federated': Method(
+        'each step takes negatives of some classes alone, rare ones more seldom',
+        dict(loss_cls=dict(type='FederatedLoss')),
+    ),
+}
+METHODS: dict[str, Method] = {**SOFTMAX, **SIGMOID, **SOFTMAX}

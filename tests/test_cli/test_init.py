@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,14 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from lt_det.cli.config_code import code
 from lt_det.cli.init import models
 from lt_det.cli.main import main
 from lt_det.cli.methods import METHODS
-from lt_det.cli.own_config import OwnData, Schedule, code, config_text
+from lt_det.cli.own_config import OwnData, Schedule, config_text
+from lt_det.cli.own_models import MODELS
+
+CUSTOM = Path(__file__).resolve().parents[2] / 'configs/custom'
 
 
 def write(path: Path, counts: list[int], masks: bool = True, **drop) -> Path:
@@ -122,6 +127,23 @@ def test_unknown_choices_list_those_there_are(data, capsys):
         (['--model', 'mask_rcnn_r18', '--weights', 'coco'], 'expected imagenet, none or a file'),
         (['--out', 'absent/mine.py'], 'the folder absent does not exist'),
         (['--model', 'cascade_rcnn_r50', '--method', 'camc'], 'has no cascade'),
+        (
+            ['--model', 'retinanet_r50', '--method', 'softmax'],
+            "--method is 'softmax', which retinanet_r50, of independent sigmoids, cannot have; "
+            'expected one of sigmoid, rfs, iif, iif_rfs, prior_shift,',
+        ),
+        (
+            ['--model', 'rtmdet_ins_s', '--method', 'efl'],
+            'of sigmoids trained towards the overlap of boxes, cannot have; expected one of ',
+        ),
+        (
+            ['--model', 'mask2former_r50', '--method', 'seesaw'],
+            'of one softmax, of queries, cannot have; expected one of softmax, rfs, iif,',
+        ),
+        (
+            ['--model', 'mask_rcnn_r50', '--method', 'prior_shift'],
+            'of one softmax, cannot have; expected one of softmax, rfs,',
+        ),
     ],
 )
 def test_bad_options_are_named(data, capsys, options, words):
@@ -141,6 +163,17 @@ def test_a_model_with_masks_needs_masks(data, capsys):
     assert 'no annotation of train.json has a mask' in message
     assert 'faster_rcnn_r50' in message
     assert init('--model', 'faster_rcnn_r50') == 0
+
+
+def test_masks_that_a_model_cannot_learn_are_refused(data, capsys):
+    content = json.loads((data / 'train.json').read_text())
+    for annotation in content['annotations']:
+        annotation['segmentation'] = dict(size=[48, 64], counts=[100, 20, 2952])
+    (data / 'train.json').write_text(json.dumps(content))
+    message = refused(capsys, '--model', 'rtmdet_ins_s')
+    assert 'learns masks from polygons alone, but no mask of train.json is one' in message
+    assert 'mask2former_r50' in message
+    assert init('--model', 'mask2former_r50') == 0
 
 
 def test_classes_without_training_images_are_left_out_and_said(data, capsys):
@@ -186,11 +219,21 @@ def own(classes: int = 12, **change) -> OwnData:
     return OwnData(**{**values, **change})
 
 
+@cache
+def base(model: str) -> Config:
+    return Config.fromfile(CUSTOM / f'{model}.py')
+
+
+def heads_of(model: dict) -> list[dict]:
+    """Configs of the heads that have class logits."""
+    heads = model.get('bbox_head') or model.get('panoptic_head') or model.roi_head.bbox_head
+    return heads if isinstance(heads, list) else [heads]
+
+
 @pytest.mark.parametrize('model', models())
 def test_every_model_with_every_method_is_at_most_30_lines(model, tmp_path):
-    for method in METHODS:
-        if method == 'camc' and model.startswith('cascade'):
-            continue
+    own_model = MODELS[model]
+    for method, values in own_model.methods.items():
         for weights in (None, 'none', 'imagenet', 'detector.pth'):
             schedule = Schedule.of(1000, 4, 2, None)
             text = config_text(own(), model, method, schedule, weights, 'x', names_inline=False)
@@ -198,15 +241,60 @@ def test_every_model_with_every_method_is_at_most_30_lines(model, tmp_path):
             path = tmp_path / f'{method}_{weights}.py'
             path.write_text(text)
         cfg = Config.fromfile(path)
-        heads = cfg.model.roi_head.bbox_head
-        for head in heads if isinstance(heads, list) else [heads]:
-            assert head.num_classes == 12
+        for head in heads_of(cfg.model):
+            assert head.get('num_classes', head.get('num_things_classes')) == 12
             assert head.loss_cls.get('num_classes', 12) == 12
-            assert ('adjustment' in head) == ('adjustment' in METHODS[method].head)
+            assert head.loss_cls.get('loss_weight', 1.0) == own_model.loss_weight
+            if 'loss_cls' in values.head:
+                assert head.loss_cls.type == values.head['loss_cls']['type']
+        part = cfg.model if cfg.model.type == 'LongTail' else heads_of(cfg.model)[0]
+        assert part.get('adjustment') == values.head.get('adjustment')
         assert cfg.val_evaluator.bounds == (5, 50)
-        assert cfg.optim_wrapper.optimizer.lr == 0.01  # 0.02 for 16 images, here 4 x 2
+        # here 4 x 2 images
+        assert cfg.optim_wrapper.optimizer.lr == float(f'{own_model.lr * 8 / own_model.batch:.4g}')
         assert cfg.load_from == 'detector.pth'
-        assert ('segm' in cfg.val_evaluator.metric) == ('mask' in model)
+        assert ('segm' in cfg.val_evaluator.metric) == own_model.masks
+        assert (cfg.train_cfg.type, cfg.train_cfg.max_epochs) == ('EpochBasedTrainLoop', 36)
+        assert cfg.default_hooks.checkpoint.interval == 1
+
+
+def test_there_is_a_base_for_every_model():
+    assert models() == sorted(path.stem for path in CUSTOM.glob('*.py'))
+
+
+@pytest.mark.parametrize('model', models())
+def test_what_init_knows_of_a_model_is_what_its_base_has(model):
+    cfg, own_model = base(model), MODELS[model]
+    assert cfg.optim_wrapper.optimizer.lr == own_model.lr
+    assert cfg.auto_scale_lr.base_batch_size == own_model.batch
+    weights = {head.loss_cls.loss_weight for head in heads_of(cfg.model)}
+    assert weights == {own_model.loss_weight}
+    loads = [step for step in cfg.train_dataloader.dataset.pipeline if 'with_mask' in step]
+    assert bool(loads) == own_model.masks
+    assert own_model.polygons == any(not step.get('poly2mask', True) for step in loads)
+    switching = [hook for hook in cfg.custom_hooks if hook.type == 'PipelineSwitchHook']
+    assert bool(switching) == own_model.switches
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].milestones) == (12, [8, 11])
+
+
+@pytest.mark.parametrize('model', ['rtmdet_ins_s', 'dino_r50', 'mask2former_r50'])
+def test_detectors_of_mmdetection_start_from_weights_of_imagenet_where_asked(model, tmp_path):
+    lt_config = tmp_path / 'mine.py'
+    schedule = Schedule.of(1000, 1, 4, None)
+    lt_config.write_text(config_text(own(), model, 'iif', schedule, 'imagenet', 'x'))
+    given = Config.fromfile(lt_config).model.backbone.init_cfg
+    stock = Config.fromfile(CUSTOM.parent / f'_base_/detectors/{model}.py').model.backbone.init_cfg
+    assert {**given, '_scope_': None} == {**stock, '_scope_': None}
+
+
+def test_the_last_epochs_of_a_longer_training_are_without_mosaic(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        config_text(own(), 'rtmdet_ins_s', 'rfs', Schedule.of(1000, 1, 4, 36), None, 'x')
+    )
+    hooks = {hook.type: hook for hook in Config.fromfile(path).custom_hooks}
+    assert hooks['PipelineSwitchHook'].switch_epoch == 30
+    assert {'EMAHook', 'ClassFrequencyHook'} <= hooks.keys()
 
 
 def test_the_bases_start_from_weights_that_mmdetection_publishes():
@@ -216,9 +304,8 @@ def test_the_bases_start_from_weights_that_mmdetection_publishes():
     published = '\n'.join(path.read_text() for path in zoo.glob('*/metafile.yml'))
     if not published:
         pytest.skip('MMDetection is installed without its configs')
-    root = Path(__file__).resolve().parents[2] / 'configs/custom'
     for model in models():
-        weights = Config.fromfile(root / f'{model}.py').load_from
+        weights = base(model).load_from
         assert weights is None or f'Weights: {weights}\n' in published
 
 

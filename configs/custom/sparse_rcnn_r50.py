@@ -1,0 +1,12 @@
+_base_ = ['../_base_/detectors/sparse_rcnn_r50.py']
+
+model = dict(backbone=dict(init_cfg=None))
+# starts from MMDetection's detector of COCO (3x) but for what knows classes
+load_from = (
+    'https://download.openmmlab.com/mmdetection/v2.0/sparse_rcnn/'
+    'sparse_rcnn_r50_fpn_mstrain_480-800_3x_coco/'
+    'sparse_rcnn_r50_fpn_mstrain_480-800_3x_coco_20201218_154234-7bc5c054.pth'
+)
+train_cfg = _base_.long_tail_train_cfg
+param_scheduler = _base_.long_tail_schedule
+default_hooks = _base_.long_tail_checkpoints
