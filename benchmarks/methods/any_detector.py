@@ -87,7 +87,7 @@ FAMILIES = {
         5,
         r'\.cls_branches\.|\.label_embedding\.',
         'bbox',
-        (*TRAINED, 'efl', *AT_TEST),
+        (*TRAINED, *AT_TEST),
     ),
     'Mask2Former': Family(
         'mask2former_r18_softmax_demo',
@@ -106,9 +106,13 @@ FAMILIES = {
 }
 
 
+ROLES = ('baseline', 'rule', 'rule at test', 'RFS', 'rule + RFS')
+
+
 def parse_args() -> argparse.Namespace:
     parser = option_parser(__doc__)
     parser.add_argument('--families', nargs='+', choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument('--methods', nargs='+', choices=ROLES, default=list(ROLES))
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--pilot-seed', type=int, default=10)
     parser.add_argument('--data', default='data/glyphs/demo')
@@ -328,13 +332,14 @@ def main() -> None:
         rule = choose(args, family, at_test=False)
         methods[family] = {
             'baseline': 'baseline',
-            'RFS': 'rfs',
             'rule': rule,
-            'rule + RFS': f'{rule}+rfs',
             'rule at test': choose(args, family, at_test=True),
+            'RFS': 'rfs',
+            'rule + RFS': f'{rule}+rfs',
         }
-    roles = ('rule', 'rule at test', 'RFS', 'rule + RFS')
-    run_all(args, [(f, methods[f][r], s) for r in roles for s in args.seeds for f in families])
+        methods[family] = {role: methods[family][role] for role in args.methods}
+    jobs = [(f, methods[f][r], s) for r in args.methods for s in args.seeds for f in families]
+    run_all(args, jobs)
     content = {
         **where,
         'metric': {family: FAMILIES[family].metric for family in families},
