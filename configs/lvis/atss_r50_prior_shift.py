@@ -1,4 +1,4 @@
 _base_ = ['./atss_r50_sigmoid.py']
 
-# the prior of each class as a shift of its logit in training
-model = dict(adjustment=dict(type='PriorShift', stage='train'))
+# the prior of each class shifts its logit in training (tau: README.md)
+model = dict(adjustment=dict(type='PriorShift', tau=0.5, stage='train'))
