@@ -7,6 +7,7 @@ torchvision would read what lies outside its memory.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
@@ -125,9 +126,14 @@ def modulated_deform_conv_forward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """As :func:`deform_conv_forward`, with each tap times ``mask``, (B, groups * kh * kw, h, w)."""
+    """As :func:`deform_conv_forward`, with each tap times ``mask``, (B, groups * kh * kw, h, w).
+
+    Offsets and masks may be those of a larger map: the compiled op takes the memory of each image
+    as if it had the size of the output, and DyHead has been trained with what comes of it.
+    """
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     bias = bias if with_bias else None
+    offset, mask = (_as_of_size(tensor, output.shape[2:]) for tensor in (offset, mask))
     output.copy_(_convolve(input, weight, offset, mask, bias, geometry))
 
 
@@ -164,9 +170,23 @@ def modulated_deform_conv_backward(
         buffers += (grad_bias,)
     else:
         bias = None
+    offset, mask = (_as_of_size(tensor, grad_output.shape[2:]) for tensor in (offset, mask))
     gradients = _gradients(grad_output, input, weight, offset, mask, bias, geometry)
     for buffer, gradient in zip(buffers, gradients):
-        buffer.copy_(gradient)
+        if gradient.shape == buffer.shape:
+            buffer.copy_(gradient)
+        else:  # of a larger map: the rest of it has not been read
+            padding = (0, buffer[0].numel() - gradient[0].numel())
+            buffer.copy_(F.pad(gradient.flatten(1), padding).view(buffer.shape))
+
+
+def _as_of_size(tensor: Tensor, size: torch.Size) -> Tensor:
+    """The first elements of each image of (B, D, H, W) as (B, D, *size), if there are so many."""
+    batch, channels = tensor.shape[:2]
+    count = channels * size.numel()
+    if tensor.shape[2:] == size or tensor[0].numel() < count:
+        return tensor
+    return tensor.flatten(1)[:, :count].reshape(batch, channels, *size)
 
 
 def _convolve(

@@ -146,6 +146,28 @@ def test_a_tap_that_is_moved_to_nowhere_reads_zero(value):
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
+def test_offsets_of_a_larger_map():
+    """As in DyHead: the memory of each image is taken as if it had the size of the output."""
+    features, offset, mask, weight, bias = inputs(**GEOMETRIES['plain'])
+    offset, mask = (
+        torch.rand(2, channels, 9, 8, dtype=torch.float64).requires_grad_() for channels in (18, 9)
+    )
+    output = modulated_deform_conv2d(features, offset, mask, weight, bias, 1, 1)
+    read = [
+        torch.stack([image.flatten()[: n * 42].view(n, 6, 7) for image in tensor])
+        for tensor, n in ((offset, 18), (mask, 9))
+    ]
+    expected = modulated_deform_conv2d(features, *read, weight, bias, 1, 1)
+    assert output.equal(expected)
+    assert torch.autograd.gradcheck(
+        lambda f, o, m: modulated_deform_conv2d(f, o, m, weight, bias, 1, 1),
+        (features, offset, mask),
+        fast_mode=True,
+    )
+    with pytest.raises(RuntimeError, match='offset'):
+        modulated_deform_conv2d(features, offset[..., :3], mask[..., :3], weight, bias, 1, 1)
+
+
 def test_input_smaller_than_the_kernel():
     conv = DeformConv2d(2, 3, 3, padding=1)
     assert conv(torch.randn(1, 2, 2, 5), torch.randn(1, 18, 2, 5)).shape == (1, 3, 2, 5)
