@@ -16,7 +16,7 @@ from lt_det.frequency import ClassFrequency
 from lt_det.models.any_detector import find_class_logits
 from lt_det.models.any_detector.adjusted_logits import class_weights
 
-from .zoo import FREQUENCY, C, adjusted, built, detections, model_config
+from .zoo import FREQUENCY, C, adjusted, built, detections, losses, model_config
 
 SHIFT = dict(type='PriorShift', stage='test')
 
@@ -205,3 +205,18 @@ def test_config_is_of_the_stock_detector_but_for_its_type():
     before = config.to_dict()
     assert type(MODELS.build(config)).__name__ == 'RetinaNet'
     assert config.to_dict() == before
+
+
+@pytest.mark.parametrize('name', ['RetinaNet', 'RTMDet', 'DINO', 'Mask2Former', 'Cascade R-CNN'])
+def test_half_precision_adjusts_in_float32(name):
+    detector = adjusted(name, [dict(type='IIF', link='smooth'), dict(type='PriorShift')])
+    adjusted_types = set()
+    for logits in find_class_logits(detector):
+        for layer in logits.layers:
+            layer.register_forward_hook(lambda *args: adjusted_types.add(args[-1].dtype))
+    with torch.autocast('cpu', torch.bfloat16):
+        computed = losses(detector, name)
+        assert all(len(each) for each in detections(detector, name))
+    assert all(loss.isfinite() for loss in computed.values())
+    sum(loss for key, loss in computed.items() if 'loss' in key).backward()
+    assert adjusted_types == {torch.float32}
