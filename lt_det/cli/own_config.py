@@ -151,7 +151,7 @@ def _schedule(schedule: Schedule, model: Model) -> dict:
     epochs = schedule.epochs
     if epochs == EPOCHS and schedule.iterations >= 10 * WARMUP:
         return {}  # the base's
-    warmup = max(1, min(WARMUP, schedule.iterations // 10))
+    warmup = max(2, min(WARMUP, schedule.iterations // 10))  # of 1, it never ends
     steps = [max(1, round(epochs * share)) for share in (2 / 3, 11 / 12)]
     hooks = {}
     if model.switches:
