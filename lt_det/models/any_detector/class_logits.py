@@ -217,7 +217,7 @@ def _checked(name: str, head: nn.Module, found: Layers) -> ClassLogits:
 def _activation(head: nn.Module) -> tuple[str, int]:
     """What makes scores of the logits, and how many of them there are for an anchor."""
     loss, known = getattr(head, 'loss_cls', None), _known_as(head)
-    if getattr(loss, 'custom_cls_channels', False):
+    if known in _ROI_HEADS and getattr(loss, 'custom_cls_channels', False):
         sigmoid = getattr(loss, 'use_sigmoid', False)
         return 'sigmoid' if sigmoid else 'softmax', loss.get_cls_channels(head.num_classes)
     sigmoid = getattr(head, 'use_sigmoid_cls', getattr(loss, 'use_sigmoid', False))

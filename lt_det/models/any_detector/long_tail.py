@@ -105,7 +105,7 @@ def _adjust(logits: ClassLogits, cfg: dict | Sequence[dict]) -> None:
 def _check_rule(rule: nn.Module, logits: ClassLogits, key: str) -> None:
     name = type(rule).__name__
     loss = getattr(logits.head, 'loss_cls', None)
-    custom = getattr(loss, 'custom_cls_channels', False)
+    custom = logits.num_extra and getattr(loss, 'custom_cls_channels', False)
     if custom and getattr(rule, 'needs_background', False):
         raise BadInputError(
             f"model.adjustment.type is '{name}', which shifts the foreground against the "

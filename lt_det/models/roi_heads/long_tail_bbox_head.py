@@ -90,11 +90,15 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             raise BadInputError(
                 'bbox_head has an adjustment but with_cls=False, so no class logits'
             )
-        num_logits = self.num_classes + 1
+        num_logits, sigmoid = self.num_classes + 1, False
         if self.custom_cls_channels:
             num_logits = self.loss_cls.get_cls_channels(self.num_classes)
+            sigmoid = getattr(self.loss_cls, 'use_sigmoid', False)
         adjustment = build_adjustment(
-            cfg, num_classes=self.num_classes, num_extra=num_logits - self.num_classes
+            cfg,
+            num_classes=self.num_classes,
+            num_extra=num_logits - self.num_classes,
+            activation='sigmoid' if sigmoid else 'softmax',
         )
         for rule in adjustment.modules():
             if self.custom_cls_channels and getattr(rule, 'needs_background', False):

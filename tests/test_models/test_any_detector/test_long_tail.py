@@ -125,6 +125,19 @@ def test_two_adjustments_of_a_head_are_refused():
         MODELS.build(config)
 
 
+@pytest.mark.parametrize('loss', ['EqualizedFocalLoss', 'FederatedLoss', 'LongTailEQLV2Loss'])
+@pytest.mark.parametrize('name', ['RetinaNet', 'FCOS', 'DINO'])
+def test_losses_of_sigmoids_train_dense_and_query_heads(name, loss):
+    detector = adjusted(name, SHIFT, bbox_head=dict(loss_cls=dict(type=loss)))
+    computed = losses(detector, name)
+    assert all(loss.isfinite() for loss in computed.values())
+    sum(loss for key, loss in computed.items() if 'loss' in key).backward()
+    (logits,) = find_class_logits(detector)
+    assert logits.activation == 'sigmoid' and logits.num_extra == 0
+    assert all(layer.weight.grad.abs().max() > 0 for layer in logits.layers)
+    assert all(len(each) for each in detections(detector, name))
+
+
 @pytest.mark.parametrize('kind', ['GroundingDINOHead', 'YOLOV3Head'])
 def test_heads_without_logits_of_classes_are_refused(kind):
     detector = nn.Module()
