@@ -164,9 +164,9 @@ def report(content: dict) -> str:
         f'{content["without_detector"]} configs hold no detector and are not counted.',
         '',
         'A step: two random images (to predict: one) of 128 x 128 (300 for SSD, 256 for DINO and '
-        'DDQ), loss and gradients finite, weights moved by SGD. No weights are downloaded, batches are not '
-        'padded beyond their images, and proposals, samples and detections are 30 an image at '
-        'most; SyncBN is BN. The model is the smallest of the family that builds.',
+        'DDQ), loss and gradients finite, weights moved by SGD. No weights are downloaded, batches '
+        'are not padded beyond their images, proposals, samples and detections are 30 an image at '
+        'most, and SyncBN is BN. The model is the smallest of the family that builds.',
         '',
         *HEADER,
     ]
