@@ -85,8 +85,8 @@ QUERY_SOFTMAX = {
 # the pilot of benchmarks/results/any_detector.md
 _HALF = dict(adjustment=dict(type='PriorShift', tau=0.5, stage='train'))
 _HALF_AT_TEST = dict(adjustment=dict(type='PriorShift', tau=0.5, stage='test'))
-# independent sigmoids, whose loss stays as it is
-SIGMOID: dict[str, Method] = {
+# independent sigmoids that are trained towards the overlap of boxes
+QUALITY: dict[str, Method] = {
     'sigmoid': Method('the loss of the model, the baseline'),
     'rfs': SOFTMAX['rfs'],
     'iif': SOFTMAX['iif'],
@@ -96,6 +96,18 @@ SIGMOID: dict[str, Method] = {
     'fracal': SOFTMAX['fracal'],
     'logit_adjustment': Method(
         'at test, the prior of the classes is subtracted', _HALF_AT_TEST, trains=False
+    ),
+}
+# independent sigmoids that are trained towards labels
+SIGMOID: dict[str, Method] = {
+    **QUALITY,
+    'efl': Method(
+        'focal loss that looks harder at classes whose negatives outweigh their positives',
+        dict(loss_cls=dict(type='EqualizedFocalLoss')),
+    ),
+    'federated': Method(
+        'each step takes negatives of some classes alone, rare ones more seldom',
+        dict(loss_cls=dict(type='FederatedLoss')),
     ),
 }
 METHODS: dict[str, Method] = {**SOFTMAX, **SIGMOID, **SOFTMAX}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 
 from . import methods
 from .config_code import Code, changed
@@ -23,6 +24,7 @@ class Model:
         masks: Whether it finds masks.
         polygons: Whether it learns masks from polygons alone.
         lr, batch: Learning rate of its config for so many images an iteration.
+        loss_weight: That of its class loss.
         imagenet: ``init_cfg`` of its backbone.
         scratch: Keys of a backbone without weights, of which nothing is frozen.
         switches: Whether it changes its pipeline in the last epochs.
@@ -35,6 +37,7 @@ class Model:
     polygons: bool = False
     lr: float = 0.02
     batch: int = 16
+    loss_weight: float = 1.0
     imagenet: dict = field(default_factory=dict)
     scratch: dict = field(default_factory=lambda: SCRATCH)
     switches: bool = False
@@ -65,7 +68,7 @@ MODELS: dict[str, Model] = {
     'atss_r50': _sigmoid(lr=0.01),
     'cascade_mask_rcnn_r50': _roi('r50', True, 'cascade'),
     'cascade_rcnn_r50': _roi('r50', False, 'cascade'),
-    'deformable_detr_r50': _sigmoid(lr=2e-4, batch=32, scratch=_DETR_SCRATCH),
+    'deformable_detr_r50': _sigmoid(lr=2e-4, batch=32, loss_weight=2.0, scratch=_DETR_SCRATCH),
     'dino_r50': _sigmoid(lr=1e-4, scratch=_DETR_SCRATCH),
     'faster_rcnn_r101': _roi('r101', False),
     'faster_rcnn_r50': _roi('r50', False),
@@ -75,6 +78,7 @@ MODELS: dict[str, Model] = {
         'one softmax, of queries',
         masks=True,
         lr=1e-4,
+        loss_weight=2.0,
         imagenet=_resnet(50),
         scratch=_DETR_SCRATCH,
     ),
@@ -84,6 +88,8 @@ MODELS: dict[str, Model] = {
     'mask_rcnn_x101_32x4d': _roi('x101_32x4d', True),
     'retinanet_r50': _sigmoid(lr=0.01),
     'rtmdet_ins_s': _sigmoid(
+        methods=methods.QUALITY,
+        scores='sigmoids trained towards the overlap of boxes',
         masks=True,
         polygons=True,
         lr=0.004,
@@ -97,7 +103,7 @@ MODELS: dict[str, Model] = {
         scratch={},
         switches=True,
     ),
-    'sparse_rcnn_r50': _sigmoid('stages', lr=2.5e-5),
+    'sparse_rcnn_r50': _sigmoid('stages', lr=2.5e-5, loss_weight=2.0),
 }
 
 
@@ -120,9 +126,10 @@ def model_config(model: str, method: Method, num_classes: int, weights: str | No
         )
         config['panoptic_fusion_head'] = dict(num_things_classes=num_classes)
     elif own.heads == 'stages':
-        config['roi_head'] = dict(bbox_head=_each(dict(num_classes=num_classes)))
+        head = dict(num_classes=num_classes, **_loss(own, method, num_classes))
+        config['roi_head'] = dict(bbox_head=_each(head))
     else:
-        config['bbox_head'] = dict(num_classes=num_classes)
+        config['bbox_head'] = dict(num_classes=num_classes, **_loss(own, method, num_classes))
     return config
 
 
@@ -146,3 +153,18 @@ def _each(head: dict) -> Code:
     """A list of the base's box heads, with other values."""
     each = changed('head', head)
     return Code(f'[{each}\n        for head in _base_.model.roi_head.bbox_head]')
+
+
+def _loss(own: Model, method: Method, num_classes: int) -> dict:
+    """``loss_cls`` of heads with sigmoids; ``LongTail`` fills in the number of classes."""
+    loss = method.head.get('loss_cls')
+    if loss is None:
+        return {}
+    if loss['type'] == 'EqualizedFocalLoss':  # a focal loss with the numbers of the base's
+        stages = own.heads == 'stages'
+        return dict(loss_cls=changed('head.loss_cls', loss) if stages else loss)
+    # 50 of 1203 in the paper; with all classes it would be plain cross-entropy
+    sampled = min(50, ceil(num_classes / 3))
+    replace = {} if own.heads == 'stages' else dict(_delete_=True)
+    values = dict(num_sampled=sampled, loss_weight=own.loss_weight)
+    return dict(loss_cls=dict(**replace, **loss, **values))

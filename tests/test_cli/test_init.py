@@ -133,8 +133,8 @@ def test_unknown_choices_list_those_there_are(data, capsys):
             'expected one of sigmoid, rfs, iif, iif_rfs, prior_shift,',
         ),
         (
-            ['--model', 'rtmdet_ins_s', '--method', 'eqlv2'],
-            "--method is 'eqlv2', which rtmdet_ins_s, of independent sigmoids, cannot have; ",
+            ['--model', 'rtmdet_ins_s', '--method', 'efl'],
+            'of sigmoids trained towards the overlap of boxes, cannot have; expected one of ',
         ),
         (
             ['--model', 'mask2former_r50', '--method', 'seesaw'],
@@ -244,6 +244,7 @@ def test_every_model_with_every_method_is_at_most_30_lines(model, tmp_path):
         for head in heads_of(cfg.model):
             assert head.get('num_classes', head.get('num_things_classes')) == 12
             assert head.loss_cls.get('num_classes', 12) == 12
+            assert head.loss_cls.get('loss_weight', 1.0) == own_model.loss_weight
             if 'loss_cls' in values.head:
                 assert head.loss_cls.type == values.head['loss_cls']['type']
         part = cfg.model if cfg.model.type == 'LongTail' else heads_of(cfg.model)[0]
@@ -266,6 +267,8 @@ def test_what_init_knows_of_a_model_is_what_its_base_has(model):
     cfg, own_model = base(model), MODELS[model]
     assert cfg.optim_wrapper.optimizer.lr == own_model.lr
     assert cfg.auto_scale_lr.base_batch_size == own_model.batch
+    weights = {head.loss_cls.loss_weight for head in heads_of(cfg.model)}
+    assert weights == {own_model.loss_weight}
     loads = [step for step in cfg.train_dataloader.dataset.pipeline if 'with_mask' in step]
     assert bool(loads) == own_model.masks
     assert own_model.polygons == any(not step.get('poly2mask', True) for step in loads)

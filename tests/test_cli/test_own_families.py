@@ -78,7 +78,7 @@ def shrink(part: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ('model', 'method'), [('retinanet_r50', 'prior_shift'), ('rtmdet_ins_s', 'prior_shift_rfs')]
+    ('model', 'method'), [('retinanet_r50', 'efl'), ('rtmdet_ins_s', 'prior_shift_rfs')]
 )
 def test_it_trains(model, method):
     cfg = init(model, method, '--epochs', '2', '--batch-size', '16')
