@@ -79,6 +79,7 @@ def load_config(args: argparse.Namespace) -> Config:
     add_statistics(cfg)
     try:
         cfg.merge_from_dict(args.cfg_options or {})
+        add_statistics(cfg)  # where an option has set the type
     except (KeyError, IndexError, TypeError) as error:
         raise BadInputError(f'--cfg-options does not fit {args.config}: {error}') from error
     fit_loader_options(cfg)

@@ -11,10 +11,11 @@ from mmdet.apis import inference_detector, init_detector
 
 from lt_det.cli.main import main
 
+RULE = "type='LongTail', detector='RetinaNet', adjustment=dict(type='PriorShift', stage='test'),"
 CONFIG = """
 _base_ = ['mmdet::retinanet/retinanet_r18_fpn_1x_coco.py']
 model = dict(
-    type='LongTail', detector='RetinaNet', adjustment=dict(type='PriorShift', stage='test'),
+    {rule}
     bbox_head=dict(num_classes={classes}, stacked_convs=1, feat_channels=16, in_channels=16),
     backbone=dict(init_cfg=None, base_channels=8, stem_channels=8),
     neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
@@ -56,7 +57,9 @@ def config(tiny_glyphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     categories = json.loads((tiny_glyphs / 'annotations/glyphs_train.json').read_text())
     names = [category['name'] for category in categories['categories']]
     path = tmp_path / 'mine.py'
-    path.write_text(CONFIG.format(root=f'{tiny_glyphs}/', names=names, classes=len(names)))
+    values = dict(root=f'{tiny_glyphs}/', names=names, classes=len(names))
+    path.write_text(CONFIG.format(rule=RULE, **values))
+    (tmp_path / 'stock.py').write_text(CONFIG.format(rule='', **values))
     monkeypatch.chdir(tmp_path)
     return str(path)
 
@@ -74,6 +77,11 @@ def test_one_line_around_a_config_of_mmdetection(config, tiny_glyphs, one_thread
     assert torch.equal(state['statistics.image_count'], state['bbox_head.adjustment.image_count'])
     capsys.readouterr()
     assert main(['test', config, checkpoint, '--work-dir', 'work', '--cfg-options', *options]) == 0
+
+    # a rule at test around the config of MMDetection itself, which nothing else of it names
+    options += ['model.type=LongTail', 'model.detector=RetinaNet']
+    options += ['model.adjustment.type=PriorShift', 'model.adjustment.stage=test']
+    assert main(['test', 'stock.py', checkpoint, '--cfg-options', *options]) == 0
 
     # MMDetection's own functions know the type after import lt_det
     detector = init_detector(config, checkpoint, device='cpu')
