@@ -34,7 +34,7 @@ model = dict(
         loss_mask=dict(type='DiceLoss', loss_weight=2.0, eps=5e-6, reduction='mean'),
     ),
     train_cfg=dict(
-        # half the candidates: so do objects of this size have cells
+        # about half of RTMDet's 13: objects this small have few cells
         assigner=dict(type='DynamicSoftLabelAssigner', topk=6),
         allowed_border=-1,
         pos_weight=-1,

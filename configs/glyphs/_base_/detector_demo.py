@@ -1,9 +1,9 @@
 _base_ = ['../../_base_/datasets/glyphs_instance.py', '../../_base_/default_runtime.py']
 
-# what the detectors of other families share with mask_rcnn_r18_softmax_demo.py: data, budget, start
+# what small detectors of other families share: the data of mask_rcnn_r18_softmax_demo.py, a budget
 # python tools/dataset/make_glyphs.py --size demo --out data/glyphs/demo
 data_root = 'data/glyphs/demo/'
-# shrunk to the least on which rare glyphs are told apart: the objects are 15 to 42 pixels
+# of images of 128, for trainings of a minute or two on a CPU core: the objects are 15 to 42 pixels
 image_size = (96, 96)
 train_pipeline = _base_.train_pipeline
 test_pipeline = _base_.test_pipeline
@@ -15,7 +15,8 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/glyphs_val.json')
 test_evaluator = val_evaluator
 
-# the backbone of a Mask R-CNN of other glyphs: a ResNet-18 of half width and three stages
+# the backbone of a Mask R-CNN of other glyphs: a ResNet-18 of half width and three stages; the
+# comparison starts from a whole detector of the family: benchmarks/methods/any_detector.py
 load_from = '{{ fileDirname }}/../pretrained/mask_rcnn_r18_glyphs.pth'
 backbone = dict(
     type='ResNet',
