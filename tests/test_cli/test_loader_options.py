@@ -19,7 +19,7 @@ CONFIGS = sorted(p for p in (ROOT / 'configs').glob('*/*.py') if p.parent.name !
 def build(loader: dict) -> DataLoader:
     """What MMEngine makes of it, with three numbers for the data."""
     options = {k: v for k, v in loader.items() if k in (*OF_WORKERS, 'num_workers', 'drop_last')}
-    if 'batch_sampler' in loader:
+    if loader.get('batch_sampler') is not None:
         drop_last = loader['batch_sampler'].get('drop_last', False)
         options['batch_sampler'] = BatchSampler(SequentialSampler([1, 2, 3]), 2, drop_last)
     else:
