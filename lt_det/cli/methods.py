@@ -81,8 +81,8 @@ QUERY_SOFTMAX = {
     for name, method in SOFTMAX.items()
     if method.roi_head is None and method.head.keys() <= {'adjustment'}
 }
-# half the prior: the whole one costs frequent classes more than rare ones gain, with RetinaNet in
-# the pilot of benchmarks/results/any_detector.md
+# half the prior: the whole one costs frequent classes more than rare ones gain, in the pilots of
+# RetinaNet, RTMDet-Ins and DINO (benchmarks/results/any_detector.md)
 _HALF = dict(adjustment=dict(type='PriorShift', tau=0.5, stage='train'))
 _HALF_AT_TEST = dict(adjustment=dict(type='PriorShift', tau=0.5, stage='test'))
 # independent sigmoids that are trained towards the overlap of boxes

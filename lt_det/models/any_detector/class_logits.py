@@ -41,11 +41,11 @@ class ClassLogits:
 Layers = tuple[list[nn.Module], list[nn.Module]]
 
 
-def _attribute(name: str) -> Callable[[nn.Module], Layers]:
+def _attribute(*names: str) -> Callable[[nn.Module], Layers]:
     """A layer, or one for each level or stage in a ModuleList; all of them make scores."""
 
     def layers(head: nn.Module) -> Layers:
-        found = _flat(getattr(head, name, None))
+        found = [layer for name in names for layer in _flat(getattr(head, name, None))]
         return found, found
 
     return layers
@@ -56,14 +56,6 @@ def _last_of_each(name: str) -> Callable[[nn.Module], Layers]:
 
     def layers(head: nn.Module) -> Layers:
         found = [sequence[-1] for sequence in getattr(head, name)]
-        return found, found
-
-    return layers
-
-
-def _all_of(*names: str) -> Callable[[nn.Module], Layers]:
-    def layers(head: nn.Module) -> Layers:
-        found = [layer for name in names for layer in _flat(getattr(head, name, None))]
         return found, found
 
     return layers
@@ -83,7 +75,9 @@ def _of_decoder(head: nn.Module) -> Layers:
 HEADS: dict[str, Callable[[nn.Module], Layers]] = {
     'AnchorFreeHead': _attribute('conv_cls'),  # FCOS, FoveaBox, NAS-FCOS, CondInst, CenterNet2
     'ATSSHead': _attribute('atss_cls'),  # PAA, DDOD
-    'BBoxHead': _all_of('fc_cls', 'fc_cls_ref'),  # RoI heads of Faster, Mask and Cascade R-CNN, HTC
+    'BBoxHead': _attribute(
+        'fc_cls', 'fc_cls_ref'
+    ),  # RoI heads of Faster, Mask and Cascade R-CNN, HTC
     'DDODHead': _attribute('atss_cls'),
     'DETRHead': _attribute('fc_cls'),  # Conditional DETR, DAB-DETR
     'DIIHead': _attribute('fc_cls'),  # Sparse R-CNN, QueryInst
