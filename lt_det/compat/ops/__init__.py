@@ -10,34 +10,21 @@ compiled ops do. What is narrower than float32 is computed in float32.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 
-from . import (
-    boxes,
-    carafe,
-    deform_attention,
-    deform_conv,
-    deform_roi_pool,
-    focal_loss,
-    masked_conv,
-    nms,
-    roi_align,
-    roi_pool,
-    sync_bn,
-)
-
 FAMILIES = (
-    boxes,
-    carafe,
-    deform_attention,
-    deform_conv,
-    deform_roi_pool,
-    focal_loss,
-    masked_conv,
-    nms,
-    roi_align,
-    roi_pool,
-    sync_bn,
+    'boxes',
+    'carafe',
+    'deform_attention',
+    'deform_conv',
+    'deform_roi_pool',
+    'focal_loss',
+    'masked_conv',
+    'nms',
+    'roi_align',
+    'roi_pool',
+    'sync_bn',
 )
 REMEDY = (
     'build mmcv from source with MMCV_WITH_OPS=1 (compiler and CUDA must match those of torch), '
@@ -55,7 +42,7 @@ class Ops(ModuleType):
     def __init__(self) -> None:
         super().__init__('mmcv._ext', __doc__)
         for family in FAMILIES:
-            for op in family.OPS:
+            for op in import_module(f'.{family}', __name__).OPS:
                 setattr(self, op.__name__, op)
         self.get_compiler_version = self.get_compiling_cuda_version = _not_compiled
 

@@ -14,6 +14,10 @@ from torch import Tensor
 from .precision import wide
 
 FAR = 1e9  # outside every map
+# mmcv's names of what torchvision wants, in its order
+PLAIN = ('dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW', 'group', 'deformable_group')
+MODULATED = ('stride_h', 'stride_w', 'pad_h', 'pad_w', 'dilation_h', 'dilation_w')
+MODULATED += ('group', 'deformable_group')
 
 
 def deform_conv_forward(
@@ -23,17 +27,7 @@ def deform_conv_forward(
     output: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **geometry: int,
 ) -> None:
     """Convolve ``input`` (B, C, H, W), each tap moved by ``offset``, into ``output`` (B, D, h, w).
 
@@ -41,7 +35,6 @@ def deform_conv_forward(
         weight: (D, C / group, kH, kW).
         offset: (B, deformable_group * kH * kW * 2, h, w), down before right.
     """
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
     output.copy_(_convolve(input, weight, offset, None, None, geometry))
 
 
@@ -53,24 +46,13 @@ def deform_conv_backward_input(
     gradOffset: Tensor,
     weight: Tensor,
     columns: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **geometry: int,
 ) -> None:
     """Gradients by ``input`` and ``offset``, written into their buffers.
 
     torchvision gives all gradients at once. That of the weight is left in ``columns``, which mmcv
     passes on to :func:`deform_conv_backward_parameters`.
     """
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
     gradients = _gradients(gradOutput, input, weight, offset, None, None, geometry)
     gradInput.copy_(gradients[0])
     gradOffset.copy_(gradients[2])
@@ -84,22 +66,11 @@ def deform_conv_backward_parameters(
     gradWeight: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
     scale: float,
-    im2col_step: int,
+    **geometry: int,
 ) -> None:
     """Gradient by the weight times ``scale``, written into its buffer."""
     if columns.shape != gradWeight.shape:
-        geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
         gradients = _gradients(gradOutput, input, gradWeight, offset, None, None, geometry)
         columns = gradients[1]
     gradWeight.copy_(columns * scale)
@@ -114,24 +85,14 @@ def modulated_deform_conv_forward(
     mask: Tensor,
     output: Tensor,
     columns: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
     with_bias: bool,
+    **geometry: int,
 ) -> None:
     """As :func:`deform_conv_forward`, with each tap times ``mask``, (B, groups * kh * kw, h, w).
 
     Offsets and masks may be those of a larger map: the compiled op takes the memory of each image
     as if it had the size of the output, and DyHead has been trained with what comes of it.
     """
-    geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     bias = bias if with_bias else None
     offset, mask = (_as_of_size(tensor, output.shape[2:]) for tensor in (offset, mask))
     output.copy_(_convolve(input, weight, offset, mask, bias, geometry))
@@ -151,20 +112,10 @@ def modulated_deform_conv_backward(
     grad_offset: Tensor,
     grad_mask: Tensor,
     grad_output: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
     with_bias: bool,
+    **geometry: int,
 ) -> None:
     """Gradients of :func:`modulated_deform_conv_forward`, written into their buffers."""
-    geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     buffers = (grad_input, grad_weight, grad_offset, grad_mask)
     if with_bias:
         buffers += (grad_bias,)
@@ -195,10 +146,10 @@ def _convolve(
     offset: Tensor,
     mask: Tensor | None,
     bias: Tensor | None,
-    geometry: tuple[int, ...],
+    geometry: dict[str, int],
 ) -> Tensor:
     tensors = _arguments(input, weight, offset, mask, bias)
-    return torch.ops.torchvision.deform_conv2d(*tensors, *geometry, mask is not None)
+    return torch.ops.torchvision.deform_conv2d(*tensors, *_ordered(geometry), mask is not None)
 
 
 def _gradients(
@@ -208,14 +159,20 @@ def _gradients(
     offset: Tensor,
     mask: Tensor | None,
     bias: Tensor | None,
-    geometry: tuple[int, ...],
+    geometry: dict[str, int],
 ) -> tuple[Tensor, ...]:
     """Gradients by input, weight, offset, mask and bias."""
     tensors = _arguments(input, weight, offset, mask, bias)
     gradient = gradient.to(tensors[0].dtype)
     return torch.ops.torchvision._deform_conv2d_backward(
-        gradient, *tensors, *geometry, mask is not None
+        gradient, *tensors, *_ordered(geometry), mask is not None
     )
+
+
+def _ordered(geometry: dict[str, int]) -> list[int]:
+    """Stride, padding, dilation (down and across) and groups, as torchvision wants them."""
+    names = PLAIN if 'dH' in geometry else MODULATED
+    return [geometry[name] for name in names]
 
 
 def _arguments(

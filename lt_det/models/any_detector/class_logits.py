@@ -75,9 +75,7 @@ def _of_decoder(head: nn.Module) -> Layers:
 HEADS: dict[str, Callable[[nn.Module], Layers]] = {
     'AnchorFreeHead': _attribute('conv_cls'),  # FCOS, FoveaBox, NAS-FCOS, CondInst, CenterNet2
     'ATSSHead': _attribute('atss_cls'),  # PAA, DDOD
-    'BBoxHead': _attribute(
-        'fc_cls', 'fc_cls_ref'
-    ),  # RoI heads of Faster, Mask and Cascade R-CNN, HTC
+    'BBoxHead': _attribute('fc_cls', 'fc_cls_ref'),  # of RoIs: Faster to Cascade R-CNN, HTC
     'DDODHead': _attribute('atss_cls'),
     'DETRHead': _attribute('fc_cls'),  # Conditional DETR, DAB-DETR
     'DIIHead': _attribute('fc_cls'),  # Sparse R-CNN, QueryInst
