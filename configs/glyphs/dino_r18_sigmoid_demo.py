@@ -9,8 +9,7 @@ model = dict(
     num_queries=40,
     with_box_refine=True,
     as_two_stage=True,
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(_base_.backbone, out_indices=(1, 2)),
+    backbone=dict(out_indices=(1, 2)),
     neck=dict(
         type='ChannelMapper',
         in_channels=[64, 128],

@@ -13,8 +13,7 @@ feedforward = dict(
 position = dict(num_feats=channels // 2, normalize=True)
 model = dict(
     type='Mask2Former',
-    data_preprocessor=dict(_base_.data_preprocessor, mask_pad_value=0, pad_seg=False),
-    backbone=_base_.backbone,
+    data_preprocessor=dict(mask_pad_value=0, pad_seg=False),
     panoptic_head=dict(
         type='Mask2FormerHead',
         in_channels=[32, 64, 128],

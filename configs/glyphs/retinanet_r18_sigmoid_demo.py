@@ -2,8 +2,6 @@ _base_ = ['./_base_/detector_demo.py']
 
 model = dict(
     type='RetinaNet',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=_base_.backbone,
     neck=dict(
         type='FPN',
         in_channels=[32, 64, 128],

@@ -5,8 +5,6 @@ norm_cfg = dict(type='GN', num_groups=8, requires_grad=True)
 act_cfg = dict(type='SiLU', inplace=True)
 model = dict(
     type='RTMDet',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=_base_.backbone,
     neck=dict(
         type='CSPNeXtPAFPN',
         in_channels=[32, 64, 128],

@@ -18,28 +18,30 @@ test_evaluator = val_evaluator
 # the backbone of a Mask R-CNN of other glyphs: a ResNet-18 of half width and three stages; the
 # comparison starts from a whole detector of the family: benchmarks/methods/any_detector.py
 load_from = '{{ fileDirname }}/../pretrained/mask_rcnn_r18_glyphs.pth'
-backbone = dict(
-    type='ResNet',
-    depth=18,
-    base_channels=32,
-    stem_channels=32,
-    num_stages=3,
-    strides=(1, 2, 2),
-    dilations=(1, 1, 1),
-    out_indices=(0, 1, 2),
-    # what is pretrained keeps its statistics, and its first two stages as they are
-    frozen_stages=2,
-    norm_cfg=dict(type='BN', requires_grad=True),
-    norm_eval=True,
-    style='pytorch',
-)
-data_preprocessor = dict(
-    type='DetDataPreprocessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-    pad_mask=True,
-    pad_size_divisor=32,
+model = dict(
+    data_preprocessor=dict(
+        type='DetDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_mask=True,
+        pad_size_divisor=32,
+    ),
+    backbone=dict(
+        type='ResNet',
+        depth=18,
+        base_channels=32,
+        stem_channels=32,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(0, 1, 2),
+        # what is pretrained keeps its statistics, and its first two stages as they are
+        frozen_stages=2,
+        norm_cfg=dict(type='BN', requires_grad=True),
+        norm_eval=True,
+        style='pytorch',
+    ),
 )
 
 max_epochs = 2
