@@ -43,6 +43,9 @@ REPRESENTATIVE = [
     'glyphs/dino_r18_prior_shift_demo.py',
     'glyphs/mask2former_r18_softmax_demo.py',
     'glyphs/cascade_rcnn_r18_norcal_demo.py',
+    'glyphs/atss_r18_prior_shift_demo.py',
+    'glyphs/deformable_detr_r18_prior_shift_demo.py',
+    'glyphs/sparse_rcnn_r18_prior_shift_demo.py',
     'glyphs/crops_smcl.py',
     'glyphs/crops_smcl_cam.py',
 ]
