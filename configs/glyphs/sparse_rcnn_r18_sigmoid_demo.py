@@ -1,5 +1,6 @@
 _base_ = ['./_base_/detector_demo.py']
 
+# learns little in the two epochs of the base: it starts from a backbone, its queries from nothing
 channels = 64
 strides = [8, 16]
 proposals = 40

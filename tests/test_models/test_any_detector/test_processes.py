@@ -12,8 +12,22 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .zoo import FAMILIES, adjusted, batch, in_training
 
-# families that divide their losses by sums over all processes, and draw nothing at random
-NAMES = ['ATSS', 'Sparse R-CNN']
+# Families that divide their losses by sums over all processes and draw nothing at random: RetinaNet
+# and two-stage detectors divide in each process, DINO and DDQ draw noise, Mask2Former draws points,
+# and the divisor of RTMDet is at least 1 in each process.
+NAMES = [
+    'FCOS',
+    'ATSS',
+    'GFL',
+    'YOLOX',
+    'DETR',
+    'Conditional DETR',
+    'DAB-DETR',
+    'Deformable DETR',
+    'Sparse R-CNN',
+    'QueryInst',
+    'MaskFormer',
+]
 RULES = [dict(type='IIF', link='smooth'), dict(type='PriorShift')]
 
 

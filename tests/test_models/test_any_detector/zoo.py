@@ -15,6 +15,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import ConfigDict
 from mmengine.hub import get_config
 from mmengine.logging import MMLogger
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -254,7 +255,7 @@ def built(name: str, seed: int = 0, **changes: Any) -> nn.Module:
             module.set_class_frequency(FREQUENCY)
         if isinstance(module, DIIHead):  # MMDetection pastes no masks of boxes outside of images
             nn.init.zeros_(module.fc_reg.weight)
-    return detector
+    return revert_sync_batchnorm(detector)  # which is for GPUs alone
 
 
 def adjusted(name: str, adjustment: Any, **changes: Any) -> nn.Module:
@@ -275,11 +276,13 @@ def batch(name: str, size: int = 2) -> dict:
 
 
 def in_training(detector: nn.Module) -> nn.Module:
-    """In training mode, but for batch statistics: a step leaves the detector as it is."""
+    """In training mode without batch statistics and dropout: a step tells of the images alone."""
     detector.train()
     for module in detector.modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, (_BatchNorm, nn.Dropout)):
             module.eval()
+        elif isinstance(module, nn.MultiheadAttention):
+            module.dropout = 0.0
     return detector
 
 
