@@ -9,6 +9,7 @@ import resource
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from .origin import ROOT
@@ -45,6 +46,29 @@ def reset_peak() -> None:
     """From here on, VmHWM is the peak of what follows."""
     with contextlib.suppress(OSError):
         Path('/proc/self/clear_refs').write_text('5')
+
+
+def with_peak(step: Callable[[], tuple[float, float]], accelerated: bool) -> tuple[float, float]:
+    """Do a step for the first time and see how much memory it takes.
+
+    Args:
+        step: Returns a number to check, and the MB of it that are not what is measured.
+        accelerated: Whether it runs on a GPU.
+
+    Returns:
+        The number, and the peak in MB above what was there before.
+    """
+    if accelerated:
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        base = torch.cuda.memory_allocated() / 2**20
+    else:
+        reset_peak()
+        base = status_mb('VmRSS')
+    check, others = step()
+    peak = torch.cuda.max_memory_allocated() / 2**20 if accelerated else status_mb('VmHWM')
+    return check, max(peak - base - others, 0)
 
 
 def cpu_seconds() -> float:

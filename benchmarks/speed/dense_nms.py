@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
 from common.origin import option_parser, origin, publish
-from common.process import measure, median, reset_peak, status_mb
+from common.process import measure, median, with_peak
 
 NUM_CLASSES = 1203
 CONTENDERS = ('stock', 'ours')
@@ -150,18 +150,11 @@ def work(stage: str, contender: str, device: str) -> dict:
     torch.set_num_threads(1)
     accelerated = torch.device(device).type != 'cpu'
     step = STAGES[stage](contender, device)
-    if accelerated:
-        torch.cuda.reset_peak_memory_stats()
-        base = torch.cuda.memory_allocated() / 2**20
-    else:
-        reset_peak()
-        base = status_mb('VmRSS')
-    check, theirs = step()
-    peak = torch.cuda.max_memory_allocated() / 2**20 if accelerated else status_mb('VmHWM')
+    check, peak = with_peak(step, accelerated)
     begin = time.perf_counter() if accelerated else time.process_time()
     step()  # ends with a number on the host
     end = time.perf_counter() if accelerated else time.process_time()
-    return {'s': end - begin, 'mb': max(peak - base - theirs, 0), 'check': check}
+    return {'s': end - begin, 'mb': peak, 'check': check}
 
 
 def compare(args: argparse.Namespace, stage: str) -> dict:

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
 from common.origin import option_parser, origin, publish
-from common.process import cpu_seconds, measure, median, reset_peak, status_mb
+from common.process import cpu_seconds, measure, median, with_peak
 
 NUM_CLASSES = 1203
 GROWTH = (100, 300, 1000, 3000, 10_000)
@@ -73,14 +73,7 @@ def work(stage: str, contender: str, num_classes: int, device: str) -> dict:
     torch.manual_seed(0)
     accelerated = torch.device(device).type != 'cpu'
     step = MAKE[stage](contender, num_classes, device)
-    if accelerated:
-        torch.cuda.reset_peak_memory_stats()
-        base = torch.cuda.memory_allocated() / 2**20
-    else:
-        reset_peak()
-        base = status_mb('VmRSS')
-    check, theirs = step()
-    peak = torch.cuda.max_memory_allocated() / 2**20 if accelerated else status_mb('VmHWM')
+    check, peak = with_peak(step, accelerated)
     if accelerated:
         torch.cuda.synchronize()
     cpu, begin = cpu_seconds(), time.perf_counter()
@@ -90,7 +83,7 @@ def work(stage: str, contender: str, num_classes: int, device: str) -> dict:
     return {
         's': time.perf_counter() - begin,
         'cpu_s': cpu_seconds() - cpu,
-        'mb': max(peak - base - theirs, 0),
+        'mb': peak,
         'check': check,
     }
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from mmdet.models.losses import SmoothL1Loss, carl_loss
 from mmdet.registry import MODELS
-from mmdet.testing import demo_mm_inputs
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from torch import Tensor, nn
 
 from lt_det.models.layers import class_indexed_linear
 from lt_det.models.layers.class_indexed_linear import ClassIndexedLinear, ClassIndexedOutputs
+
+from .two_detectors import assert_alike
 
 C = 6
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -200,24 +201,4 @@ def detector(kind: str, indexed: bool) -> nn.Module:
 def test_detectors_train_and_predict_alike(kind):
     stock, ours = detector(kind, False), detector(kind, True)
     assert ours.state_dict().keys() == stock.state_dict().keys()
-    packed = demo_mm_inputs(2, [[3, 128, 128], [3, 120, 128]], num_classes=C, with_mask=True)
-    found = []
-    for model in (stock, ours):
-        model.train()
-        torch.manual_seed(0)
-        data = model.data_preprocessor(deepcopy(packed), True)
-        losses = model.loss(data['inputs'], data['data_samples'])
-        total = sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if 'loss' in k)
-        total.backward()
-        gradients = {name: p.grad for name, p in model.named_parameters()}
-        model.eval()
-        with torch.no_grad():
-            data = model.data_preprocessor(deepcopy(packed), False)
-            predictions = model.predict(data['inputs'], data['data_samples'])
-        found.append((losses, gradients, [p.pred_instances for p in predictions]))
-    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-4, atol=1e-5)
-    for expected, result in zip(found[0][2], found[1][2]):
-        assert len(expected)
-        for key in ('scores', 'labels', 'bboxes'):
-            torch.testing.assert_close(result[key], expected[key], rtol=1e-5, atol=1e-3)
+    assert_alike(stock, ours, C, rtol=1e-5, atol=1e-3)

@@ -21,6 +21,8 @@ from lt_det.datasets import CompactMasks
 from lt_det.errors import BadInputError
 from lt_det.models.layers import ClassIndexedConv2d, NormedConv2d
 
+from .two_detectors import assert_alike
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CLASSES = 7
 TOLERANCE = {torch.float32: dict(rtol=1e-5, atol=1e-5), torch.float64: dict(rtol=0, atol=1e-10)}
@@ -304,27 +306,8 @@ def test_detectors_train_and_predict_alike_with_another_type_of_mask_head(kind, 
     # checkpoints go both ways
     ours.load_state_dict(stock.state_dict())
     stock.load_state_dict(ours.state_dict())
-    packed = demo_mm_inputs(2, [[3, 128, 128], [3, 120, 128]], num_classes=CLASSES, with_mask=True)
-    found = []
-    for model in (stock, ours):
-        model.train()
-        torch.manual_seed(0)
-        data = model.data_preprocessor(deepcopy(packed), True)
-        losses = model.loss(data['inputs'], data['data_samples'])
-        total = sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if 'loss' in k)
-        total.backward()
-        gradients = {name: p.grad for name, p in model.named_parameters()}
-        model.eval()
-        with torch.no_grad():
-            data = model.data_preprocessor(deepcopy(packed), False)
-            predictions = model.predict(data['inputs'], data['data_samples'])
-        found.append((losses, gradients, [p.pred_instances for p in predictions]))
-    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-4, atol=1e-5)
-    for expected, result in zip(found[0][2], found[1][2]):
-        assert len(expected)
-        for key in ('scores', 'labels', 'bboxes'):
-            torch.testing.assert_close(result[key], expected[key])
+    pairs = assert_alike(stock, ours, CLASSES, rtol=1.3e-6, atol=1e-5)
+    for expected, result in pairs:
         # logits agree to rounding: a pixel at the threshold may be on its other side
         assert result.masks.shape == expected.masks.shape
         assert (result.masks.cpu() != expected.masks).float().mean() < 1e-3

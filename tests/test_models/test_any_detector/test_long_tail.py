@@ -146,6 +146,23 @@ def test_heads_without_logits_of_classes_are_refused(kind):
         find_class_logits(detector)
 
 
+def test_heads_that_inherit_from_known_ones_are_known():
+    """As Co-DETR's, which has dense and RoI heads beside its queries, for training alone."""
+    detector = built('DINO')
+    kind = type(detector.bbox_head)
+    detector.query_head = detector.bbox_head
+    detector.query_head.__class__ = type('CoDINOHead', (kind,), {})
+    roi_head = nn.Module()
+    roi_head.bbox_head = built('Faster R-CNN').roi_head.bbox_head
+    detector.roi_head = nn.ModuleList([roi_head])
+    detector.bbox_head = nn.ModuleList([built('ATSS').bbox_head])
+    found = {logits.name: logits for logits in find_class_logits(detector)}
+    assert found.keys() == {'query_head', 'roi_head.0.bbox_head', 'bbox_head.0'}
+    assert found['roi_head.0.bbox_head'].activation == 'softmax'
+    assert found['bbox_head.0'].activation == 'sigmoid'
+    assert len(found['query_head'].layers) == 2 and len(found['query_head'].at_test) == 1
+
+
 def test_proposal_networks_are_left_alone():
     (logits,) = find_class_logits(built('Faster R-CNN'))
     assert logits.name == 'roi_head.bbox_head'
