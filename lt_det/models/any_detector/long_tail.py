@@ -95,8 +95,9 @@ def _adjust(logits: ClassLogits, cfg: dict | Sequence[dict]) -> None:
     )
     for rule in adjustment.rules:
         _check_rule(rule, logits, key)
+    applies_it = hasattr(head, 'adjustment')  # as LongTailBBoxHead does
     head.adjustment = adjustment
-    for layer in logits.layers:
+    for layer in () if applies_it else logits.layers:
         layer.register_forward_hook(AdjustedLogits(adjustment, logits, layer))
     if logits.activation == 'softmax' and adjustment.scales_in_training:
         _start_small(head)

@@ -117,6 +117,21 @@ def test_what_cannot_be_adjusted_is_refused_when_built(name, rule, changes, mess
         adjusted(name, rule, **changes)
 
 
+@pytest.mark.parametrize('stage', ['train', 'test'])
+def test_a_head_that_adjusts_by_itself_does_it_once(stage):
+    """LongTailBBoxHead in LongTail: as the stock head in it, with the same weights."""
+    rule = dict(type='PriorShift', stage=stage)
+    stock = adjusted('Faster R-CNN', rule)
+    config = model_config('Faster R-CNN', type='LongTail', detector='FasterRCNN', adjustment=rule)
+    config.roi_head.bbox_head.update(type='LongTailBBoxHead', num_shared_fcs=2)
+    ours = MODELS.build(config)
+    ours.load_state_dict(stock.state_dict())
+    torch.testing.assert_close(losses(ours, 'Faster R-CNN'), losses(stock, 'Faster R-CNN'))
+    pairs = zip(*(detections(model, 'Faster R-CNN') for model in (ours, stock)), strict=True)
+    for result, expected in pairs:
+        torch.testing.assert_close(result.scores, expected.scores)
+
+
 def test_two_adjustments_of_a_head_are_refused():
     register_all_modules(init_default_scope=True)
     config = model_config('Faster R-CNN', type='LongTail', detector='FasterRCNN', adjustment=SHIFT)
