@@ -13,6 +13,7 @@ from .learned_scale import LearnedScale
 from .norcal import NorCal
 from .prior_shift import PriorShift
 from .tau_norm import TauNorm
+from .temperature import Temperature
 
 __all__ = [
     'ADJUSTMENTS',
@@ -24,6 +25,7 @@ __all__ = [
     'NorCal',
     'PriorShift',
     'TauNorm',
+    'Temperature',
     'build_adjustment',
     'register_adjustment',
 ]

@@ -34,9 +34,9 @@ def register_adjustment(rule: type[LogitAdjustment]) -> type[LogitAdjustment]:
 class LogitAdjustment(FrequencyModule):
     """``z'_c = scale_c * z_c + shift_c`` with coefficients from class statistics.
 
-    A rule implements :meth:`coefficients`. Channels behind the C classes (the background) keep
-    scale 1 and shift 0. Calling the module before :meth:`set_class_frequency` or a checkpoint has
-    brought statistics is an error.
+    A rule implements :meth:`coefficients`. Channels behind the C classes (the background) have
+    scale 1 and shift 0 unless a rule says otherwise. Calling the module before
+    :meth:`set_class_frequency` or a checkpoint has brought statistics is an error.
 
     Where the scores are independent sigmoids, almost all logits are negative and a class is as
     likely as its own prior: rules that multiply leave the logit alone where such classifiers start
@@ -103,15 +103,16 @@ class LogitAdjustment(FrequencyModule):
         return False
 
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
-        """Scale (C,) and shift (C,) in float64."""
+        """Scale and shift in float64, of the C classes or of all C + num_extra channels."""
         raise NotImplementedError
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         super().set_class_frequency(frequency)
-        scale, shift = self.coefficients(frequency)
         with torch.no_grad():
-            self.scale[: self.num_classes] = torch.from_numpy(scale)
-            self.shift[: self.num_classes] = torch.from_numpy(shift)
+            scale, shift = self.coefficients(frequency)
+            for buffer, values, behind in ((self.scale, scale, 1), (self.shift, shift, 0)):
+                buffer[: len(values)] = torch.from_numpy(values)
+                buffer[len(values) :] = behind  # a checkpoint of another rule may have others
 
     def forward(self, logits: Tensor, dim: int = -1, inplace: bool = False) -> Tensor:
         """Adjust logits; half precision comes back as float32.

@@ -33,8 +33,8 @@ class LearnedScale(LogitAdjustment):
         return self.stage != 'test'
 
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
-        size = slice(self.num_classes)
-        return self.scale[size].detach().double().cpu().numpy(), np.zeros(self.num_classes)
+        scale = self.scale.detach().double().cpu().numpy()
+        return scale, np.zeros_like(scale)
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
         return self.scale, self.pivot * (1 - self.scale)
