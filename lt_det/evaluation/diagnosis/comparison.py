@@ -59,7 +59,7 @@ def compare(
         del matches
     metrics = {}
     for name, classes in class_groups(truth, categories).items():
-        means = [_means(values[:, classes]) for values in runs]
+        means = [means_of_known(values[:, classes]) for values in runs]
         metrics['AP' if name == 'all' else f'AP{name}'] = _difference(*means)
     reported = class_groups(truth, categories)['all'] & ~np.isnan(runs[0][0])
     homes = np.unique(truth.image * truth.num_categories + truth.category)
@@ -185,7 +185,7 @@ def recall_points(recall: np.ndarray) -> np.ndarray:
     return nearest + (_RECALLS[nearest] <= recall)
 
 
-def _means(values: np.ndarray) -> np.ndarray:
+def means_of_known(values: np.ndarray) -> np.ndarray:
     """(S,) means of (S, k) over what is not NaN; NaN where nothing is."""
     known = ~np.isnan(values)
     number = known.sum(1)
@@ -195,12 +195,16 @@ def _means(values: np.ndarray) -> np.ndarray:
 
 def _difference(a: np.ndarray, b: np.ndarray) -> dict:
     """Values of two runs, the first for all images once, the others for the resamples."""
-    change = (b - a)[1:]
-    change = change[~np.isnan(change)]
     known = not np.isnan(a[0])
     return {
         'a': float(a[0]) if known else None,
         'b': float(b[0]) if known else None,
         'difference': float(b[0] - a[0]) if known else None,
-        'interval': np.percentile(change, _PERCENTILES).tolist() if len(change) else None,
+        'interval': interval_of((b - a)[1:]),
     }
+
+
+def interval_of(changes: np.ndarray) -> list[float] | None:
+    """Between the 2.5 and 97.5 percentiles of resamples (R,), NaN left out; None without any."""
+    changes = changes[~np.isnan(changes)]
+    return np.percentile(changes, _PERCENTILES).tolist() if len(changes) else None
