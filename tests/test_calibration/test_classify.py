@@ -1,0 +1,404 @@
+"""Classifiers: settings as a test of each would have them, the guard, and what is written."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+from mmpretrain.utils import register_all_modules
+
+from lt_det.calibration.choice import read_choice
+from lt_det.calibration.classifier_data import ClassifierData
+from lt_det.calibration.classify import Accuracies, Sweep, calibrate_classifier, class_groups
+from lt_det.calibration.settings import IDENTITY, Setting
+from lt_det.datasets.glyphs import CROP_SIZES, make_crops
+from lt_det.errors import BadInputError, DataWarning, MissingFileError
+from lt_det.frequency import ClassFrequency
+
+ROOT = Path(__file__).parents[2]
+SHIFT = dict(type='PriorShift', tau=0.7)
+RULES = [
+    [SHIFT],
+    [dict(type='IIF', link='smooth')],
+    [dict(type='TauNorm', tau=0.5)],
+    [dict(type='TauNorm', tau=0.5), SHIFT],
+]
+SETTINGS = [IDENTITY, *(Setting.of(*rules) for rules in RULES)]
+IIF_POST = dict(adjustment=dict(type='IIF', link='raw', stage='test'))
+HEADS = {
+    'ours': dict(type='LongTailClsHead'),
+    'stock': dict(type='LinearClsHead'),
+    'adjusted': dict(type='LongTailClsHead', **IIF_POST),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_survey(monkeypatch):
+    """A runner asks compilers and git for their versions, which takes seconds."""
+    monkeypatch.setattr(Runner, '_log_env', lambda *_: None)
+
+
+@pytest.fixture(scope='module')
+def held_out(tmp_path_factory) -> Path:
+    """A list of 12 images of each of the classes of ``tiny_crops``, which has others."""
+    recipe = CROP_SIZES['crops_tiny']
+    recipe = replace(recipe, size='held', val_count=12, val_images=96, seed=77)
+    folder = make_crops(tmp_path_factory.mktemp('held') / 'out', recipe, progress=False)
+    lines = (folder / 'val.txt').read_text().splitlines()
+    path = folder / 'held_out.txt'
+    path.write_text(''.join(f'{folder}/{line}\n' for line in lines))
+    return path
+
+
+@pytest.fixture
+def config(tiny_crops, tmp_path):
+    """Configs of crops_softmax on tiny crops, with what a head has."""
+
+    def build(**head) -> Config:
+        cfg = Config.fromfile(ROOT / 'configs' / 'glyphs' / 'crops_softmax.py')
+        cfg.model.head = {**cfg.model.head, 'num_classes': 8, **head}
+        cfg.data_preprocessor.num_classes = 8
+        for split in ('train', 'val', 'test'):
+            loader = cfg[f'{split}_dataloader']
+            loader.update(num_workers=0, batch_size=40)
+            loader.dataset.update(
+                data_root=f'{tiny_crops}/', classes=str(tiny_crops / 'classes.txt')
+            )
+        cfg.work_dir = str(tmp_path / 'work')
+        cfg.experiment_name = f'test{np.random.default_rng().integers(2**60)}'
+        cfg.log_level = 'ERROR'
+        return cfg
+
+    return build
+
+
+@pytest.fixture(scope='module')
+def weights(tiny_crops) -> dict[str, torch.Tensor]:
+    """Of a network that was drawn, not trained, and favours frequent classes."""
+    register_all_modules(init_default_scope=True)
+    cfg = Config.fromfile(ROOT / 'configs' / 'glyphs' / 'crops_softmax.py')
+    torch.manual_seed(0)
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).eval()
+    frequency = ClassFrequency.from_annotation_file(tiny_crops / 'train.txt')
+    inputs, labels = images(tiny_crops)
+    with torch.no_grad():
+        features = model.backbone(model.data_preprocessor(dict(inputs=inputs))['inputs'])[-1]
+    features = features.mean((2, 3)).double()
+    mean, std = features.mean(0), features.std(0) + 1e-6
+    design = (features - mean) / std
+    target = torch.nn.functional.one_hot(labels, 8).double()
+    gram = design.T @ design + 5 * torch.eye(len(mean))
+    weight = (torch.linalg.solve(gram, design.T @ (target - target.mean(0))) * 8).T / std
+    bias = torch.from_numpy(1.2 * np.log(frequency.image_count)) - weight @ mean
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith('head')}
+    return {**state, 'head.fc.weight': weight.float(), 'head.fc.bias': bias.float()}
+
+
+def images(folder: Path) -> tuple[list[torch.Tensor], torch.Tensor]:
+    import cv2
+
+    lines = [line.split() for line in (folder / 'train.txt').read_text().splitlines()]
+    read = [torch.from_numpy(cv2.imread(str(folder / path))).permute(2, 0, 1) for path, _ in lines]
+    return read, torch.tensor([int(label) for _, label in lines])
+
+
+@pytest.fixture
+def checkpoint(weights, tiny_crops, tmp_path):
+    """Files of the weights, with the statistics that our heads save or without."""
+
+    def write(statistics: bool = True, counts=None) -> Path:
+        state = dict(weights)
+        if statistics:
+            frequency = ClassFrequency.from_annotation_file(tiny_crops / 'train.txt')
+            if counts is not None:
+                frequency = ClassFrequency(counts)
+            for name in ('image_count', 'instance_count', 'num_images'):
+                state[f'head.statistics.{name}'] = torch.as_tensor(getattr(frequency, name))
+        path = tmp_path / 'weights.pth'
+        torch.save(dict(state_dict=state, meta={}), path)
+        return path
+
+    return write
+
+
+class Labels(Hook):
+    """Predicted labels of a test."""
+
+    def __init__(self) -> None:
+        self.predicted: list[int] = []
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self.predicted += [int(sample.pred_label) for sample in outputs]
+
+
+def labels_and_metrics(
+    cfg: Config, checkpoint: Path, held_out: Path
+) -> tuple[list[int], dict[str, float]]:
+    """Labels and metrics of the runner's own test."""
+    cfg = deepcopy(cfg)
+    cfg.load_from = str(checkpoint)
+    cfg.test_dataloader.dataset.ann_file = str(held_out)
+    cfg.custom_hooks = [dict(type='ClassFrequencyHook')]
+    cfg.experiment_name += 't'
+    runner = Runner.from_cfg(cfg)
+    labels = Labels()
+    runner.register_hook(labels)
+    return labels.predicted, runner.test()
+
+
+def swept(cfg: Config, checkpoint: Path, held_out: Path, settings, tmp_path: Path) -> Sweep:
+    sweep = Sweep(settings, ClassifierData(cfg, held_out, None), ['macro'])
+    sweep.run(cfg, checkpoint, tmp_path / 'run')
+    return sweep
+
+
+@pytest.mark.parametrize('kind', HEADS)
+def test_settings_predict_what_a_test_with_them_predicts(
+    config, checkpoint, held_out, tmp_path, kind
+):
+    head = HEADS[kind]
+    path = checkpoint(statistics=kind != 'stock')
+    sweep = swept(config(**head), path, held_out, SETTINGS, tmp_path)
+    assert sweep.predicted.shape == (5, 96) and sweep.predicted.dtype == np.int32
+    assert len(np.unique(sweep.predicted, axis=0)) == 5  # no two settings alike
+    accuracies = Accuracies(sweep.labels, sweep.predicted, 8)
+    groups = class_groups(sweep.frequency)
+    own = [head['adjustment']] if 'adjustment' in head else []
+    for number, setting in enumerate(SETTINGS):
+        adjustment = [*own, *setting.rules] or None
+        cfg = config(type='LongTailClsHead', adjustment=adjustment)
+        predicted, metrics = labels_and_metrics(cfg, path, held_out)
+        np.testing.assert_array_equal(sweep.predicted[number], predicted)
+        values = accuracies(number, np.ones((1, 96), int))[0]
+        for name, members in groups.items():
+            assert np.mean(values[members]) == pytest.approx(metrics[f'accuracy/{name}'], abs=1e-12)
+
+
+def test_the_map_of_a_setting_is_that_of_the_whole_model(config, checkpoint, held_out, tmp_path):
+    sweep = swept(config(**HEADS['adjusted']), checkpoint(), held_out, SETTINGS, tmp_path)
+    stock = config(type='LinearClsHead')
+    state = torch.load(checkpoint())
+    for number, found in enumerate(sweep.maps):
+        scale, shift = torch.tensor(found.scale), torch.tensor(found.shift)
+        folded = dict(state['state_dict'])
+        folded['head.fc.weight'] = scale[:, None] * folded['head.fc.weight']
+        folded['head.fc.bias'] = scale * folded['head.fc.bias'] + shift
+        path = tmp_path / 'folded.pth'
+        torch.save(dict(state_dict=folded), path)
+        predicted, _ = labels_and_metrics(stock, path, held_out)
+        np.testing.assert_array_equal(sweep.predicted[number], predicted)
+
+
+@given(st.data())
+def test_accuracies_are_those_of_images_repeated(data):
+    size, classes, settings = (data.draw(st.integers(1, n)) for n in (12, 4, 3))
+    draw = st.lists(st.integers(0, classes - 1), min_size=size, max_size=size)
+    labels = np.array(data.draw(draw))
+    predicted = np.array([data.draw(draw) for _ in range(settings)], np.int32)
+    counts = st.lists(st.integers(0, 3), min_size=size, max_size=size)
+    weights = np.array([data.draw(counts) for _ in range(2)], np.int32)
+    accuracies = Accuracies(labels, predicted, classes)
+    for number in range(settings):
+        values = accuracies(number, weights)
+        assert values.shape == (2, classes) and values.dtype == np.float64
+        for row, weight in zip(values, weights):
+            for label in range(classes):
+                right = [
+                    predicted[number, i] == label
+                    for i in range(size)
+                    for _ in range(weight[i])
+                    if labels[i] == label
+                ]
+                expected = sum(right) / len(right) if right else np.nan
+                np.testing.assert_equal(row[label], expected)
+
+
+def test_the_choice_is_written(config, checkpoint, held_out, tmp_path):
+    cfg, path, out = config(), checkpoint(), tmp_path / 'out'
+    settings = [IDENTITY]
+    settings += [Setting.of(dict(type='PriorShift', tau=t)) for t in (0.3, 0.6, 0.9, 1.2)]
+    options = dict(metric='few', keep={'macro': 0.0}, resamples=50, progress=False)
+    selection = calibrate_classifier(cfg, path, held_out, None, out, settings, **options)
+    assert selection.fold and selection.chosen > 0  # the bias is 1.2 ln n by construction
+    choice = read_choice(out / 'choice.json')
+    chosen = settings[selection.chosen]
+    assert (choice.kind, choice.fold, choice.metric) == ('classifier', True, 'few')
+    assert choice.setting == dict(name=chosen.name, rules=[dict(r) for r in chosen.rules])
+    assert choice.heads[0].layers == ['head.fc'] and choice.heads[0].scale == [1.0] * 8
+    frequency = ClassFrequency(choice.image_count, num_images=choice.num_images)
+    expected = -chosen.strength * np.log(frequency.image_count / frequency.num_images)
+    np.testing.assert_allclose(choice.heads[0].shift, expected, rtol=1e-6)
+    assert len(choice.sha256['held_out']) == 64 and choice.sha256['train'] is None
+    with (out / 'sweep.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['name'] for row in rows] == [setting.name for setting in settings]
+    _, metrics = labels_and_metrics(cfg, path, held_out)
+    for name in ('macro', 'many', 'medium', 'few'):
+        assert float(rows[0][name]) == pytest.approx(metrics[f'accuracy/{name}'], abs=1e-6)
+    again = calibrate_classifier(cfg, path, held_out, None, out, settings, **options)
+    assert again.as_dict() == selection.as_dict()
+
+
+def test_what_an_earlier_run_wrote_stays_until_the_next_has_all(
+    config, checkpoint, held_out, tmp_path, monkeypatch
+):
+    out = tmp_path / 'out'
+    arguments = (config(), checkpoint(), held_out, None, out)
+    calibrate_classifier(*arguments, SETTINGS, resamples=10, progress=False)
+    before = {name: (out / name).read_bytes() for name in ('choice.json', 'sweep.csv')}
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('lt_det.calibration.classify.csv.writer', stop)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_classifier(*arguments, SETTINGS[:2], resamples=10, progress=False)
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert not list(out.glob('*.part'))
+
+
+def shared_lists(tiny_crops: Path, held_out: Path, folder: Path) -> dict[str, Path]:
+    """Held-out lists with images of the training set, by another path, and of the test set."""
+    (folder / 'link').symlink_to(tiny_crops)
+    train = (tiny_crops / 'train.txt').read_text().splitlines()
+    test = (tiny_crops / 'val.txt').read_text().splitlines()
+    lists = {}
+    for name, lines in (
+        ('train', [f'{folder}/link/{line}' for line in train[:3]]),
+        ('test', test[5:7]),
+    ):
+        lists[name] = folder / f'{name}_held.txt'
+        lists[name].write_text('\n'.join(lines) + '\n' + held_out.read_text())
+    return lists
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('train', r'3 of 99 held-out images are in the training list of the config.*not trained'),
+        ('test', r'2 of 98 held-out images are in the test list of the config.*not tested on'),
+    ],
+)
+def test_images_of_training_and_test_are_refused(
+    config, tiny_crops, held_out, tmp_path, name, message
+):
+    lists = shared_lists(tiny_crops, held_out, tmp_path)
+    with pytest.raises(BadInputError, match=message):
+        ClassifierData(config(), lists[name], None)
+
+
+def test_a_training_list_that_is_given_is_the_one_that_is_checked(
+    config, tiny_crops, held_out, tmp_path
+):
+    cfg = config()
+    cfg.train_dataloader.dataset = dict(
+        type='RepeatDataset', times=2, dataset=cfg.train_dataloader.dataset
+    )
+    path = tmp_path / 'other.txt'
+    path.write_text((tiny_crops / 'train.txt').read_text() + held_out.read_text())
+    with pytest.raises(BadInputError, match=r'96 of 96 held-out images are in .*other\.txt'):
+        ClassifierData(cfg, held_out, path)
+
+
+def test_what_cannot_be_checked_is_said(config, tiny_crops, held_out, checkpoint, tmp_path):
+    with pytest.warns(DataWarning, match='is the test list of the config'):
+        ClassifierData(config(), tiny_crops / 'val.txt', None)
+    cfg = config()
+    cfg.train_dataloader.dataset.ann_file = 'elsewhere.txt'
+    with pytest.warns(DataWarning, match='were trained on is not known.*elsewhere.txt'):
+        sweep = swept(cfg, checkpoint(), held_out, SETTINGS[:1], tmp_path)
+    assert sweep.frequency == ClassFrequency.from_annotation_file(tiny_crops / 'train.txt')
+    with (
+        pytest.warns(DataWarning),
+        pytest.raises(BadInputError, match='no class statistics.*--train'),
+    ):
+        swept(cfg, checkpoint(statistics=False), held_out, SETTINGS[:1], tmp_path)
+
+
+def test_rules_that_read_weights_are_left_out_for_a_cosine_classifier(
+    config, checkpoint, held_out, tmp_path
+):
+    cfg = config(cls_predictor_cfg=dict(type='CosineLinear', scale=8.0))
+    with pytest.warns(DataWarning, match='2 of 5 settings are left out.*CosineLinear'):
+        sweep = swept(cfg, checkpoint(), held_out, SETTINGS, tmp_path)
+    assert sweep.settings == SETTINGS[:3] and len(sweep.predicted) == len(sweep.maps) == 3
+
+
+@pytest.mark.parametrize(
+    ('head', 'message'),
+    [
+        (dict(type='CAMCClsHead'), "'CAMCClsHead', which classifies twice"),
+        (dict(type='MultiLabelLinearClsHead'), 'asks of each class alone'),
+        (dict(type='StackedLinearClsHead', mid_channels=[8]), "has no linear classifier 'fc'"),
+        (dict(type='TextClsHead'), "'TextClsHead', which has no linear classifier 'fc'"),
+        (dict(num_classes=9), 'num_classes is 9, the data set of the held-out images has 8'),
+    ],
+)
+def test_heads_that_cannot_be_folded_are_refused(
+    config, checkpoint, held_out, tmp_path, head, message
+):
+    cfg = config(**head)
+    if not str(cfg.model.head.type).startswith(('CAMC', 'Long', 'Text')):
+        cfg.model.head.pop('loss')
+    if head.get('type') == 'CAMCClsHead':
+        cfg.model.neck = None
+    path = checkpoint(statistics=False)
+    if 'num_classes' in head:
+        state = torch.load(path)
+        state['state_dict'] = {k: v for k, v in state['state_dict'].items() if 'head' not in k}
+        torch.save(state, path)
+    with pytest.raises(BadInputError, match=message):
+        swept(cfg, path, held_out, SETTINGS[:1], tmp_path)
+
+
+def test_lists_that_cannot_be_used_are_named(config, tiny_crops, held_out, checkpoint, tmp_path):
+    path = tmp_path / 'list.txt'
+    for content, message in (
+        ('', 'list.txt is empty'),
+        (
+            held_out.read_text() + f'{tiny_crops}/val/x.png 8\n',
+            'list.txt:97 has label 8, expected 0..7',
+        ),
+        (held_out.read_text() + 'nowhere.png 1\n', r'list.txt:97: image .*nowhere.png is missing'),
+    ):
+        path.write_text(content)
+        with pytest.raises((BadInputError, MissingFileError), match=message):
+            ClassifierData(config(), path, None)
+    with pytest.raises(MissingFileError, match='list .*no.txt does not exist'):
+        ClassifierData(config(), tmp_path / 'no.txt', None)
+    cfg = config()
+    cfg.test_dataloader.dataset = dict(type='CIFAR10', data_root=str(tmp_path), pipeline=[])
+    with pytest.raises(BadInputError, match='cannot be read by a data set of type CIFAR10'):
+        ClassifierData(cfg, held_out, None)
+    with pytest.raises(BadInputError, match='another list than the training set: num_images 72'):
+        swept(config(), checkpoint(counts=[9] * 8), held_out, SETTINGS[:1], tmp_path)
+    rows = [line for line in held_out.read_text().splitlines() if line.split()[1] in '01']
+    path.write_text('\n'.join(rows))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', DataWarning)
+        sweep = Sweep(SETTINGS[:1], ClassifierData(config(), path, None), ['macro', 'few'])
+        with pytest.raises(BadInputError, match="'few' cannot be judged: none of the"):
+            sweep.run(config(), checkpoint(), tmp_path / 'run')
+
+
+def test_options_are_refused_before_anything_is_read(tmp_path):
+    arguments = (Config(), 'no.pth', 'no.txt', None, tmp_path)
+    with pytest.raises(BadInputError, match="metric is 'AP', expected one of macro, many"):
+        calibrate_classifier(*arguments, SETTINGS, metric='AP')
+    with pytest.raises(BadInputError, match="keep is 'APf', expected one of macro, many"):
+        calibrate_classifier(*arguments, SETTINGS, keep={'APf': 0.1})
+    norcal = Setting.of(dict(type='NorCal', gamma=0.5))
+    with pytest.raises(BadInputError, match='NorCal.* needs a background'):
+        calibrate_classifier(*arguments, [IDENTITY, norcal])
