@@ -41,7 +41,9 @@ def select(
 
     What it is worth is measured where it was not made: chosen on one half of the images, scored
     against the identity on the other, and the other way round. The interval resamples the images of
-    each half. Unless it lies above zero, the identity is taken.
+    each half. Unless it lies above zero, the identity is taken. Where classes are in one or two
+    images of a half it is too narrow, as resamples without a class say nothing of it: of simulated
+    settings without any gain 5 to 7% were taken, instead of 2.5% (150 draws, 150 to 400 images).
 
     Args:
         settings: One of them is the identity.
