@@ -9,6 +9,7 @@ import csv
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -78,7 +79,6 @@ def calibrate_classifier(
             images, classes do not agree, or a metric cannot be judged.
     """
     keep = dict(keep or {})
-    cfg = cfg.copy()
     _check_metrics(metric, keep)
     check_settings(settings)
     hashes = {
@@ -211,7 +211,7 @@ class Sweep(Hook):
         self, cfg: Config, checkpoint: str | os.PathLike, work_dir: Path, progress: bool = False
     ) -> None:
         """Test the checkpoint on the held-out images; the log goes to ``work_dir``."""
-        cfg = cfg.copy()
+        cfg = deepcopy(cfg)
         cfg.load_from, cfg.resume, cfg.launcher = str(checkpoint), False, 'none'
         cfg.work_dir = str(work_dir)
         cfg.test_dataloader.dataset = self.data.config
