@@ -66,10 +66,10 @@ class ClassifierData:
         """Statistics of the training set.
 
         Args:
-            carried: Those of the checkpoint, which have to agree with a list that was given.
+            carried: Those of the checkpoint. Without, the training list is counted.
 
         Raises:
-            BadInputError: They differ, are of another number of classes, or there are none.
+            BadInputError: There are none, or they are of another number of classes.
         """
         listed = None if self._train is None else ClassFrequency.from_dataset(self._train)
         if carried is None and listed is None:
@@ -83,12 +83,15 @@ class ClassifierData:
                 f'the statistics of the training set are of {frequency.num_classes} classes, the '
                 f'held-out images of {len(self.classes)}'
             )
-        difference = None if listed is None else frequency.difference(listed)
-        if difference is not None:
-            raise BadInputError(
-                'the checkpoint was trained on another list than the training set: '
-                f'{difference} in the list'
-            )
+        if carried is not None and listed is not None:
+            difference = carried.difference(listed)
+            if difference is not None:
+                warnings.warn(
+                    'the statistics of the checkpoint are not those of the training list: '
+                    f'{difference}; those of the checkpoint are used',
+                    DataWarning,
+                    stacklevel=2,
+                )
         return frequency
 
     def _read_train(self, cfg: Config, test: ConfigDict, path: str | os.PathLike | None) -> Any:

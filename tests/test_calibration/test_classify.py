@@ -332,6 +332,30 @@ def test_what_cannot_be_checked_is_said(config, tiny_crops, held_out, checkpoint
         swept(cfg, checkpoint(statistics=False), held_out, SETTINGS[:1], tmp_path)
 
 
+def test_statistics_are_those_of_the_checkpoint(config, checkpoint, held_out, tmp_path):
+    with pytest.warns(DataWarning, match='not those of the training list: num_images 72 against'):
+        sweep = swept(config(), checkpoint(counts=[9] * 8), held_out, SETTINGS[:2], tmp_path)
+    assert sweep.frequency.image_count.tolist() == [9] * 8
+    np.testing.assert_array_equal(sweep.predicted[0], sweep.predicted[1])  # no prior, no shift
+
+
+def test_averaged_weights_are_those_that_rules_read(config, checkpoint, held_out, tmp_path):
+    path = checkpoint()
+    expected = swept(config(), path, held_out, SETTINGS, tmp_path)
+    content = torch.load(path)
+    trained = {key: value.clone() for key, value in content['state_dict'].items()}
+    trained['head.fc.weight'] *= torch.rand(8, 1, generator=torch.Generator().manual_seed(0))
+    # EMAHook saves the averages as the weights, and the weights where the averages would be
+    content['ema_state_dict'] = {f'module.{key}': value for key, value in trained.items()}
+    content['ema_state_dict']['steps'] = torch.tensor(1)
+    torch.save(content, path)
+    cfg = config()
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='EMAHook')]
+    found = swept(cfg, path, held_out, SETTINGS, tmp_path)
+    np.testing.assert_array_equal(found.predicted, expected.predicted)
+    assert found.maps == expected.maps
+
+
 def test_rules_that_read_weights_are_left_out_for_a_cosine_classifier(
     config, checkpoint, held_out, tmp_path
 ):
@@ -387,8 +411,6 @@ def test_lists_that_cannot_be_used_are_named(config, tiny_crops, held_out, check
     cfg.test_dataloader.dataset = dict(type='CIFAR10', data_root=str(tmp_path), pipeline=[])
     with pytest.raises(BadInputError, match='cannot be read by a data set of type CIFAR10'):
         ClassifierData(cfg, held_out, None)
-    with pytest.raises(BadInputError, match='another list than the training set: num_images 72'):
-        swept(config(), checkpoint(counts=[9] * 8), held_out, SETTINGS[:1], tmp_path)
     count = ClassFrequency.from_annotation_file(tiny_crops / 'train.txt').image_count
     rows = held_out.read_text().splitlines()
     rows = [line for line in rows if count[int(line.split()[1])] >= 20]
