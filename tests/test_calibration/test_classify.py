@@ -228,7 +228,7 @@ def test_accuracies_are_those_of_images_repeated(data):
                 np.testing.assert_equal(row[label], expected)
 
 
-def test_the_choice_is_written(config, checkpoint, held_out, tmp_path):
+def test_the_choice_is_written(config, checkpoint, held_out, tmp_path, capsys):
     cfg, path, out = config(), checkpoint(), tmp_path / 'out'
     settings = [IDENTITY]
     settings += [Setting.of(dict(type='PriorShift', tau=t)) for t in (0.3, 0.6, 0.9, 1.2)]
@@ -252,7 +252,9 @@ def test_the_choice_is_written(config, checkpoint, held_out, tmp_path):
     _, metrics = labels_and_metrics(cfg, path, held_out)
     for name in ('macro', 'many', 'medium', 'few'):
         assert float(rows[0][name]) == pytest.approx(metrics[f'accuracy/{name}'], abs=1e-6)
+    options['progress'] = True
     again = calibrate_classifier(cfg, path, held_out, None, out, settings, **options)
+    assert 'test 3/3' in capsys.readouterr().out
     assert again.as_dict() == selection.as_dict()
 
 
