@@ -12,7 +12,7 @@ from ..version import __version__
 from .common import user_errors
 
 # in the order of a person's way: look at the data, write a config, train, test, use
-COMMANDS = ('inspect', 'init', 'train', 'test', 'predict', 'evaluate')
+COMMANDS = ('inspect', 'init', 'train', 'test', 'calibrate', 'fold', 'predict', 'evaluate')
 
 WAY = """\
 your own data:

@@ -94,7 +94,7 @@ def _adjust(logits: ClassLogits, cfg: dict | Sequence[dict]) -> None:
         activation=logits.activation,
     )
     for rule in adjustment.rules:
-        _check_rule(rule, logits, key)
+        check_rule(rule, logits, key)
     applies_it = hasattr(head, 'adjustment')  # as LongTailBBoxHead does
     head.adjustment = adjustment
     for layer in () if applies_it else logits.layers:
@@ -103,7 +103,18 @@ def _adjust(logits: ClassLogits, cfg: dict | Sequence[dict]) -> None:
         _start_small(head)
 
 
-def _check_rule(rule: nn.Module, logits: ClassLogits, key: str) -> None:
+def check_rule(rule: nn.Module, logits: ClassLogits, key: str) -> None:
+    """Refuse a rule that has no meaning for the class logits of a head.
+
+    Args:
+        rule: A single one.
+        logits: Of the head.
+        key: Of the head in the config, for messages.
+
+    Raises:
+        BadInputError: It shifts against a background that is not there, reads weights that are no
+            plain ones, or would change in training what ranks proposals.
+    """
     name = type(rule).__name__
     loss = getattr(logits.head, 'loss_cls', None)
     custom = logits.num_extra and getattr(loss, 'custom_cls_channels', False)

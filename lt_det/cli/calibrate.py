@@ -1,0 +1,171 @@
+"""Choose a post-hoc rule for a trained model on held-out images: rare classes without training.
+
+The network runs once over the images; about 60 rules and strengths are scored on what it computes.
+What the choice is worth is measured where it was not made; where that is not above chance, the
+answer is to leave the model as it is. "lt_det fold" writes the choice into the weights.
+
+    lt_det calibrate mine.py work_dirs/mine/epoch_12.pth --held-out held.json --out calibrated/
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import BadInputError
+from .common import add_config_arguments, download_errors, load_config
+from .console import quiet_loggers
+from .test import classifies
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from ..calibration.selection import Selection
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--held-out',
+        required=True,
+        metavar='FILE',
+        help='LVIS or COCO json (a list for classifiers) of images that were not trained on',
+    )
+    parser.add_argument('--out', required=True, metavar='DIR', help='where results go')
+    parser.add_argument(
+        '--train',
+        metavar='FILE',
+        help='what was trained on; default: that of the config',
+    )
+    parser.add_argument('--images', metavar='DIR', help='folder of the held-out images')
+    parser.add_argument(
+        '--rules', metavar='FILE', help='.py or .json with rules = [...]; default: about 60'
+    )
+    parser.add_argument('--metric', help='what is to rise (default: AP; macro for classifiers)')
+    parser.add_argument(
+        '--keep',
+        nargs='+',
+        default=None,
+        metavar='METRIC=LOSS',
+        help='what may fall by at most so much (default: APf=0.005; none for classifiers)',
+    )
+    parser.add_argument(
+        '--masks', action='store_true', help='judge by the AP of masks, which takes longer'
+    )
+    parser.add_argument('--resamples', type=int, default=100, metavar='N', help='of the bootstrap')
+    parser.add_argument('--seed', type=int, default=0, help='of the halves and the bootstrap')
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on with a sweep that was interrupted, or choose anew from a complete one',
+    )
+    add_config_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from ..compat.checkpoint import restrict_checkpoint_loading
+
+    cfg = load_config(args)
+    keep = parse_keep(args.keep)
+    if not Path(args.checkpoint).is_file() and '://' not in args.checkpoint:
+        from ..errors import MissingFileError
+
+        raise MissingFileError(f'checkpoint {args.checkpoint} does not exist')
+    restrict_checkpoint_loading(args.trust_checkpoint)
+    with quiet_loggers(not args.verbose), download_errors(cfg):
+        calibrate = of_classifier if classifies(cfg) else of_detector
+        selection = calibrate(cfg, args, keep)
+    print_selection(selection, Path(args.out))
+
+
+def of_detector(cfg: Config, args: argparse.Namespace, keep: dict | None) -> Selection:
+    from mmdet.utils import register_all_modules
+
+    from ..calibration.detect import Options, calibrate_detector
+    from ..calibration.detector_data import DetectorData
+
+    register_all_modules(init_default_scope=True)
+    options = Options(
+        rules=args.rules,
+        metric=args.metric or 'AP',
+        keep=keep,
+        iou_type='segm' if args.masks else 'bbox',
+        resamples=args.resamples,
+        seed=args.seed,
+        resume=args.resume,
+    )
+    data = DetectorData(cfg, args.held_out, args.train, args.images)
+    return calibrate_detector(cfg, args.checkpoint, data, args.out, options)
+
+
+def of_classifier(cfg: Config, args: argparse.Namespace, keep: dict | None) -> Selection:
+    from ..calibration.classify import calibrate_classifier
+    from ..calibration.settings import default_settings, read_settings
+
+    for option in ('masks', 'images', 'resume'):
+        if getattr(args, option):
+            raise BadInputError(f'--{option} is for detectors, and the config is of a classifier')
+    settings = (
+        read_settings(args.rules, background=False)
+        if args.rules
+        else default_settings('softmax', background=False)
+    )
+    return calibrate_classifier(
+        cfg,
+        args.checkpoint,
+        args.held_out,
+        args.train,
+        args.out,
+        settings,
+        metric=args.metric or 'macro',
+        keep=keep,
+        resamples=args.resamples,
+        seed=args.seed,
+    )
+
+
+def parse_keep(texts: list[str] | None) -> dict[str, float] | None:
+    """``['APf=0.005']`` as a dict; ``['none']`` is an empty one."""
+    if texts is None or texts == ['none']:
+        return None if texts is None else {}
+    keep = {}
+    for text in texts:
+        name, _, loss = text.partition('=')
+        try:
+            keep[name] = float(loss)
+        except ValueError:
+            raise BadInputError(
+                f'--keep has {text}, expected METRIC=LOSS as APf=0.005, or none'
+            ) from None
+    return keep
+
+
+def print_selection(selection: Selection, out: Path) -> None:
+    """The choice, what it is worth and where it is."""
+    before = selection.metrics[selection.settings.index('identity')]
+    after = selection.metrics[selection.candidate]
+    print(f'\n{"":28}' + ''.join(f'{name:>10}' for name in before))
+    rows = [('as it is', before)]
+    if selection.settings[selection.candidate] != 'identity':
+        rows.append((selection.settings[selection.candidate], after))
+    for name, metrics in rows:
+        print(f'{name:28}' + ''.join(f'{_number(value):>10}' for value in metrics.values()))
+    gains = selection.gains
+    print(
+        f'{"cross-fitted gain":28}' + ''.join(f'{_number(gains[n].gain, "+"):>10}' for n in before)
+    )
+    number = selection.num_images['all']
+    print(f'on {number} held-out images, {len(selection.settings)} settings: {selection.reason}')
+    if selection.fold:
+        name = selection.settings[selection.chosen]
+        print(f'choice: {name}; fold it with lt_det fold CHECKPOINT {out / "choice.json"} OUT.pth')
+    else:
+        print('choice: leave the model as it is')
+    print(f'files: {out / "choice.json"}, {out / "sweep.csv"}', file=sys.stdout)
+
+
+def _number(value: float | None, sign: str = '') -> str:
+    return '-' if value is None else f'{value:{sign}.4f}'
