@@ -6,6 +6,7 @@ of training with a rule do not apply to it.
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections import OrderedDict
@@ -86,7 +87,7 @@ def fold(
     state = content['state_dict']
     config, stock = stock_config(_config(chosen, choice, content, trust), chosen, state)
     init_default_scope(config.get('default_scope') or 'mmdet')
-    model = models_of(chosen.kind).build(config.model)
+    model = models_of(chosen.kind).build(copy.deepcopy(config.model))  # DETRs write into it
     weights = {**state, **stock.weights}
     folded, factors = fold_weights(model, weights, chosen)
     for layer, factor in factors.items():

@@ -1,0 +1,92 @@
+"""A process in which MMDetection and MMPretrain are alone: what do folded checkpoints predict?
+
+``python stock_process.py CASES.json IMAGE OUT.pth``. Where mmcv has no compiled ops, the stand-ins
+of ``lt_det.compat.ops`` take their place, without ``lt_det`` itself, whose import would register
+its components.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import torch
+
+PACKAGE = Path(__file__).resolve().parents[2] / 'lt_det'
+OWN = ('LongTail', 'LongTailBBoxHead', 'LongTailClsHead', 'CosineLinear', 'FederatedLoss')
+
+
+def provide_ops() -> None:
+    if importlib.util.find_spec('mmcv._ext') is None:
+        bare = types.ModuleType('lt_det')
+        bare.__path__ = [str(PACKAGE)]
+        sys.modules['lt_det'] = bare
+        from lt_det.compat.import_hooks import stand_in
+        from lt_det.compat.ops import Ops
+
+        stand_in('mmcv._ext', Ops)
+        del sys.modules['lt_det']
+
+
+def detections(config: str, checkpoint: str, image: str) -> dict:
+    from mmdet.apis import inference_detector, init_detector
+
+    model = init_detector(config, checkpoint, device='cpu')
+    instances = inference_detector(model, image).pred_instances
+    return {
+        'classes': list(model.dataset_meta['classes']),
+        **{key: instances[key] for key in ('scores', 'labels', 'bboxes')},
+    }
+
+
+def classified(config: str, checkpoint: str, image: str) -> dict:
+    from mmpretrain.apis import ImageClassificationInferencer
+
+    inferencer = ImageClassificationInferencer(config, checkpoint, device='cpu')
+    result = inferencer(image)[0]
+    return dict(classes=list(inferencer.classes), scores=torch.tensor(result['pred_scores']))
+
+
+def data(config: str) -> dict:
+    """Number of test images, ground truth of the first, and the metrics of no detection."""
+    from mmdet.registry import DATASETS, METRICS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    config = Config.fromfile(config)
+    init_default_scope('mmdet')
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    metric = METRICS.build(config.test_evaluator)
+    metric.dataset_meta = dataset.metainfo
+    return dict(images=len(dataset), labels=dataset[0]['data_samples'].gt_instances.labels)
+
+
+def main(cases: str, image: str, out: str) -> None:
+    warnings.simplefilter('ignore')
+    torch.set_num_threads(1)
+    provide_ops()
+    import mmdet.models  # noqa: F401
+    import mmpretrain.models  # noqa: F401
+    from mmdet.registry import MODELS
+    from mmpretrain.registry import MODELS as CLASSIFIERS
+
+    found = {}
+    for case in json.loads(Path(cases).read_text()):
+        files = case['config'], case['checkpoint']
+        run = classified if case['kind'] == 'classifier' else detections
+        torch.manual_seed(0)
+        found[case['name']] = run(*files, image)
+        if case['kind'] == 'detector':
+            found[case['name']]['data'] = data(case['config'])
+    assert not any(name in registry for registry in (MODELS, CLASSIFIERS) for name in OWN)
+    own = {name for name in sys.modules if name.partition('.')[0] == 'lt_det'}
+    assert all(name.startswith('lt_det.compat') for name in own), own
+    torch.save(found, out)
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

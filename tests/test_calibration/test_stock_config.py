@@ -1,0 +1,161 @@
+"""Every config of the project as a stock config, or refused with a reason."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from lt_det.calibration.stock_config import models_of, palette, stock_config
+from lt_det.errors import BadInputError
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+def choice(kind: str, classes: int) -> SimpleNamespace:
+    names = [f'class {n}' for n in range(classes)]
+    return SimpleNamespace(kind=kind, classes=names, num_classes=classes)
+
+
+def types(node) -> set[str]:
+    if isinstance(node, (list, tuple)):
+        return set().union(*map(types, node))
+    if not isinstance(node, dict):
+        return set()
+    own = {node['type']} if isinstance(node.get('type'), str) else set()
+    return own.union(*map(types, node.values()))
+
+
+def own_types() -> set[str]:
+    """Names that only this package registers."""
+    import mmdet.registry
+    import mmengine.registry
+    import mmpretrain.registry
+
+    names = set()
+    for package in (mmdet.registry, mmpretrain.registry, mmengine.registry):
+        for registry in vars(package).values():
+            if isinstance(registry, mmengine.registry.Registry):
+                registry.get('nothing of this name')  # which imports the components
+                names |= {
+                    name
+                    for name, kind in registry.module_dict.items()
+                    if kind.__module__.startswith('lt_det')
+                }
+    return names - {'NormedLinear', 'NormedConv2d'}
+
+
+REFUSED = {
+    'glyphs/crops_camc.py': "model.head.type is 'CAMCClsHead', which classifies features that it",
+    'glyphs/ballad_r14.py': "model.type is 'BALLAD'",
+    'glyphs/words_softmax.py': 'Cross',
+    'cifar_lt/cifar100_resnet32_cosine.py': "model.head.fc is a 'CosineLinear'",
+    'lvis/mask_rcnn_r50_eqlv2.py': 'whose scores are products with that of an object',
+    'lvis/mask_rcnn_r50_camc.py': "'CAMCalibratedRoIHead', which calibrates the features that are",
+}
+NEEDED = {
+    'glyphs/crops_iif.py': 'LongTailResNet',
+    'cifar_lt/cifar100_resnet32_softmax.py': 'CIFARResNet',
+}
+EQUAL = [
+    'lvis/htc_r50_iif.py',
+    'lvis/mask_rcnn_r50_seesaw_2x.py',
+    'lvis/mask_rcnn_r50_federated.py',
+    'glyphs/mask_rcnn_r18_iif_demo.py',
+    'glyphs/dino_r18_prior_shift_demo.py',
+    'glyphs/rtmdet_ins_r18_prior_shift_demo.py',
+    'custom/mask2former_r50.py',
+    'imagenet_lt/resnext50_softmax.py',
+    'imagenet_lt/resnet50_smcl.py',
+]
+
+
+@pytest.mark.parametrize('name', [*EQUAL, *REFUSED, *NEEDED])
+def test_configs_of_the_project(name):
+    config = Config.fromfile(CONFIGS / name)
+    kind = 'classifier' if config.get('default_scope') == 'mmpretrain' else 'detector'
+    init_default_scope(config.default_scope)
+    before = config.to_dict()
+    if name in REFUSED:
+        with pytest.raises(BadInputError, match=REFUSED[name]):
+            stock_config(config, choice(kind, 3), {})
+        return
+    converted, model = stock_config(config, choice(kind, 3), {})
+    assert config.to_dict() == before
+    own = own_types()
+    assert {'LongTail', 'LongTailBBoxHead', 'ClassFrequencyHook', 'FederatedLoss'} <= own
+    left = {NEEDED[name]} if name in NEEDED else set()
+    assert types(converted.to_dict()) & own == left
+    assert model.needs == [f"model.backbone.type '{kind}'" for kind in left]
+    assert ('custom_imports' in converted) == bool(left)
+
+
+def convert(kind: str = 'detector', classes: int = 3, **changes) -> Config:
+    config = Config(
+        dict(
+            default_scope='mmdet',
+            model=dict(type='RetinaNet', detector='RetinaNet'),
+            test_dataloader=dict(dataset=dict(type='CocoDataset', ann_file='a.json')),
+            test_evaluator=dict(type='CocoMetric', ann_file='a.json'),
+        )
+    )
+    config.merge_from_dict(changes)
+    init_default_scope('mmdet')
+    return stock_config(config, choice(kind, classes), {})[0]
+
+
+def test_stock_parts_stay_as_they_are():
+    config = convert(custom_imports=dict(imports=['lt_det', 'mine.networks']))
+    assert config.test_dataloader == dict(dataset=dict(type='CocoDataset', ann_file='a.json'))
+    assert config.test_evaluator == dict(type='CocoMetric', ann_file='a.json')
+    assert config.custom_imports.imports == ['mine.networks']
+
+
+def test_data_of_ours():
+    data = dict(type='LongTailLVISDataset', ann_file='a.json', cache=False, check_images=False)
+    config = convert(
+        **{'test_dataloader.dataset': data, 'test_evaluator': dict(type='LongTailLVISMetric')}
+    )
+    dataset = config.test_dataloader.dataset
+    assert dataset.type == 'CocoDataset' and set(dataset) == {
+        'type',
+        'ann_file',
+        'data_prefix',
+        'metainfo',
+    }
+    assert dataset.metainfo.classes == ['class 0', 'class 1', 'class 2']
+    assert len(dataset.metainfo.palette) == 3
+    assert config.test_evaluator.type == 'CocoMetric'
+
+
+def test_lvis_stays_lvis():
+    from mmdet.datasets import LVISV1Dataset
+
+    names = list(LVISV1Dataset.METAINFO['classes'])
+    config = Config.fromfile(CONFIGS / 'lvis' / 'mask_rcnn_r50_iif.py')
+    init_default_scope('mmdet')
+    lvis = SimpleNamespace(kind='detector', classes=names, num_classes=len(names))
+    converted, _ = stock_config(config, lvis, {})
+    assert converted.test_dataloader.dataset.type == 'LVISV1Dataset'
+    assert converted.test_evaluator.type == 'LVISMetric'
+    assert converted.test_evaluator.metric == ['bbox', 'segm']
+    head = converted.model.roi_head.bbox_head
+    assert head.type == 'ConvFCBBoxHead' and 'adjustment' not in head
+    assert models_of('detector').build(converted.model).roi_head.bbox_head.num_classes == 1203
+
+
+def test_configs_without_model_or_data_are_refused():
+    for key in ('model', 'test_dataloader'):
+        with pytest.raises(BadInputError, match=f'the config has no {key}'):
+            convert(**{key: None})
+
+
+def test_neighbours_have_other_colours():
+    colours = palette(1203)
+    assert all(0 <= value < 256 for colour in colours for value in colour)
+    for first, second in itertools.pairwise(colours):
+        assert sum(abs(a - b) for a, b in zip(first, second)) > 60
