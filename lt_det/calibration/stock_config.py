@@ -82,12 +82,7 @@ class _Converter:
     def __init__(self, choice: Choice) -> None:
         self.choice = choice
         self.lvis = next(
-            (
-                name
-                for name, kind in _LVIS.items()
-                if list(kind.METAINFO['classes']) == list(choice.classes)
-            ),
-            None,
+            (name for name, kind in _LVIS.items() if _same_classes(kind, choice.classes)), None
         )
 
     def __call__(self, node: Any, key: str) -> Any:
@@ -152,6 +147,13 @@ _STOCK: dict[str, Callable[[_Converter, dict], dict]] = {
     'LongTailLVISDataset': _Converter.detection_data,
     'LongTailLVISMetric': _Converter.detection_metric,
 }
+
+
+def _same_classes(kind: type, classes: Sequence[str]) -> bool:
+    """Whether classes are those of a data set, but for some that are spelled differently."""
+    names = kind.METAINFO['classes']
+    same = sum(a == b for a, b in zip(names, classes, strict=False))
+    return len(names) == len(classes) and same > 0.95 * len(names)
 
 
 def palette(number: int) -> list[tuple[int, int, int]]:

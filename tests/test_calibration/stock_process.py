@@ -52,17 +52,17 @@ def classified(config: str, checkpoint: str, image: str) -> dict:
 
 
 def data(config: str) -> dict:
-    """Number of test images, ground truth of the first, and the metrics of no detection."""
-    from mmdet.registry import DATASETS, METRICS
+    """Number of test images and labels of the first; the metric can be built."""
     from mmengine.config import Config
-    from mmengine.registry import init_default_scope
+    from mmengine.registry import DATASETS, METRICS, init_default_scope
 
     config = Config.fromfile(config)
-    init_default_scope('mmdet')
+    init_default_scope(config.default_scope)
     dataset = DATASETS.build(config.test_dataloader.dataset)
-    metric = METRICS.build(config.test_evaluator)
-    metric.dataset_meta = dataset.metainfo
-    return dict(images=len(dataset), labels=dataset[0]['data_samples'].gt_instances.labels)
+    METRICS.build(config.test_evaluator)
+    sample = dataset[0]['data_samples']
+    labels = sample.gt_label if 'gt_label' in sample else sample.gt_instances.labels
+    return dict(images=len(dataset), labels=labels)
 
 
 def main(cases: str, image: str, out: str) -> None:
@@ -80,8 +80,7 @@ def main(cases: str, image: str, out: str) -> None:
         run = classified if case['kind'] == 'classifier' else detections
         torch.manual_seed(0)
         found[case['name']] = run(*files, image)
-        if case['kind'] == 'detector':
-            found[case['name']]['data'] = data(case['config'])
+        found[case['name']]['data'] = data(case['config'])
     assert not any(name in registry for registry in (MODELS, CLASSIFIERS) for name in OWN)
     own = {name for name in sys.modules if name.partition('.')[0] == 'lt_det'}
     assert all(name.startswith('lt_det.compat') for name in own), own
