@@ -93,10 +93,9 @@ def fold(
     for layer, factor in factors.items():
         _scale_temperature(config, layer, factor)
     state = _state_of(model, {**weights, **folded})
-    text = (
-        f'# {chosen.setting["name"]} is folded into {out.name}, which this config tests '
-        f'without lt_det.\n{config.pretty_text}'
-    )
+    without = f'needs lt_det for {", ".join(stock.needs)}' if stock.needs else 'needs no lt_det'
+    text = f'# tests {out.name}, with {chosen.setting["name"]} folded in; {without}\n'
+    text += config.pretty_text
     meta = {
         MARK: dict(setting=chosen.setting, checkpoint=digest, version=__version__),
         'dataset_meta': dict(classes=tuple(chosen.classes)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmdet.datasets import LVISV05Dataset, LVISV1Dataset
@@ -10,7 +12,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
 from torch import Tensor
 
-from ..errors import BadInputError
+from ..errors import BadInputError, DataWarning
+from ..formats.annotation_cache import load_columns
 from .choice import Choice
 from .stock_model import PACKAGE, StockModel, is_own, named, stock_model
 
@@ -40,7 +43,8 @@ def stock_config(
     """The stock config, for testing alone, and the model in it.
 
     Data sets and metrics become those of MMDetection or MMPretrain: for LVIS the LVIS ones, for
-    others CocoDataset and CocoMetric, which know no federated annotation, or Accuracy.
+    other files CocoDataset, with LVISMetric where they are there and federated, or else
+    CocoMetric; for classifiers CustomDataset and Accuracy.
 
     Args:
         config: What the detector was calibrated with.
@@ -116,11 +120,26 @@ class _Converter:
         metric = node.get('metric', 'bbox')
         metric = [metric] if isinstance(metric, str) else list(metric)
         return dict(
-            type='CocoMetric' if self.lvis is None else 'LVISMetric',
+            type='LVISMetric' if self._is_federated(node['ann_file']) else 'CocoMetric',
             ann_file=node['ann_file'],
             metric=[name for name in metric if name != 'boundary'] or ['bbox'],
             backend_args=node.get('backend_args'),
         )
+
+    def _is_federated(self, path: str) -> bool:
+        if self.lvis is not None:
+            return True
+        if not Path(path).is_file():
+            return False
+        columns = load_columns(path, make_cache=False)
+        if columns.federated and list(columns.category_names) != list(self.choice.classes):
+            warnings.warn(
+                f'{path} is federated, and the model has not all of its classes: no metric of '
+                'MMDetection can judge by it; the stock config predicts all the same',
+                DataWarning,
+                stacklevel=2,
+            )
+        return columns.federated
 
     def list_data(self, node: dict) -> dict:
         node = _without(node, 'num_classes', 'check_images', 'classes', 'metainfo')

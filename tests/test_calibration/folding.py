@@ -134,7 +134,8 @@ def scores_of(config: Config, checkpoint: Path, image: Path):
 
 
 def whole_config(model: dict, glyphs: Path, masks: bool) -> Config:
-    names = [c['name'] for c in json.loads(annotations(glyphs).read_text())['categories']][:C]
+    data = few_classes(glyphs)
+    names = [category['name'] for category in json.loads(data.read_text())['categories']]
     pipeline = copy.deepcopy(PIPELINE)
     pipeline[2]['with_mask'] = masks
     return Config(
@@ -154,7 +155,7 @@ def whole_config(model: dict, glyphs: Path, masks: bool) -> Config:
                 dataset=dict(
                     type='LongTailLVISDataset',
                     data_root=str(glyphs),
-                    ann_file='annotations/glyphs_val.json',
+                    ann_file=str(data),
                     metainfo=dict(classes=names),
                     test_mode=True,
                     cache=False,
@@ -163,15 +164,26 @@ def whole_config(model: dict, glyphs: Path, masks: bool) -> Config:
             ),
             test_evaluator=dict(
                 type='LongTailLVISMetric',
-                ann_file=str(annotations(glyphs)),
+                ann_file=str(data),
                 metric=['bbox', 'boundary'],
             ),
         )
     )
 
 
-def annotations(glyphs: Path) -> Path:
-    return glyphs / 'annotations' / 'glyphs_val.json'
+def few_classes(glyphs: Path) -> Path:
+    """Annotations of the first C classes of the validation images, beside the data set."""
+    path = glyphs.parent / 'few_classes.json'
+    if not path.exists():
+        content = json.loads((glyphs / 'annotations' / 'glyphs_val.json').read_text())
+        ids = {category['id'] for category in content['categories'][:C]}
+        content['categories'] = content['categories'][:C]
+        content['annotations'] = [a for a in content['annotations'] if a['category_id'] in ids]
+        for image in content['images']:
+            for key in ('neg_category_ids', 'not_exhaustive_category_ids'):
+                image[key] = [each for each in image[key] if each in ids]
+        path.write_text(json.dumps(content))
+    return path
 
 
 def calibrated(case: Case, folder: Path, glyphs: Path, image: Path) -> Files:

@@ -14,6 +14,7 @@ import types
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 
 PACKAGE = Path(__file__).resolve().parents[2] / 'lt_det'
@@ -65,8 +66,19 @@ def data(config: str) -> dict:
     return dict(images=len(dataset), labels=labels)
 
 
+def tested(config: str, checkpoint: str, folder: Path) -> dict:
+    """Metrics of what ``tools/test.py`` of MMDetection runs."""
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    config = Config.fromfile(config)
+    config.update(load_from=checkpoint, work_dir=str(folder / 'work'), log_level='ERROR')
+    return Runner.from_cfg(config).test()
+
+
 def main(cases: str, image: str, out: str) -> None:
     warnings.simplefilter('ignore')
+    np.float = float  # lvis 0.5.3 needs numpy < 1.24
     torch.set_num_threads(1)
     provide_ops()
     import mmdet.models  # noqa: F401
@@ -81,6 +93,8 @@ def main(cases: str, image: str, out: str) -> None:
         torch.manual_seed(0)
         found[case['name']] = run(*files, image)
         found[case['name']]['data'] = data(case['config'])
+        if case.get('test'):
+            found[case['name']]['metrics'] = tested(*files, Path(out).parent)
     assert not any(name in registry for registry in (MODELS, CLASSIFIERS) for name in OWN)
     own = {name for name in sys.modules if name.partition('.')[0] == 'lt_det'}
     assert all(name.startswith('lt_det.compat') for name in own), own

@@ -20,12 +20,12 @@ from lt_det.calibration.fold import MARK, fold
 from lt_det.cli.main import main
 from lt_det.errors import BadInputError, DataWarning, MissingFileError
 
-from .folding import CASES, Files, annotations, calibrated, scores_of
+from .folding import CASES, Files, calibrated, detector_of, few_classes, scores_of
 
 
 @pytest.fixture(scope='module')
 def image(tiny_glyphs) -> Path:
-    entry = json.loads(annotations(tiny_glyphs).read_text())['images'][0]
+    entry = json.loads(few_classes(tiny_glyphs).read_text())['images'][0]
     return next(tiny_glyphs.rglob(Path(entry['file_name']).name))
 
 
@@ -55,6 +55,7 @@ def stock(tmp_path_factory, files, image) -> dict[str, dict]:
                 kind='detector',
                 config=str(folded.config),
                 checkpoint=str(folded.checkpoint),
+                test=name == 'Mask R-CNN',
             )
         )
     (root / 'cases.json').write_text(json.dumps(cases))
@@ -87,6 +88,27 @@ def test_stock_data_is_that_of_our_data_set(files, stock):
         assert theirs['data']['images'] == len(ours)
         labels = ours[0]['data_samples'].gt_instances.labels
         assert torch.equal(theirs['data']['labels'], labels)
+
+
+def test_stock_test_measures_what_ours_measures(files, stock):
+    """AP under the federated rules of the file, which stock LVISMetric rounds to three digits."""
+    from mmdet.registry import DATASETS, METRICS
+
+    init_default_scope('mmdet')
+    config = copy.deepcopy(files['Mask R-CNN'].adjusted)
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    metric = METRICS.build(config.test_evaluator)
+    metric.dataset_meta = dataset.metainfo
+    model = detector_of(config, files['Mask R-CNN'].checkpoint)
+    with torch.no_grad():
+        for item in dataset:
+            batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
+            metric.process(None, [sample.to_dict() for sample in model.test_step(batch)])
+    ours = metric.evaluate(len(dataset))
+    theirs = stock['Mask R-CNN']['metrics']
+    for key in ('AP', 'AP50', 'APr', 'APc', 'APf'):
+        assert theirs[f'lvis/bbox_{key}'] == pytest.approx(ours[f'lvis/bbox_{key}'], abs=6e-4)
+    assert ours['lvis/bbox_AP'] > 0
 
 
 @pytest.fixture

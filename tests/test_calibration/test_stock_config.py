@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from lt_det.calibration.stock_config import models_of, palette, stock_config
-from lt_det.errors import BadInputError
+from lt_det.errors import BadInputError, DataWarning
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -118,7 +119,7 @@ def test_stock_parts_stay_as_they_are():
 def test_data_of_ours():
     data = dict(type='LongTailLVISDataset', ann_file='a.json', cache=False, check_images=False)
     config = convert(
-        **{'test_dataloader.dataset': data, 'test_evaluator': dict(type='LongTailLVISMetric')}
+        **{'test_dataloader.dataset': data, 'test_evaluator.type': 'LongTailLVISMetric'}
     )
     dataset = config.test_dataloader.dataset
     assert dataset.type == 'CocoDataset' and set(dataset) == {
@@ -130,6 +131,28 @@ def test_data_of_ours():
     assert dataset.metainfo.classes == ['class 0', 'class 1', 'class 2']
     assert len(dataset.metainfo.palette) == 3
     assert config.test_evaluator.type == 'CocoMetric'
+
+
+def test_federated_files_are_judged_as_such(tiny_glyphs):
+    path = tiny_glyphs / 'annotations' / 'glyphs_val.json'
+    names = [category['name'] for category in json.loads(path.read_text())['categories']]
+    metric = dict(type='LongTailLVISMetric', ann_file=str(path), metric=['bbox', 'boundary'])
+    data = dict(type='LongTailLVISDataset', ann_file=str(path))
+    config = Config(
+        dict(
+            model=dict(type='RetinaNet'),
+            test_dataloader=dict(dataset=data),
+            test_evaluator=metric,
+        )
+    )
+    init_default_scope('mmdet')
+    glyphs = SimpleNamespace(kind='detector', classes=names, num_classes=len(names))
+    converted, _ = stock_config(config, glyphs, {})
+    assert converted.test_evaluator.type == 'LVISMetric'
+    assert converted.test_evaluator.metric == ['bbox']
+    assert converted.test_dataloader.dataset.type == 'CocoDataset'
+    with pytest.warns(DataWarning, match='no metric of MMDetection can judge by it'):
+        stock_config(config, choice('detector', 3), {})
 
 
 def test_lvis_stays_lvis():
