@@ -14,6 +14,7 @@ from .files import whole_file
 FORMAT = 1
 KINDS = ('detector', 'classifier')
 ACTIVATIONS = ('softmax', 'sigmoid')
+OPTIONAL = ('iou_type', 'per_class')  # for people, not for folding
 
 
 @dataclass
@@ -63,6 +64,10 @@ class Choice:
         checkpoint: Path of the checkpoint, as given.
         sha256: Digests of ``config``, ``checkpoint``, ``held_out`` and ``train``, None where
             there was no such file.
+        iou_type: ``'bbox'`` or ``'segm'``, what AP is of; None of a classifier.
+        per_class: What the held-out images hold of each class (C): ``group``, the metric of its
+            training frequency, ``images`` and, of a detector, ``annotations``. ``before`` and
+            ``after`` of the selection are in the same order.
     """
 
     kind: str
@@ -80,6 +85,8 @@ class Choice:
     sha256: dict[str, str | None]
     keep: dict[str, float] = field(default_factory=dict)
     selection: dict[str, Any] = field(default_factory=dict)
+    iou_type: str | None = None
+    per_class: dict[str, list] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -146,7 +153,7 @@ def _check(path: str | os.PathLike, record: Any) -> None:
             f'{path}: format is {number}, expected {FORMAT}, as lt_det calibrate writes it'
         )
     keys = [*Choice.__dataclass_fields__, 'num_classes']
-    _expect_keys(path, record, keys)
+    _expect_keys(path, record, [key for key in keys if key not in OPTIONAL])
     strings = dict.fromkeys(('reason', 'metric', 'config', 'checkpoint'), str)
     kinds = dict(setting=dict, classes=list, heads=list, keep=dict, selection=dict, sha256=dict)
     for key, kind in {**strings, **kinds, 'fold': bool, 'num_images': int}.items():
@@ -156,6 +163,11 @@ def _check(path: str | os.PathLike, record: Any) -> None:
     _expect(path, 'num_classes', number, number == len(record['classes']) > 0, 'that of classes')
     for key in ('image_count', 'instance_count'):
         _expect_numbers(path, key, record[key], number)
+    counts = record.get('per_class', {})
+    lists = isinstance(counts, dict) and all(isinstance(each, list) for each in counts.values())
+    _expect(path, 'per_class', counts, lists, 'a dict of lists')
+    for key, values in counts.items():
+        _expect(path, f'length of per_class.{key}', len(values), len(values) == number, str(number))
     _expect_keys(path, record['setting'], ['name', 'rules'], 'setting.')
     _expect_keys(path, record['sha256'], ['config', 'checkpoint'], 'sha256.')
     _expect(path, 'heads', [], record['heads'], 'one head or more')

@@ -29,6 +29,7 @@ from .choice import Choice, HeadMap
 from .classifier_data import ClassifierData
 from .classifier_head import allowed_settings, build_rule, check_head, check_settings, head_map
 from .files import sha256, whole_file
+from .page import write_page
 from .select import Selection, select
 from .settings import Setting
 
@@ -55,8 +56,9 @@ def calibrate_classifier(
     over all that have a held-out image, ``'few'``, ``'medium'`` and ``'many'`` over those of a
     group (:meth:`lt_det.frequency.ClassFrequency.groups`).
 
-    Writes ``sweep.csv`` (a row per setting) and ``choice.json`` (:class:`Choice`) into ``out_dir``,
-    each whole or not at all, and the log of the run into ``out_dir/run``.
+    Writes ``sweep.csv`` (a row per setting), ``choice.json`` (:class:`Choice`) and
+    ``calibration.html``, which shows both, into ``out_dir``, each whole or not at all, and the log
+    of the run into ``out_dir/run``.
 
     Args:
         cfg: Config of a classifier whose head is a ``LinearClsHead`` or a ``LongTailClsHead``.
@@ -94,6 +96,7 @@ def calibrate_classifier(
     frequency, labels = sweep.frequency, sweep.labels
     accuracies = Accuracies(labels, sweep.predicted, frequency.num_classes)
     groups = class_groups(frequency)
+    images = np.bincount(labels, minlength=frequency.num_classes)
     selection = select(
         sweep.settings,
         accuracies,
@@ -104,7 +107,7 @@ def calibrate_classifier(
         resamples=resamples,
         seed=seed,
         strata=labels,
-        positives={'images': np.bincount(labels, minlength=frequency.num_classes)},
+        positives={'images': images},
     )
     write_sweep(Path(out_dir, 'sweep.csv'), sweep.settings, accuracies, groups)
     chosen = sweep.settings[selection.chosen]
@@ -124,7 +127,9 @@ def calibrate_classifier(
         config=str(cfg.filename or ''),
         checkpoint=str(checkpoint),
         sha256=hashes,
+        per_class={'group': frequency.groups('shot').tolist(), 'images': images.tolist()},
     ).write(Path(out_dir, 'choice.json'))
+    write_page(out_dir)
     return selection
 
 

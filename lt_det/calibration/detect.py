@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from .choice import Choice, HeadMap
 from .detector_data import DetectorData
 from .files import sha256
 from .overlay import Overlay, Rule, overlays
+from .page import write_page
 from .precisions import AveragePrecisions, metric_groups, positives, rarest_class, scored_images
 from .select import select
 from .selection import Selection
@@ -71,9 +72,10 @@ def calibrate_detector(
     the matched detections go to disk. Metrics are AP of boxes or masks, over all classes and by
     training frequency.
 
-    Writes ``sweep.csv`` (a row per setting) and ``choice.json`` (:class:`Choice`) into ``out_dir``,
-    each whole or not at all; ``out_dir/sweep`` holds the matched detections, ``out_dir/run`` the
-    log.
+    Writes ``sweep.csv`` (a row per setting), ``choice.json`` (:class:`Choice`) and
+    ``calibration.html``, which shows both, into ``out_dir``, each whole or not at all;
+    ``out_dir/sweep`` holds the matched detections, ``out_dir/run`` the log. Values of classes in
+    the answer are in the order of the classes of the config.
 
     Args:
         cfg: Config of a detector of MMDetection, with or without ``LongTail``.
@@ -110,18 +112,28 @@ def calibrate_detector(
     precisions = AveragePrecisions(truth, sweep.spool, scored_images(data), options.iou_type)
     used = np.zeros(truth.num_categories, bool)
     used[data.categories] = True
+    groups = metric_groups(truth, used)
+    counts = positives(truth, precisions.images)
     selection = select(
         prepared.settings,
         precisions,
-        metric_groups(truth, used),
+        groups,
         precisions.images,
         metric=options.metric,
         keep=options.keep,
         resamples=options.resamples,
         seed=options.seed,
         strata=rarest_class(truth, prepared.frequency, data.categories),
-        positives=positives(truth, precisions.images),
+        positives=counts,
     )
+    before, after = (
+        [values[k] for k in data.categories] for values in (selection.before, selection.after)
+    )
+    selection = replace(selection, before=before, after=after)
+    group = np.full(truth.num_categories, 'AP', object)
+    for name in METRICS[1:]:
+        if name in groups:
+            group[groups[name]] = name
     write_sweep(Path(out_dir, 'sweep.csv'), prepared.settings, selection)
     chosen = prepared.settings[selection.chosen]
     Choice(
@@ -140,7 +152,13 @@ def calibrate_detector(
         config=str(cfg.filename or ''),
         checkpoint=str(checkpoint),
         sha256=hashes,
+        iou_type=options.iou_type,
+        per_class={
+            key: values[data.categories].tolist()
+            for key, values in {'group': group, **counts}.items()
+        },
     ).write(Path(out_dir, 'choice.json'))
+    write_page(out_dir)
     return selection
 
 

@@ -10,7 +10,6 @@ answer is to leave the model as it is. "lt_det fold" writes the choice into the 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,7 +163,8 @@ def print_selection(selection: Selection, out: Path) -> None:
         print(f'choice: {name}; fold it with lt_det fold CHECKPOINT {out / "choice.json"} OUT.pth')
     else:
         print('choice: leave the model as it is')
-    print(f'files: {out / "choice.json"}, {out / "sweep.csv"}', file=sys.stdout)
+    print(f'files: {out / "choice.json"}, {out / "sweep.csv"}')
+    print(f'page: {out / "calibration.html"}')
 
 
 def _number(value: float | None, sign: str = '') -> str:

@@ -76,6 +76,17 @@ def test_later_keys_are_ignored(tmp_path):
     assert read_choice(path) == make_choice()
 
 
+def test_what_is_for_people_alone_may_be_missing(tmp_path):
+    path = tmp_path / 'choice.json'
+    choice = make_choice(iou_type='segm', per_class={'group': ['APr', 'APf'], 'images': [1, 2]})
+    choice.write(path)
+    assert read_choice(path) == choice
+    record = json.loads(path.read_text())
+    del record['iou_type'], record['per_class']
+    path.write_text(json.dumps(record))
+    assert read_choice(path) == make_choice()
+
+
 BAD = [
     (('format',), 2, 'format is 2, expected 1'),
     (('kind',), 'segmentor', "kind is 'segmentor', expected one of detector, classifier"),
@@ -84,6 +95,8 @@ BAD = [
     (('heads',), [], 'heads is'),
     (('image_count',), [1], 'length of image_count is 1, expected 2'),
     (('instance_count',), [1, 'x'], r"instance_count\[1\] is 'x', expected a finite number"),
+    (('per_class',), {'images': 3}, r"per_class is {'images': 3}, expected a dict of lists"),
+    (('per_class',), {'images': [3]}, r'length of per_class.images is 1, expected 2'),
     (('heads', 0, 'activation'), 'relu', r"heads\[0\].activation is 'relu'"),
     (('heads', 0, 'num_extra'), -1, r'heads\[0\].num_extra is -1'),
     (('heads', 0, 'layers'), [], r'heads\[0\].layers is \[\]'),

@@ -246,6 +246,10 @@ def test_the_choice_is_written(config, checkpoint, held_out, tmp_path, capsys):
     expected = -chosen.strength * np.log(frequency.image_count / frequency.num_images)
     np.testing.assert_allclose(choice.heads[0].shift, expected, rtol=1e-6)
     assert len(choice.sha256['held_out']) == 64 and choice.sha256['train'] is None
+    assert choice.per_class['group'] == frequency.groups('shot').tolist()
+    assert sum(choice.per_class['images']) == selection.num_images['all']
+    page = (out / 'calibration.html').read_text(encoding='utf-8')
+    assert f'Take <b>{chosen.name}</b>' in page and choice.classes[0] in page
     with (out / 'sweep.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))
     assert [row['name'] for row in rows] == [setting.name for setting in settings]
