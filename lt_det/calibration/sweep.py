@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Subset
 
 from ..evaluation.detections import Detections
 from ..evaluation.diagnosis.comparison import THRESHOLDS
@@ -88,8 +88,9 @@ class Sweep(Hook):
         dataset = self.data.dataset
         left = Subset(dataset, range(self.spool.done, len(dataset)))
         left.metainfo = dataset.metainfo
-        loader = runner.build_dataloader({**runner.cfg.test_dataloader, 'dataset': left})
-        runner.test_loop.dataloader = loader if len(left) else []
+        loader = {**runner.cfg.test_dataloader, 'dataset': left}
+        loader = runner.build_dataloader(loader) if len(left) else DataLoader([])
+        runner.test_loop.dataloader = loader
         layers = [layer for overlay in self.overlays for layer in overlay.logits.at_test]
         self._replay = Replay(runner.model.eval(), layers).__enter__()
         self._masks = [] if self.iou_type == 'segm' else _leave_masks_out(runner.model)
