@@ -78,19 +78,23 @@ class Sweep(Hook):
         cfg.custom_hooks = [*hooks, dict(type='ConsoleHook')] if progress else hooks
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.register_hook(self, priority='VERY_LOW')  # the weights are in place then
+        runner._test_dataloader = DataLoader(self._images(range(0)))  # not that of the config
         runner.test()
+
+    def _images(self, indices: range) -> Subset:
+        images = Subset(self.data.dataset, indices)
+        images.metainfo = self.data.dataset.metainfo
+        return images
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Take the place of the step of the test, on the images that are left."""
         self._model = runner.model
         self.overlays, self.rules = self._prepare(runner.model)
         self.spool = self._open(len(self.rules))
-        dataset = self.data.dataset
-        left = Subset(dataset, range(self.spool.done, len(dataset)))
-        left.metainfo = dataset.metainfo
-        loader = {**runner.cfg.test_dataloader, 'dataset': left}
-        loader = runner.build_dataloader(loader) if len(left) else DataLoader([])
-        runner.test_loop.dataloader = loader
+        left = self._images(range(self.spool.done, len(self.data.dataset)))
+        if len(left):
+            loader = {**runner.cfg.test_dataloader, 'dataset': left}
+            runner.test_loop.dataloader = runner.build_dataloader(loader)
         layers = [layer for overlay in self.overlays for layer in overlay.logits.at_test]
         self._replay = Replay(runner.model.eval(), layers).__enter__()
         self._masks = [] if self.iou_type == 'segm' else _leave_masks_out(runner.model)
