@@ -27,7 +27,7 @@ from .precisions import AveragePrecisions, metric_groups, positives, rarest_clas
 from .select import select
 from .selection import Selection
 from .settings import Setting, default_settings, read_settings
-from .spool import Spool
+from .spool import Spool, images_done
 from .sweep import Sweep
 from .sweep_file import write_sweep
 
@@ -105,7 +105,8 @@ def calibrate_detector(
         origin = {**hashes, 'settings': names, 'iou_type': options.iou_type}
         return Spool(Path(out_dir, 'sweep'), num_settings, origin, options.resume)
 
-    sweep = Sweep(data, options.iou_type, prepared, spool)
+    done = images_done(Path(out_dir, 'sweep'))
+    sweep = Sweep(data, options.iou_type, prepared, spool, done)
     sweep.run(cfg, checkpoint, Path(out_dir, 'run'), progress)
 
     truth = data.truth

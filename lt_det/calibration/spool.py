@@ -115,6 +115,14 @@ class Spool:
         self.done, self._rows = done, rows
 
 
+def images_done(folder: str | os.PathLike) -> int:
+    """Number of images whose rows a folder has; 0 where there is nothing that can be read."""
+    try:
+        return int(json.loads(Path(folder, 'state.json').read_text(encoding='utf-8'))['done'])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
 def to_rows(matches: Matches) -> np.ndarray:
     """Matched detections (N,) as rows."""
     rows = np.empty(len(matches.score), ROW)

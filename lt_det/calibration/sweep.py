@@ -45,6 +45,7 @@ class Sweep(Hook):
         prepare: Called with the detector when its weights are those of the test; gives overlays and
             for each setting the rule of each overlay.
         spool: Called with the number of settings; gives the place for the rows.
+        done: Number of images whose rows are there.
 
     Attributes:
         spool: With all rows, after the run.
@@ -56,11 +57,13 @@ class Sweep(Hook):
         iou_type: str,
         prepare: Callable[[nn.Module], tuple[list[Overlay], list[list[Rule | None]]]],
         spool: Callable[[int], Spool],
+        done: int = 0,
     ) -> None:
         self.data = data
         self.iou_type = iou_type
         self._prepare = prepare
         self._open = spool
+        self._done = done
         self.spool: Spool | None = None
         self._waiting: list[list[Detections]] = []
 
@@ -78,23 +81,23 @@ class Sweep(Hook):
         cfg.custom_hooks = [*hooks, dict(type='ConsoleHook')] if progress else hooks
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.register_hook(self, priority='VERY_LOW')  # the weights are in place then
-        runner._test_dataloader = DataLoader(self._images(range(0)))  # not that of the config
+        runner._test_dataloader = self._loader(runner)
         runner.test()
 
-    def _images(self, indices: range) -> Subset:
-        images = Subset(self.data.dataset, indices)
-        images.metainfo = self.data.dataset.metainfo
-        return images
+    def _loader(self, runner: Runner) -> DataLoader:
+        """The images that are left, loaded as the config loads those of a test."""
+        dataset = self.data.dataset
+        left = Subset(dataset, range(self._done, len(dataset)))
+        left.metainfo = dataset.metainfo
+        if not len(left):
+            return DataLoader(left)
+        return runner.build_dataloader({**runner.cfg.test_dataloader, 'dataset': left})
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Take the place of the step of the test, on the images that are left."""
         self._model = runner.model
         self.overlays, self.rules = self._prepare(runner.model)
         self.spool = self._open(len(self.rules))
-        left = self._images(range(self.spool.done, len(self.data.dataset)))
-        if len(left):
-            loader = {**runner.cfg.test_dataloader, 'dataset': left}
-            runner.test_loop.dataloader = runner.build_dataloader(loader)
         layers = [layer for overlay in self.overlays for layer in overlay.logits.at_test]
         self._replay = Replay(runner.model.eval(), layers).__enter__()
         self._masks = [] if self.iou_type == 'segm' else _leave_masks_out(runner.model)
