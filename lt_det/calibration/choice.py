@@ -14,7 +14,7 @@ from .files import whole_file
 FORMAT = 1
 KINDS = ('detector', 'classifier')
 ACTIVATIONS = ('softmax', 'sigmoid')
-OPTIONAL = ('iou_type', 'per_class')  # for people, not for folding
+OPTIONAL = ('iou_type', 'masks', 'per_class')  # for people, not for folding
 
 
 @dataclass
@@ -65,6 +65,8 @@ class Choice:
         sha256: Digests of ``config``, ``checkpoint``, ``held_out`` and ``train``, None where
             there was no such file.
         iou_type: ``'bbox'`` or ``'segm'``, what AP is of; None of a classifier.
+        masks: Of a choice by boxes, AP of masks ``before`` and ``after``, where the detector makes
+            masks; None where that was not measured.
         per_class: What the held-out images hold of each class (C): ``group``, the metric of its
             training frequency, ``images`` and, of a detector, ``annotations``. ``before`` and
             ``after`` of the selection are in the same order.
@@ -86,6 +88,7 @@ class Choice:
     keep: dict[str, float] = field(default_factory=dict)
     selection: dict[str, Any] = field(default_factory=dict)
     iou_type: str | None = None
+    masks: dict[str, dict] | None = None
     per_class: dict[str, list] = field(default_factory=dict)
 
     @property

@@ -21,6 +21,7 @@ from ..frequency_module import FrequencyModule
 from .choice import Choice, HeadMap
 from .detector_data import DetectorData
 from .files import sha256
+from .mask_check import has_masks, mask_metrics
 from .overlay import Overlay, Rule, overlays
 from .page import write_page
 from .precisions import AveragePrecisions, metric_groups, positives, rarest_class, scored_images
@@ -43,6 +44,8 @@ class Options:
         metric: What is to be high.
         keep: How much other metrics may fall, by name; None: 0.005 of APf.
         iou_type: ``'bbox'`` or ``'segm'``: what AP is of.
+        check_masks: Whether AP of masks is measured too, of the choice alone, where a detector that
+            makes masks is calibrated by boxes.
         resamples: Of the bootstrap over images.
         seed: Of the halves and the bootstrap.
         resume: Whether to go on with a sweep that was interrupted, or to choose anew from one that
@@ -53,6 +56,7 @@ class Options:
     metric: str = 'AP'
     keep: Mapping[str, float] | None = None
     iou_type: str = 'bbox'
+    check_masks: bool = True
     resamples: int = 100
     seed: int = 0
     resume: bool = False
@@ -137,6 +141,12 @@ def calibrate_detector(
             group[groups[name]] = name
     write_sweep(Path(out_dir, 'sweep.csv'), prepared.settings, selection)
     chosen = prepared.settings[selection.chosen]
+    masks = None
+    wanted = options.check_masks and options.iou_type == 'bbox' and selection.fold
+    if wanted and sweep.makes_masks and has_masks(data):
+        rules = prepared.rules[selection.chosen]
+        where = cfg, checkpoint, data, out_dir
+        masks = mask_metrics(*where, chosen, rules, groups, precisions.images, progress)
     Choice(
         kind='detector',
         fold=selection.fold,
@@ -154,6 +164,7 @@ def calibrate_detector(
         checkpoint=str(checkpoint),
         sha256=hashes,
         iou_type=options.iou_type,
+        masks=masks,
         per_class={
             key: values[data.categories].tolist()
             for key, values in {'group': group, **counts}.items()
@@ -169,6 +180,7 @@ class _Prepared:
     Attributes:
         settings: Those that the heads allow, S.
         frequency: Statistics of the training set.
+        rules: Of each setting, the rule of each head.
         maps: Of each setting, the map of each head.
     """
 
@@ -186,13 +198,13 @@ class _Prepared:
             )
         self.frequency = self.data.frequency(_carried(detector))
         _check_judged(self.data, self.options)
-        self.settings, rules = self._allowed(found)
+        self.settings, self.rules = self._allowed(found)
         names = {id(module): name for name, module in detector.named_modules()}
         self.maps = [
             [head_map(overlay, rule, names) for overlay, rule in zip(found, of_heads, strict=True)]
-            for of_heads in rules
+            for of_heads in self.rules
         ]
-        return found, rules
+        return found, self.rules
 
     def _allowed(self, found: list[Overlay]) -> tuple[list[Setting], list[list[Rule | None]]]:
         logits = found[0].logits

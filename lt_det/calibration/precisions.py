@@ -5,10 +5,12 @@ Shapes: I images and K categories of the held-out file, C classes, R rows of ima
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ..evaluation.detections import Detections
-from ..evaluation.diagnosis.comparison import THRESHOLDS, resampled_precision
+from ..evaluation.diagnosis.comparison import THRESHOLDS, means_of_known, resampled_precision
 from ..evaluation.diagnosis.matches import Matches, class_groups, match
 from ..evaluation.ground_truth import GroundTruth
 from ..frequency import ClassFrequency
@@ -43,6 +45,15 @@ class AveragePrecisions:
             matches = to_matches(rows, self.truth.image_ids, self._counted, len(THRESHOLDS))
             self._last = number, matches
         return resampled_precision(self.truth, self._last[1], weights)
+
+
+def metrics_of(
+    precisions: AveragePrecisions, number: int, groups: Mapping[str, np.ndarray]
+) -> dict[str, float | None]:
+    """Metrics of a setting on all images that are scored, None where there is nothing to find."""
+    values = precisions(number, precisions.images[None].astype(np.int32))
+    means = {name: means_of_known(values[:, classes])[0] for name, classes in groups.items()}
+    return {name: None if np.isnan(mean) else float(mean) for name, mean in means.items()}
 
 
 def scored_images(data: DetectorData) -> np.ndarray:

@@ -49,6 +49,7 @@ class Sweep(Hook):
 
     Attributes:
         spool: With all rows, after the run.
+        makes_masks: Whether the detector does, if it was asked or not, after the run.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Sweep(Hook):
         layers = [layer for overlay in self.overlays for layer in overlay.logits.at_test]
         self._replay = Replay(runner.model.eval(), layers).__enter__()
         self._masks = [] if self.iou_type == 'segm' else _leave_masks_out(runner.model)
+        self.makes_masks = bool(self._masks)
         runner.model.test_step = self._step
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
@@ -141,6 +143,7 @@ class Sweep(Hook):
         check_size(sample.get('ori_shape'), image, truth)
         instances = sample.pred_instances
         masks = self.iou_type == 'segm'
+        self.makes_masks |= 'masks' in instances
         detections = read_instances(instances, image, self.data.categories, truth, masks)
         rows = np.flatnonzero(rows_that_count(truth, detections, self.data.limit))
         kept = detections.take(rows)

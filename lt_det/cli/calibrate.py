@@ -52,7 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what may fall by at most so much (default: APf=0.005; none for classifiers)',
     )
     parser.add_argument(
-        '--masks', action='store_true', help='judge by the AP of masks, which takes longer'
+        '--masks',
+        choices=['check', 'sweep', 'none'],
+        default='check',
+        help='where a detector makes masks: judge by boxes and measure masks of the choice (check, '
+        'the default), judge by masks, which takes longer (sweep), leave them out (none)',
     )
     parser.add_argument('--resamples', type=int, default=100, metavar='N', help='of the bootstrap')
     parser.add_argument('--seed', type=int, default=0, help='of the halves and the bootstrap')
@@ -103,7 +107,8 @@ def of_detector(cfg: Config, args: argparse.Namespace, keep: dict | None) -> Sel
         rules=args.rules,
         metric=args.metric or 'AP',
         keep=keep,
-        iou_type='segm' if args.masks else 'bbox',
+        iou_type='segm' if args.masks == 'sweep' else 'bbox',
+        check_masks=args.masks == 'check',
         resamples=args.resamples,
         seed=args.seed,
         resume=args.resume,
@@ -116,8 +121,12 @@ def of_classifier(cfg: Config, args: argparse.Namespace, keep: dict | None) -> S
     from ..calibration.classify import calibrate_classifier
     from ..calibration.settings import default_settings, read_settings
 
-    for option in ('masks', 'images', 'resume'):
-        if getattr(args, option):
+    for option, given in (
+        ('masks', args.masks != 'check'),
+        ('images', args.images),
+        ('resume', args.resume),
+    ):
+        if given:
             raise BadInputError(f'--{option} is for detectors, and the config is of a classifier')
     settings = (
         read_settings(args.rules, background=False)
@@ -156,27 +165,29 @@ def parse_keep(texts: list[str] | None) -> dict[str, float] | None:
 
 def print_selection(selection: Selection, out: Path) -> None:
     """The choice, what it is worth and where it is."""
+    from ..calibration.choice import read_choice
+
     before = selection.metrics[selection.settings.index('identity')]
-    after = selection.metrics[selection.candidate]
-    print(f'\n{"":28}' + ''.join(f'{name:>10}' for name in before))
-    rows = [('as it is', before)]
-    if selection.settings[selection.candidate] != 'identity':
-        rows.append((selection.settings[selection.candidate], after))
-    for name, metrics in rows:
-        print(f'{name:28}' + ''.join(f'{_number(value):>10}' for value in metrics.values()))
-    gains = selection.gains
-    print(
-        f'{"cross-fitted gain":28}' + ''.join(f'{_number(gains[n].gain, "+"):>10}' for n in before)
-    )
+    candidate = selection.settings[selection.candidate]
+    rows = {'as it is': before}
+    if candidate != 'identity':
+        rows[candidate] = selection.metrics[selection.candidate]
+    rows['cross-fitted gain'] = {name: selection.gains[name].gain for name in before}
+    masks = read_choice(out / 'choice.json').masks or {}
+    rows.update({f'masks, {name}': values for name, values in masks.items()})
+    width = max(map(len, rows)) + 1
+    print(f'\n{"":{width}}' + ''.join(f'{name:>9}' for name in before))
+    for name, values in rows.items():
+        sign = '+' if name.endswith('gain') else ''
+        print(f'{name:{width}}' + ''.join(f'{_number(values[n], sign):>9}' for n in before))
     number = selection.num_images['all']
-    print(f'on {number} held-out images, {len(selection.settings)} settings: {selection.reason}')
+    print(f'{number} held-out images, {len(selection.settings)} settings: {selection.reason}')
     if selection.fold:
-        name = selection.settings[selection.chosen]
-        print(f'choice: {name}; fold it with lt_det fold CHECKPOINT {out / "choice.json"} OUT.pth')
+        print(f'choice: {candidate}; lt_det fold CHECKPOINT {out / "choice.json"} OUT.pth')
     else:
         print('choice: leave the model as it is')
-    print(f'files: {out / "choice.json"}, {out / "sweep.csv"}')
-    print(f'page: {out / "calibration.html"}')
+    files = ('choice.json', 'sweep.csv', 'calibration.html')
+    print('files: ' + ', '.join(str(out / name) for name in files))
 
 
 def _number(value: float | None, sign: str = '') -> str:

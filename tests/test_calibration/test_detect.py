@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from mmengine.runner import Runner
 from lt_det.calibration.choice import read_choice
 from lt_det.calibration.detect import Options, calibrate_detector
 from lt_det.calibration.detector_data import DetectorData
+from lt_det.calibration.select import select
 from lt_det.calibration.sweep import Sweep
 from lt_det.cli.main import main
 from lt_det.errors import BadInputError, DataWarning
@@ -127,9 +129,14 @@ def metrics_of_test(config, checkpoint, rule, out) -> dict[str, float]:
 
 @pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
 def test_every_setting_is_a_test_with_its_rule(
-    iou_type, config, checkpoint, held_out, rules, tmp_path
+    iou_type, config, checkpoint, held_out, rules, tmp_path, monkeypatch
 ):
-    """AP to the last digit, and scale and shift of the choice those of the head's rules."""
+    """AP to the last digit, of the masks of a choice by boxes too."""
+
+    def chosen(*args, **kwargs):
+        return replace(select(*args, **kwargs), fold=True, chosen=2)
+
+    monkeypatch.setattr('lt_det.calibration.detect.select', chosen)
     selection = calibrated(
         config, checkpoint, held_out, tmp_path / 'out', rules=rules, iou_type=iou_type
     )
@@ -143,11 +150,16 @@ def test_every_setting_is_a_test_with_its_rule(
         for name in ('AP', 'APr', 'APc', 'APf'):
             value = expected[f'lvis/{iou_type}_{name}']
             assert metrics[name] == pytest.approx(value, rel=0, abs=1e-12), (rule, name)
+        if rule == RULES[1] and iou_type == 'bbox':
+            masks = {name: expected[f'lvis/segm_{name}'] for name in ('AP', 'APr', 'APc', 'APf')}
     values = [metrics['AP'] for metrics in selection.metrics]
     assert values[0] > 0 and len(set(values)) > 3
     choice = read_choice(tmp_path / 'out' / 'choice.json')
     assert choice.heads[0].layers == ['roi_head.bbox_head.fc_cls']
-    assert choice.fold == selection.fold
+    assert choice.fold and choice.setting['rules'] == [RULES[1]]
+    if iou_type == 'bbox':
+        assert choice.masks['after'] == pytest.approx(masks, rel=0, abs=1e-12)
+        assert choice.masks['before']['AP'] != masks['AP'] > 0
     assert choice.sha256['checkpoint'] and choice.sha256['train'] and choice.sha256['held_out']
 
 
