@@ -80,6 +80,7 @@ def calibration_section(choice: Choice, sweep: Sequence[SweepRow]) -> str:
         _answer(choice),
         '<h3>What it is worth</h3>',
         _metrics_table(choice),
+        _masks(choice),
         _paragraph(_judged(choice)),
         _paragraph(words.CROSS_FITTED),
         '<h3>What was tried</h3>',
@@ -145,6 +146,20 @@ def _metrics_table(choice: Choice) -> str:
         cells.append(found + (f'<br>{positives[name][objects]} {objects}' if objects else ''))
         rows.append(cells)
     return _table(head, rows, bold=list(before).index(choice.metric))
+
+
+def _masks(choice: Choice) -> str:
+    """What a choice by boxes does to masks."""
+    if choice.masks is None:
+        return ''
+    before, after = choice.masks['before'], choice.masks['after']
+    rows = [
+        [f'<b>{name}</b>', _number(value), _number(after[name])]
+        + [_number(_change(value, after[name]), '+')]
+        for name, value in before.items()
+    ]
+    text = 'The setting was chosen by boxes. Of the masks of the same detections:'
+    return _paragraph(text) + _table(['', 'as it is', 'as chosen', 'change'], rows)
 
 
 def _classes(choice: Choice) -> str:

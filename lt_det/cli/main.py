@@ -21,6 +21,10 @@ your own data:
   lt_det train mine.py
   lt_det predict mine.py work_dirs/mine/epoch_12.pth more_images/
 
+a trained checkpoint, with images that it has not seen:
+  lt_det calibrate mine.py epoch_12.pth --held-out held.json --out calibrated/
+  lt_det fold epoch_12.pth calibrated/choice.json stock.pth
+
 each command has a help of its own: lt_det train --help
 """
 

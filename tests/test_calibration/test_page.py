@@ -191,6 +191,16 @@ def test_the_section_alone():
     assert all(line.startswith('.calibration ') for line in STYLE.strip().splitlines())
 
 
+def test_masks_of_a_choice_by_boxes():
+    choice, settings = calibrated()
+    names = choice.selection['metrics'][0]
+    masks = dict(before=dict.fromkeys(names, 0.25), after={**dict.fromkeys(names, 0.25), 'AP': 0.5})
+    rows = rows_of(settings, choice)
+    text = calibration_section(replace(choice, masks=masks), rows)
+    assert '<td>0.2500<td>0.5000<td>+0.2500' in text and 'chosen by boxes' in text
+    assert 'chosen by boxes' not in calibration_section(choice, rows)
+
+
 def test_class_tables_have_the_largest_changes_in_order():
     choice, settings = calibrated(60)
     section = calibration_section(choice, rows_of(settings, choice))
