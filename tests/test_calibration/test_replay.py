@@ -34,8 +34,8 @@ def one_thread():
     torch.set_num_threads(number)
 
 
-def prepared(detector: nn.Module, seed: int = 0) -> dict:
-    packed = demo_mm_inputs(2, [[3, 64, 64], [3, 48, 64]], num_classes=C)
+def prepared(detector: nn.Module, width: int) -> dict:
+    packed = demo_mm_inputs(1, [[3, 64, width]], num_classes=C)
     return detector.data_preprocessor(packed, False)
 
 
@@ -82,10 +82,9 @@ def test_a_replay_is_a_run_of_its_own(name):
     """Each setting gives bit for bit what the detector predicts with it, in any order, anew for
     each batch; and what ``LongTail`` with the rule predicts."""
     detector = built(name).eval()
-    torch.manual_seed(0)
-    batches = [prepared(detector) for _ in range(2)]
+    batches = [prepared(detector, width) for width in (96, 64)]
     found = overlays(detector)
-    settings = [(), (SHIFT,), (STRONGER,), (SHIFT, SHIFT), ()]
+    settings = [(), (SHIFT,), (STRONGER, SHIFT), ()]
     expected = []
     for data in batches:
         for rules in settings:
@@ -106,10 +105,9 @@ def test_a_replay_is_a_run_of_its_own(name):
     assert any(not torch.equal(a.scores, b.scores) for a, b in zip(expected[0], expected[2]))
     # of the second batch, when it is known what is written into: masks of other detections alone
     first, *later = numbers[len(settings) :]
-    print(name, first, later)
     assert first > 5 and max(later) <= (0.3 * first if FAMILIES[name].masks else 0)
     assert 'forward' not in detector.backbone.__dict__  # nothing is left behind
-    assert_equal(predict(detector, batches[0]), expected[4])
+    assert_equal(predict(detector, batches[0]), expected[3])
 
     wrapped = adjusted(name, SHIFT).eval()
     wrapped.load_state_dict(detector.state_dict(), strict=False)
