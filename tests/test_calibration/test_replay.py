@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmdet.testing import demo_mm_inputs
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
 from mmengine.structures import InstanceData
 from torch import nn
 
 from lt_det.calibration.overlay import Overlay, overlays
 from lt_det.calibration.replay import Replay
+from lt_det.frequency import ClassFrequency
+from lt_det.frequency_module import frequency_modules
 
 from ..test_models.test_any_detector.zoo import (
     FAMILIES,
@@ -114,3 +120,46 @@ def test_a_replay_is_a_run_of_its_own(name):
     for result, other in zip(predict(wrapped, batches[0]), expected[1], strict=True):
         torch.testing.assert_close(result.scores, other.scores)
         assert torch.equal(result.labels, other.labels)
+
+
+SMALL = Path(__file__).resolve().parents[2] / 'configs/glyphs/mask_rcnn_r18_softmax_small.py'
+HEAD = 'roi_head.bbox_head.'
+OWN_HEADS = {
+    'IIF': {HEAD + 'adjustment': dict(type='IIF', link='smooth')},
+    'CAM': {
+        'roi_head.type': 'CAMCalibratedRoIHead',
+        'roi_head.calibration': dict(embed_channels=16),
+        HEAD + 'cls_predictor_cfg': dict(type='CosineLinear', scale=20.0),
+    },
+    'Seesaw': {HEAD + 'loss_cls': dict(_delete_=True, type='LongTailSeesawLoss', num_classes=30)},
+    'all NMS': {HEAD + 'topk_nms': False},
+}
+
+
+@pytest.mark.parametrize('name', list(OWN_HEADS))
+def test_heads_of_this_package(name):
+    """Bit for bit, with masks; nothing but masks is computed again."""
+    cfg = Config.fromfile(SMALL)
+    cfg.merge_from_dict({f'model.{key}': value for key, value in OWN_HEADS[name].items()})
+    register_all_modules(init_default_scope=True)
+    torch.manual_seed(0)
+    detector = MODELS.build(cfg.model).eval()
+    frequency = ClassFrequency(range(1, 31), num_images=60)
+    for module in frequency_modules(detector):
+        module.set_class_frequency(frequency)
+    data = prepared(detector, 96)
+    found = overlays(detector)
+    (logits,) = (overlay.logits for overlay in found)
+    rules = [
+        found[0].built([dict(type='PriorShift', tau=tau, stage='test')] if tau else [], frequency)
+        for tau in (0.0, 1.0, 3.0)
+    ]
+    expected = []
+    for found[0].rule in rules:
+        expected.append(predict(detector, data))
+    assert not torch.equal(expected[0][0].scores, expected[2][0].scores)
+    calls = Calls(detector.backbone)
+    with Replay(detector, logits.at_test) as replay:
+        for found[0].rule, results in zip(rules, expected, strict=True):
+            assert_equal(replay.run(lambda: predict(detector, data)), results)
+            assert calls.number == 20  # of one run
