@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -24,9 +22,11 @@ from ..formats.annotation_columns import AnnotationColumns
 from ..frequency import ClassFrequency
 from .detections import Detections
 from .ground_truth import GroundTruth
+from .kept_detections import write_kept
 from .lvis_eval import IOU_TYPES, LVISEvaluator
 from .per_class import check_per_class_file, format_per_class, per_class_table, write_per_class
 from .predictions import check_masks, check_size, encode_masks, match_classes, read_instances
+from .result_writer import write_results
 from .streaming import ImageStream, Worker, rows_that_count, rows_within_limit
 
 
@@ -58,6 +58,7 @@ class LongTailLVISMetric(BaseMetric):
         per_class_file: Where to write the AP of every category, as .csv or .parquet.
         outfile_prefix: Where to write results for other tools, as ``PREFIX.bbox.json`` and
             ``PREFIX.segm.json``. All masks are then encoded and gathered.
+        predictions_file: Where to keep the detections that count, as .npz, for ``lt_det report``.
         protocol, bounds: Rules and groups, see ``GroundTruth``.
         collect_device: 'cpu' or 'gpu', how results are gathered.
         prefix: Prefix of the names of the metrics instead of the protocol, 'lvis' or 'coco'.
@@ -83,6 +84,7 @@ class LongTailLVISMetric(BaseMetric):
         classwise: bool = False,
         per_class_file: str | None = None,
         outfile_prefix: str | None = None,
+        predictions_file: str | None = None,
         protocol: str = 'auto',
         bounds: Sequence[int] | None = None,
         collect_device: str = 'cpu',
@@ -99,6 +101,7 @@ class LongTailLVISMetric(BaseMetric):
         self.classwise = classwise
         self.per_class_file = per_class_file
         self.outfile_prefix = outfile_prefix
+        self.predictions_file = predictions_file
         self._bounds = bounds
         with get_local_path(ann_file, backend_args=backend_args) as path:
             # a copy fetched from elsewhere is gone afterwards
@@ -197,7 +200,8 @@ class LongTailLVISMetric(BaseMetric):
         for iou_type, stream in state['streams'].items():
             with_masks = iou_type != 'bbox'
             stream.add(truth, image, found[with_masks].take(counted[with_masks]))
-        if self.fixed_ap or 'boundary' in self.metrics or self.outfile_prefix is not None:
+        files = (self.outfile_prefix, self.predictions_file) != (None, None)
+        if self.fixed_ap or 'boundary' in self.metrics or files:
             scored = judged if self.fixed_ap else counted
             parts = {}
             for iou_type in self.metrics:
@@ -205,6 +209,8 @@ class LongTailLVISMetric(BaseMetric):
                 parts[iou_type] = detections.take(scored[iou_type != 'bbox'])
                 if self.outfile_prefix is not None:
                     parts['file', iou_type] = detections.take(written[iou_type != 'bbox'])
+                if self.predictions_file is not None:
+                    parts['kept', iou_type] = detections.take(counted[iou_type != 'bbox'])
             state['kept'].append((image, parts))
         state['images'].append(image)
         state['per_image'].append(len(next(iter(found.values()))))
@@ -227,7 +233,9 @@ class LongTailLVISMetric(BaseMetric):
         if self.outfile_prefix is not None:
             for iou_type in self.metrics:
                 if iou_type != 'boundary':
-                    self._write(iou_type, [parts['file', iou_type] for parts in kept])
+                    path = f'{self.outfile_prefix}.{iou_type}.json'
+                    write_results(path, self.truth, [parts['file', iou_type] for parts in kept])
+                    print_log(f'wrote {path}', logger='current')
         if not len(self.truth.rows):
             wrote = '' if self.outfile_prefix else '; outfile_prefix writes result files'
             print_log(f'{self.ann_file} has no annotations: no metrics{wrote}', logger='current')
@@ -240,6 +248,13 @@ class LongTailLVISMetric(BaseMetric):
                 level=logging.WARNING,
             )
         used = self._used
+        if self.predictions_file is not None:
+            found = {
+                iou_type: Detections.concatenate([parts['kept', iou_type] for parts in kept])
+                for iou_type in self.metrics
+                if iou_type != 'boundary'
+            }
+            write_kept(self.predictions_file, self.truth, images, used, found)
         metrics: dict[str, float] = OrderedDict()
         for iou_type, evaluator in self.evaluators.items():
             evaluator.images, evaluator.categories = images, used
@@ -271,30 +286,6 @@ class LongTailLVISMetric(BaseMetric):
             self.process(None, [])
         return super().evaluate(get_world_size())
 
-    def _write(self, iou_type: str, parts: list[Detections]) -> None:
-        path = f'{self.outfile_prefix}.{iou_type}.json'
-        os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-        unfinished = f'{path}.unfinished'
-        texts = (
-            json.dumps([_as_json(record) for record in part.records(self.truth)])[1:-1]
-            for part in parts
-            if len(part)
-        )
-        with open(unfinished, 'w', encoding='utf-8') as file:
-            file.write('[' + next(texts, ''))
-            for text in texts:
-                file.write(', ' + text)
-            file.write(']')
-        os.replace(unfinished, path)
-        print_log(f'wrote {path}', logger='current')
-
 
 def _counted(columns: AnnotationColumns) -> bool:
     return all(isinstance(c.get('image_count'), int) for c in columns.categories)
-
-
-def _as_json(record: dict) -> dict:
-    mask = record.get('segmentation')
-    if isinstance(mask, dict) and isinstance(mask['counts'], bytes):
-        record['segmentation'] = {**mask, 'counts': mask['counts'].decode()}
-    return record
