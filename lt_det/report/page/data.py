@@ -20,7 +20,7 @@ classes and files, notes) are as in the data: hostile input to whoever shows the
                   (str|null), against (str|null: the title of the baseline)
     tiles         [{metric ('AP', 'APr', ...; classifier: 'top1', 'macro', 'many', ...), iou_type
                   ('bbox'|'segm'|null), value, interval [lo, hi]|null, against, difference,
-                  difference_interval}], the interval of 95% from a bootstrap over images
+                  difference_interval}], intervals of 95% from a bootstrap over images
     classes       null, or
                   name [str], group [str: '' where unknown], train_images [int|null],
                   train_instances [int|null]|null,
@@ -52,3 +52,248 @@ classes and files, notes) are as in the data: hostile input to whoever shows the
 """
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import BadInputError
+from ...evaluation.diagnosis.comparison import interval_of, resample
+from ...evaluation.ground_truth import FREQUENCY_GROUPS, GroundTruth
+from ...evaluation.kept_detections import KeptDetections
+from ...evaluation.lvis_eval import IOU_TYPES
+from ...frequency import LVIS_BOUNDS, ClassFrequency
+from .detector import Judged, class_columns, diagnosis_parts, metric_groups, plain
+from .extras import calibration_html, curves, inspection
+from .gallery import gallery
+from .provenance import provenance
+from .run_files import RunFiles, find_run, limit_of, load_detections, load_truth
+
+FORMAT = 1
+RESAMPLES = 200
+_METRICS = ('AP', 'APr', 'APc', 'APf')
+_NAMES = {'r': 'rare', 'c': 'common', 'f': 'frequent'}
+_NEAR = 1e-6  # of an AP that is computed anew
+
+
+def collect(
+    work_dir: str | os.PathLike,
+    against: str | os.PathLike | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict:
+    """Collect everything that a page shows from the files of a run.
+
+    Args:
+        work_dir: A work dir with ``metrics.json``, see ``run_files.find_run``.
+        against: That of the baseline.
+        resamples: Of the bootstrap over images, from which the intervals are.
+        seed: Of it.
+
+    Returns:
+        Plain json of the schema above.
+
+    Raises:
+        MissingFileError: A work dir or its numbers are not there.
+        BadInputError: A file cannot be used, or the two runs are of other data.
+    """
+    if resamples < 1:
+        raise BadInputError(f'resamples is {resamples}; expected at least 1')
+    run = find_run(work_dir)
+    base = None if against is None else find_run(against)
+    kinds = [r.note.get('kind', 'detector') for r in (run, base) if r is not None]
+    if len(set(kinds)) > 1:
+        raise BadInputError(f'{work_dir} is of a {kinds[0]}, {against} of a {kinds[1]}')
+    page = {
+        'format': FORMAT,
+        'kind': kinds[0],
+        'title': run.title,
+        'iou_type': None,
+        'groups': {},
+        **dict.fromkeys(('provenance', 'tiles', 'classes', 'errors', 'flows', 'scores')),
+        'gallery': [],
+    }
+    if kinds[0] == 'detector':
+        page |= _detector(run, base, resamples, seed)
+    else:
+        from .classifier import classifier_parts
+
+        page |= classifier_parts(run, base, resamples, seed)
+    page['curves'] = curves(run)
+    page['calibration_html'] = calibration_html(run)
+    page['inspect'] = inspection(run)
+    notes = run.notes + [f'baseline: {note}' for note in (base.notes if base else ())]
+    page['notes'] = list(dict.fromkeys(notes))
+    return page
+
+
+def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -> dict:
+    truth = load_truth(run)
+    other = kept = None
+    if truth is not None:
+        other = None if base is None else _other_run(base, truth)
+        kept = load_detections(run, truth)  # after the baseline: the groups are of this run
+    if kept is None or not kept.detections:
+        tiles = _tiles(run, base, {}, {}, {})
+        return {'tiles': tiles, 'provenance': provenance(run, base, truth, None)}
+    if other is not None and not np.array_equal(other.images & kept.images, kept.images):
+        raise BadInputError(
+            f'{base.folder} was scored on {int(other.images.sum())} images, {run.folder} on '
+            f'{int(kept.images.sum())}, not all of them the same; expected the same images'
+        )
+    weights = resample(kept.images, resamples, seed)
+    judged, judged_other = {}, {}
+    for iou_type in kept.detections:
+        limit = limit_of(run, truth)
+        judged[iou_type] = Judged.of(truth, kept, iou_type, limit, weights)
+        if other is not None and iou_type in other.detections:
+            other.images, other.categories = kept.images, kept.categories
+            limit = limit_of(base, truth)
+            judged_other[iou_type] = Judged.of(truth, other, iou_type, limit, weights)
+    main = 'segm' if 'segm' in judged else 'bbox'
+    groups = metric_groups(truth, kept.categories)
+    classes = class_columns(judged, main, kept)
+    classes |= {'train_images': _numbers(truth.train_images), **_instances(run, truth)}
+    classes['against'] = _against(judged, judged_other, main)
+    parts = diagnosis_parts(judged[main], kept.categories)
+    if parts['scores'] is None:
+        run.notes.append('no calibration: scores are not within 0 and 1')
+    return {
+        'iou_type': main,
+        'groups': _groups(run, truth, kept),
+        'provenance': provenance(run, base, truth, kept),
+        'tiles': _tiles(run, base, judged, judged_other, groups),
+        'classes': classes,
+        **parts,
+        'gallery': gallery(judged[main], kept.categories, run.note.get('images') or '', run.notes),
+    }
+
+
+def _other_run(base: RunFiles, truth: GroundTruth) -> KeptDetections | None:
+    """Detections of the baseline, on the same annotations."""
+    theirs = load_truth(base)
+    if theirs is None:
+        return None
+    same = (
+        np.array_equal(theirs.image_ids, truth.image_ids)
+        and np.array_equal(theirs.category_ids, truth.category_ids)
+        and np.array_equal(theirs.ids, truth.ids)
+    )
+    if not same:
+        raise BadInputError(
+            f'{base.folder} was evaluated on {theirs.source}, which has other images, categories '
+            f'or annotations than {truth.source}; expected a baseline on the same data'
+        )
+    return load_detections(base, truth)
+
+
+def _tiles(
+    run: RunFiles,
+    base: RunFiles | None,
+    judged: dict[str, Judged],
+    others: dict[str, Judged],
+    groups: dict[str, np.ndarray],
+) -> list[dict]:
+    """Headline numbers, as ``metrics.json`` has them; intervals where detections are there."""
+    tiles = []
+    for iou_type in IOU_TYPES:
+        for metric in _METRICS:
+            value = known(run.metrics, f'{iou_type}_{metric}')
+            if value is None:
+                continue
+            tile = {'metric': metric, 'iou_type': iou_type, 'value': value, 'interval': None}
+            means = _means(run, judged, groups, iou_type, metric, value)
+            tile['interval'] = None if means is None else centred_interval(means)
+            before = known(base.metrics, f'{iou_type}_{metric}') if base else None
+            tile['against'] = before
+            tile['difference'] = None if before is None else value - before
+            tile['difference_interval'] = None
+            if before is not None and means is not None:
+                theirs = _means(base, others, groups, iou_type, metric, before)
+                if theirs is not None:
+                    tile['difference_interval'] = interval_of((means - theirs)[1:])
+            tiles.append(tile)
+    return tiles
+
+
+def centred_interval(means: np.ndarray) -> list[float] | None:
+    """The 95% interval of a metric from its resamples.
+
+    AP of resamples is higher on average than that of all images, for an image that is drawn twice
+    is found or missed twice. The interval between the percentiles is moved by that difference.
+
+    Args:
+        means: (1 + R,) the value of all images, then of each resample.
+    """
+    known = means[1:][~np.isnan(means[1:])]
+    if not len(known):
+        return None
+    ends = np.array(interval_of(known)) - known.mean() + means[0]
+    return ends.clip(0, 1).tolist()
+
+
+def _means(
+    run: RunFiles,
+    judged: dict[str, Judged],
+    groups: dict[str, np.ndarray],
+    iou_type: str,
+    metric: str,
+    value: float,
+) -> np.ndarray | None:
+    """(1 + R,) of a metric; None, and a note, if the detections are not those of the metrics."""
+    if iou_type not in judged or metric not in groups:
+        return None
+    means = judged[iou_type].means(groups[metric])
+    if abs(means[0] - value) < _NEAR:
+        return means
+    run.notes.append(
+        f'{iou_type}_{metric} is {value:.6f} in metrics.json and {means[0]:.6f} of the detections '
+        f'in {run.folder}: are they of another test? Its interval is left out'
+    )
+    return None
+
+
+def _against(judged: dict[str, Judged], others: dict[str, Judged], main: str) -> dict | None:
+    """``classes.against`` of the schema."""
+    if main not in others:
+        return None
+    changes = judged[main].precision - others[main].precision
+    return {
+        'ap': {iou_type: plain(other.precision[0]) for iou_type, other in others.items()},
+        'difference': plain(changes[0]),
+        'interval': [interval_of(column) for column in changes[1:].T],
+    }
+
+
+def _groups(run: RunFiles, truth: GroundTruth, kept: KeptDetections) -> dict[str, dict]:
+    rare, common = run.note.get('bounds') or LVIS_BOUNDS
+    ranges = f'up to {rare}', f'{rare + 1} to {common}', f'above {common}'
+    groups = {}
+    for name, images in zip(FREQUENCY_GROUPS, ranges):
+        number = int((kept.categories & (truth.frequency == name)).sum())
+        if number:
+            groups[name] = {'name': _NAMES[name], 'classes': number, 'images': images}
+    return groups
+
+
+def _instances(run: RunFiles, truth: GroundTruth) -> dict[str, list | None]:
+    """Training instances: of the annotation file, or counted in that of the training."""
+    counts = [category.get('instance_count') for category in truth.categories]
+    train = run.note.get('train_ann_file')
+    if None in counts and train and Path(train).is_file():
+        frequency = ClassFrequency.from_annotation_file(train)
+        by_name = dict(zip(frequency.class_names or (), frequency.instance_count.tolist()))
+        counts = [by_name.get(name) for name in truth.category_names]
+    return {'train_instances': None if not any(counts) else _numbers(counts)}
+
+
+def known(metrics: dict, key: str) -> float | None:
+    """A number of ``metrics.json``; None where it is not there, or -1: nothing to judge."""
+    value = metrics.get(key)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and value == value and value >= 0 else None
+
+
+def _numbers(values: list) -> list[int | None]:
+    return [None if value is None else int(value) for value in values]

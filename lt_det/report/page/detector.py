@@ -1,0 +1,250 @@
+"""Detections of a run as the numbers of a page: classes, errors, flows, scores, intervals.
+
+K categories, R resamples, T IoU thresholds 0.50:0.05:0.95; the protocol's matches at all of them
+are made once per IoU type, and everything comes from those.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ...evaluation.detections import Detections
+from ...evaluation.diagnosis import BACKGROUND, FOREGROUND, KINDS
+from ...evaluation.diagnosis.calibration import NUM_HISTOGRAM_BINS, measure_calibration
+from ...evaluation.diagnosis.comparison import THRESHOLDS, means_of_known, resampled_precision
+from ...evaluation.diagnosis.confusion import count_confusions, takers
+from ...evaluation.diagnosis.errors import count_and_cost, find_errors
+from ...evaluation.diagnosis.matches import Matches, Overlaps, class_groups, find_overlaps, match
+from ...evaluation.ground_truth import GroundTruth
+from ...evaluation.kept_detections import KeptDetections
+
+_MOST_CONFUSIONS = 2000
+
+
+@dataclass
+class Judged:
+    """Detections of one IoU type, matched.
+
+    Attributes:
+        truth, detections, iou_type: As given.
+        matches: At the T thresholds.
+        precision: (1 + R, K) AP of each class, first of all images, then of each resample; NaN
+            where there is nothing to find.
+    """
+
+    truth: GroundTruth
+    detections: Detections
+    iou_type: str
+    matches: Matches
+    precision: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        truth: GroundTruth,
+        kept: KeptDetections,
+        iou_type: str,
+        max_dets: int,
+        weights: np.ndarray,
+    ) -> Judged:
+        """Match detections.
+
+        Args:
+            truth: Annotations.
+            kept: Detections and what they are judged on.
+            iou_type: 'bbox' or 'segm'.
+            max_dets: As in ``matches.match``.
+            weights: (1 + R, I) int32, how often each image is in each resample.
+        """
+        detections = kept.detections[iou_type]
+        if iou_type == 'bbox':
+            detections = detections.boxed(truth)
+        matches = match(truth, detections, iou_type, max_dets, THRESHOLDS, kept.images)
+        precision = resampled_precision(truth, matches, weights)
+        precision[:, ~kept.categories] = np.nan
+        return cls(truth, detections, iou_type, matches, precision)
+
+    @property
+    def hit(self) -> np.ndarray:
+        """(N,) bool, detections that take an annotation at the first threshold."""
+        return self.matches.hit[0]
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """(N,) bool, false positives at the first threshold."""
+        return ~self.matches.hit[0] & ~self.matches.ignored[0]
+
+    @cached_property
+    def wanted(self) -> np.ndarray:
+        """(K,) annotations that are to be found."""
+        found = self.truth.category[self.matches.counted]
+        return np.bincount(found, minlength=self.truth.num_categories)
+
+    @cached_property
+    def hits(self) -> np.ndarray:
+        """(T, K) annotations that are found."""
+        size = self.truth.num_categories
+        return np.stack(
+            [np.bincount(self.matches.category[h], minlength=size) for h in self.matches.hit]
+        )
+
+    @cached_property
+    def false_positives(self) -> np.ndarray:
+        """(K,) detections that are wrong at the first threshold."""
+        named = self.matches.category[self.wrong]
+        return np.bincount(named, minlength=self.truth.num_categories)
+
+    @cached_property
+    def recall(self) -> np.ndarray:
+        """(K,) recall, the mean over the thresholds; NaN where there is nothing to find."""
+        share = self.hits / np.maximum(self.wanted, 1)
+        return np.where(self.wanted > 0, share.mean(0), np.nan)
+
+    @cached_property
+    def overlaps(self) -> Overlaps:
+        """Annotations, of any class, under the detections."""
+        return find_overlaps(self.truth, self.detections, self.matches, self.iou_type, BACKGROUND)
+
+    @cached_property
+    def taker(self) -> np.ndarray:
+        """(G,) detection that takes each annotation, whatever its class, -1 for none."""
+        return takers(self.matches, self.overlaps, FOREGROUND)
+
+    @cached_property
+    def missed(self) -> np.ndarray:
+        """(G,) bool, annotations that are to be found and are not."""
+        missed = self.matches.counted.copy()
+        missed[self.matches.annotation[0][self.hit]] = False
+        return missed
+
+    @cached_property
+    def under(self) -> np.ndarray:
+        """(N,) annotation that each detection overlaps with most, whatever its class, or -1."""
+        pairs = self.overlaps
+        order = np.lexsort((pairs.annotation, -pairs.iou, pairs.detection))
+        first, place = np.unique(pairs.detection[order], return_index=True)
+        result = np.full(len(self.matches.rows), -1)
+        result[first] = pairs.annotation[order[place]]
+        return result
+
+    def iou(self, detection: int, annotation: int) -> float | None:
+        """Overlap of a pair, None below the smallest that counts."""
+        pairs = self.overlaps
+        same = (pairs.detection == detection) & (pairs.annotation == annotation)
+        return float(pairs.iou[same][0]) if same.any() else None
+
+    def means(self, classes: np.ndarray) -> np.ndarray:
+        """(1 + R,) AP over some classes, (K,) bool."""
+        return means_of_known(self.precision[:, classes])
+
+
+def class_columns(judged: dict[str, Judged], main: str, kept: KeptDetections) -> dict:
+    """``classes`` of the schema, but for the training counts and the baseline."""
+    chosen = judged[main]
+    truth = chosen.truth
+    counted = np.flatnonzero(chosen.matches.counted)
+    homes = np.unique(truth.image[counted] * truth.num_categories + truth.category[counted])
+    images = np.bincount(homes % truth.num_categories, minlength=truth.num_categories)
+    return {
+        'name': list(truth.category_names),
+        'group': [str(group) for group in truth.frequency],
+        'images': images.tolist(),
+        'annotations': chosen.wanted.tolist(),
+        'ap': {iou_type: plain(run.precision[0]) for iou_type, run in judged.items()},
+        'ar': {
+            iou_type: plain(np.where(kept.categories, run.recall, np.nan))
+            for iou_type, run in judged.items()
+        },
+        'hits': chosen.hits[0].tolist(),
+        'misses': (chosen.wanted - chosen.hits[0]).tolist(),
+        'false_positives': chosen.false_positives.tolist(),
+        'confused_with': _largest(confusions(chosen, kept.categories), truth.num_categories),
+    }
+
+
+def confusions(judged: Judged, categories: np.ndarray) -> list[dict]:
+    """Numbers of annotations per own class and class that takes them, None for nothing."""
+    truth, matches = judged.truth, judged.matches
+    annotation = np.flatnonzero(matches.counted & categories[truth.category])
+    taker = judged.taker[annotation]
+    given = np.full(len(annotation), -1)
+    given[taker >= 0] = matches.category[taker[taker >= 0]]
+    own = truth.category[annotation]
+    pairs = Counter(zip(own[given != own].tolist(), given[given != own].tolist()))
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        {'truth': own, 'predicted': None if given < 0 else given, 'count': count}
+        for (own, given), count in ordered
+    ]
+
+
+def diagnosis_parts(judged: Judged, categories: np.ndarray) -> dict[str, dict | None]:
+    """``errors``, ``flows`` and ``scores`` of the schema."""
+    truth, matches = judged.truth, judged.matches
+    mistakes = find_errors(truth, matches, judged.overlaps, FOREGROUND, BACKGROUND)
+    flows = count_confusions(truth, matches, judged.taker, categories)
+    scores = matches.score
+    usable = not len(scores) or (scores.min() >= 0 and scores.max() <= 1)
+    return {
+        'errors': {
+            'kinds': list(KINDS),
+            'groups': count_and_cost(truth, matches, *mistakes, categories),
+        },
+        'flows': {
+            'columns': flows['columns'],
+            'groups': flows['groups'],
+            'confusions': confusions(judged, categories)[:_MOST_CONFUSIONS],
+        },
+        'scores': score_groups(measure_calibration(truth, matches, categories)) if usable else None,
+    }
+
+
+def score_groups(calibration: dict) -> dict:
+    """``scores`` of the schema from ``measure_calibration``."""
+    edges = [number / NUM_HISTOGRAM_BINS for number in range(NUM_HISTOGRAM_BINS + 1)]
+    groups = {}
+    for group, values in calibration.items():
+        bins = [
+            {
+                'lower': row['lower'],
+                'upper': row['upper'],
+                'count': row['count'],
+                'confidence': row['score'],
+                'accuracy': row['precision'],
+            }
+            for row in values['reliability']
+        ]
+        groups[group] = {
+            'ece': values['ece'],
+            'bins': bins,
+            'hits': values['hits'],
+            'false_positives': values['false_positives'],
+            'edges': edges,
+            'best_f1': values['best_f1'],
+        }
+    return {'groups': groups}
+
+
+def metric_groups(truth: GroundTruth, categories: np.ndarray) -> dict[str, np.ndarray]:
+    """(K,) bool of the classes of AP and of each of APr, APc, APf that has any."""
+    groups = class_groups(truth, categories)
+    return {'AP' if name == 'all' else f'AP{name}': classes for name, classes in groups.items()}
+
+
+def plain(values: np.ndarray) -> list[float | None]:
+    """Floats for a json, None for NaN."""
+    return [None if value != value else value for value in values.tolist()]
+
+
+def _largest(ordered: list[dict], size: int) -> list[dict | None]:
+    """Per class the most frequent of its confusions with another class."""
+    largest: list[dict | None] = [None] * size
+    for entry in ordered:
+        own, given = entry['truth'], entry['predicted']
+        if given is not None and largest[own] is None:
+            largest[own] = {'class': given, 'count': entry['count']}
+    return largest

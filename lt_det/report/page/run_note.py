@@ -1,0 +1,128 @@
+"""``run.json``: what was evaluated, how and on what, beside the ``metrics.json`` of a run."""
+
+from __future__ import annotations
+
+import json
+import os.path as osp
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadInputError, MissingFileError
+from ...version import __version__
+
+NAME = 'run.json'
+PREDICTIONS = 'predictions.npz'
+_PACKAGES = ('torch', 'onedl-mmengine', 'onedl-mmdetection', 'onedl-mmpretrain', 'hotcoco')
+
+
+def describe(cfg: Mapping, part: str) -> dict[str, Any]:
+    """What a config says of the evaluation of a run.
+
+    Args:
+        cfg: Config of MMDetection or MMPretrain.
+        part: 'val' or 'test', whose data and metric are meant.
+
+    Returns:
+        Plain json: kind ('detector' or 'classifier'), ann_file, images (folder), train_ann_file,
+        each a path as the config has it or None; protocol, bounds, max_dets and outfile_prefix,
+        as options of the LongTailLVISMetric.
+    """
+    data = _data_set(cfg, f'{part}_dataloader')
+    train = _data_set(cfg, 'train_dataloader')
+    metric = _metric(cfg, f'{part}_evaluator')
+    prefix = data.get('data_prefix') or {}
+    folder = prefix if isinstance(prefix, str) else prefix.get('img') or prefix.get('img_path')
+    bounds = metric.get('bounds')
+    return {
+        'kind': 'classifier' if cfg.get('default_scope') == 'mmpretrain' else 'detector',
+        'ann_file': metric.get('ann_file') or _joined(data, data.get('ann_file')),
+        'images': _joined(data, folder or ''),
+        'train_ann_file': _joined(train, train.get('ann_file')),
+        'protocol': metric.get('protocol', 'auto'),
+        'bounds': bounds and list(bounds),
+        'max_dets': metric.get('max_per_img'),
+        'outfile_prefix': metric.get('outfile_prefix'),
+    }
+
+
+def circumstances(checkpoint: str | None) -> dict[str, Any]:
+    """Command, date, versions and the digest of the weights of the process that runs.
+
+    Args:
+        checkpoint: Path of the weights, None where they are not in a file.
+    """
+    from ...calibration.files import sha256
+
+    weights = None
+    if checkpoint and osp.isfile(checkpoint):
+        weights = {'file': checkpoint, 'sha256': sha256(checkpoint)}
+    elif checkpoint:
+        weights = {'file': checkpoint, 'sha256': None}
+    return {
+        'checkpoint': weights,
+        'command': shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        'date': datetime.now().astimezone().isoformat(timespec='seconds'),
+        'versions': installed_versions(),
+    }
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of this package and of those that its numbers hang on, where installed."""
+    versions = {'lt_det': __version__, 'python': sys.version.split()[0]}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def read_json(path: Path) -> dict:
+    """A json file that holds an object.
+
+    Raises:
+        MissingFileError: It does not exist.
+        BadInputError: It holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise MissingFileError(f'{path} does not exist') from None
+    except (OSError, ValueError) as error:
+        raise BadInputError(f'{path} is no json: {error}') from error
+    if not isinstance(content, dict):
+        raise BadInputError(f'{path} holds a {type(content).__name__}, expected an object')
+    return content
+
+
+def _data_set(cfg: Mapping, loader: str) -> Mapping:
+    """Config of the one data set of a loader that has an ``ann_file``, without wrappers."""
+    found = list(_with_file((cfg.get(loader) or {}).get('dataset')))
+    return found[0] if len(found) == 1 else {}
+
+
+def _with_file(node: Any) -> list[Mapping]:
+    if isinstance(node, Mapping):
+        if node.get('ann_file'):
+            return [node]
+        return [found for value in node.values() for found in _with_file(value)]
+    if isinstance(node, (list, tuple)):
+        return [found for value in node for found in _with_file(value)]
+    return []
+
+
+def _metric(cfg: Mapping, evaluator: str) -> Mapping:
+    metrics = cfg.get(evaluator) or []
+    for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics]:
+        if str(metric.get('type')).endswith('LongTailLVISMetric'):
+            return metric
+    return {}
+
+
+def _joined(data: Mapping, name: str | None) -> str | None:
+    return None if name is None else osp.join(data.get('data_root') or '', name)
