@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser = option_parser(__doc__)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--splits', type=int, default=10)
-    parser.add_argument('--speed-images', type=int, default=4)
+    parser.add_argument('--speed-images', type=int, default=3)
     parser.add_argument('--speed-repeats', type=int, default=3)
     parser.add_argument('--data', type=Path, default=Path('data/glyphs/small'))
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/calibration'))

@@ -2,7 +2,7 @@
 
 Used by ``calibration.py``. As a script it is the process without ``lt_det``::
 
-    python calibration_equal.py CONFIG CHECKPOINT OUT.npz
+    python calibration_equal.py CONFIG CHECKPOINT DATA_ROOT OUT.npz
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def fold_and_test(cfg: Config, checkpoint: Path, choice: Path, folder: Path) -> 
     test = cfg.copy()
     test.model.roi_head.bbox_head.adjustment = setting['rules']
     ours = detections(test, checkpoint, folder / 'test')
-    command = [sys.executable, __file__, str(out.with_suffix('.py')), str(out), str(found)]
+    # the stock config is that of the config file, which has other data
+    data = cfg.test_dataloader.dataset.data_root
+    command = [sys.executable, __file__, str(out.with_suffix('.py')), str(out), data, str(found)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f'the test in stock MMDetection failed:\n{done.stderr}')
@@ -120,20 +122,25 @@ def average_precision(annotations: str, columns: dict[str, np.ndarray]) -> dict[
     return {name: float(metrics[name]) for name in ('AP', 'APr', 'APc', 'APf')}
 
 
-def stock(config: str, checkpoint: str, out: str) -> None:
+def stock(config: str, checkpoint: str, data: str, out: str) -> None:
     """Test the folded weights where there is no ``lt_det``."""
     sys.path.insert(0, str(TESTS))
     import torch
     from stock_process import provide_ops
 
     torch.set_num_threads(1)
+    np.float = float  # lvis 0.5.3, MMDetection's metric, needs numpy < 1.24
     provide_ops()
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
     from mmengine.config import Config
 
     register_all_modules(init_default_scope=True)
-    columns = detections(Config.fromfile(config), checkpoint, Path(out).parent / 'stock')
+    cfg = Config.fromfile(config)
+    dataset = cfg.test_dataloader.dataset
+    dataset.data_root = data
+    cfg.test_evaluator.ann_file = str(Path(data, dataset.ann_file))
+    columns = detections(cfg, checkpoint, Path(out).parent / 'stock')
     own = {name for name in sys.modules if name.partition('.')[0] == 'lt_det'}
     if 'LongTailBBoxHead' in MODELS or not all(n.startswith('lt_det.compat') for n in own):
         raise RuntimeError('lt_det is in a process that should do without')
