@@ -226,27 +226,39 @@ class CompactMasks(BitmapMasks):
     ) -> BitmapMasks:
         """Mask targets (R, h, w) of R boxes: of box r that of object ``inds[r]``.
 
-        Stock makes R whole masks in floats; here those of a few objects are there at a time.
+        Stock makes R whole masks in floats; here those of a few objects are there at a time, and
+        the device gets the pixels around the objects and the boxes, once each, and is waited for
+        once, for the targets.
 
         Raises:
             BadInputError: One of the objects has no mask.
         """
-        if self._maskless is not None:
-            self._require(torch.as_tensor(inds).cpu().numpy())
-        bboxes = torch.as_tensor(bboxes, device=device)
-        inds = torch.as_tensor(inds, device=device)
+        inds = torch.as_tensor(inds).cpu().numpy()
+        self._require(inds)
         if not len(self) or not len(inds):
             return BitmapMasks(np.empty((0, *out_shape), np.uint8), *out_shape)
-        targets = bboxes.new_empty((len(bboxes), *out_shape))
-        objects, number = inds.unique(return_inverse=True)
-        for start in range(0, len(objects), _PLANES):
-            chosen = objects[start : start + _PLANES].tolist()
-            planes = torch.from_numpy(self._planes(chosen)).to(device).to(bboxes.dtype)
-            here = torch.nonzero((number >= start) & (number < start + _PLANES)).squeeze(1)
-            rois = torch.cat([(number[here] - start).to(bboxes)[:, None], bboxes[here]], 1)
-            found = roi_align(planes[:, None], rois, out_shape, 1.0, 0, 'avg', True)
-            targets[here] = found.squeeze(1)
-        return BitmapMasks((targets >= 0.5 if binarize else targets).cpu().numpy(), *out_shape)
+        objects, number = np.unique(inds, return_inverse=True)
+        order = np.argsort(number, kind='stable')  # boxes of the same object side by side
+        boxes = torch.as_tensor(bboxes).cpu()[order]
+        rois = torch.cat([torch.from_numpy(number[order] % _PLANES).to(boxes)[:, None], boxes], 1)
+        counts = np.bincount(number // _PLANES).tolist()
+        crops = self.crops
+        crops = [crops[index] for index in objects]
+        pixels = torch.from_numpy(np.concatenate([crop[2].ravel() for crop in crops])).to(device)
+        pixels = pixels.split([crop[2].size for crop in crops])
+        found = []
+        for start, some in zip(range(0, len(objects), _PLANES), rois.to(device).split(counts)):
+            part = slice(start, start + _PLANES)
+            planes = some.new_zeros(len(objects[part]), 1, self.height, self.width)
+            for plane, (top, left, crop), flat in zip(planes, crops[part], pixels[part]):
+                height, width = crop.shape
+                plane[0, top : top + height, left : left + width] = flat.view(height, width)
+            found.append(roi_align(planes, some, out_shape, 1.0, 0, 'avg', True).squeeze(1))
+        found = torch.cat(found)
+        found = (found >= 0.5 if binarize else found).cpu().numpy()
+        targets = np.empty_like(found)
+        targets[order] = found
+        return BitmapMasks(targets, *out_shape)
 
 
 def _marks(maskless: np.ndarray | None) -> np.ndarray | None:

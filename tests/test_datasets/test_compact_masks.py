@@ -13,6 +13,7 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.mask import BitmapMasks, mask_target
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lt_det.datasets import CompactMasks, LongTailLVISDataset
 from lt_det.errors import BadInputError
@@ -179,6 +180,39 @@ def test_mask_targets_are_bit_equal(number, binarize):
     ]
     assert torch.equal(*found)
     assert found[0].any()
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the copies to the device 'meta' and those back, which are zeros there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent, self.received = [], 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is torch.ops.aten._to_copy.default:
+            goal = torch.device(kwargs.get('device') or args[0].device)
+            if args[0].is_meta and goal.type == 'cpu':
+                self.received += 1
+                return torch.zeros(args[0].shape, dtype=args[0].dtype)
+            if goal.type == 'meta' and not args[0].is_meta:
+                self.sent.append(args[0].nbytes)
+        return function(*args, **kwargs)
+
+
+def test_mask_targets_wait_for_the_device_once_and_send_it_the_crops_alone():
+    """What depends on values of the device would raise on the device 'meta'."""
+    size, number = (400, 300), 30
+    masks = [[[x, x, x + 20, x, x + 20, x + 10]] for x in range(number)]
+    masks = CompactMasks.from_segmentations(masks, *size)
+    area = sum(pixels.size for _, _, pixels in masks.crops)
+    boxes = np.random.default_rng(0).random((70, 4), np.float32) * 200
+    with Traffic() as traffic:
+        targets = masks.crop_and_resize(boxes, (28, 28), np.arange(70) % number, 'meta')
+    assert targets.masks.shape == (70, 28, 28)
+    assert traffic.received == 1
+    assert sum(traffic.sent) == area + 70 * 5 * 4
 
 
 def build_pipeline(config: list, kind: str) -> list:
