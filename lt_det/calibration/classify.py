@@ -5,7 +5,6 @@ Shapes: I held-out images, C classes, S settings, R rows of image weights.
 
 from __future__ import annotations
 
-import csv
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -28,10 +27,11 @@ from ..frequency_module import FrequencyModule, frequency_modules
 from .choice import Choice, HeadMap
 from .classifier_data import ClassifierData
 from .classifier_head import allowed_settings, build_rule, check_head, check_settings, head_map
-from .files import sha256, whole_file
+from .files import sha256
 from .page import write_page
 from .select import Selection, select
 from .settings import Setting
+from .sweep_file import write_sweep
 
 METRICS = ('macro', *SHOT_GROUPS)
 
@@ -109,7 +109,7 @@ def calibrate_classifier(
         strata=labels,
         positives={'images': images},
     )
-    write_sweep(Path(out_dir, 'sweep.csv'), sweep.settings, accuracies, groups)
+    write_sweep(Path(out_dir, 'sweep.csv'), sweep.settings, selection)
     chosen = sweep.settings[selection.chosen]
     Choice(
         kind='classifier',
@@ -167,24 +167,6 @@ def class_groups(frequency: ClassFrequency) -> dict[str, np.ndarray]:
     names = frequency.groups('shot')
     groups = {'macro': np.ones(frequency.num_classes, bool)}
     return {**groups, **{name: names == name for name in SHOT_GROUPS}}
-
-
-def write_sweep(
-    path: Path,
-    settings: Sequence[Setting],
-    accuracies: Accuracies,
-    groups: Mapping[str, np.ndarray],
-) -> None:
-    """Write the metrics of all settings, a row each; empty where a group has no image."""
-    everything = np.ones((1, len(accuracies._order)), np.int64)
-    with whole_file(path) as part, part.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(['name', 'family', 'strength', *groups])
-        for number, setting in enumerate(settings):
-            values = accuracies(number, everything)[0]
-            judged = (values[chosen & ~np.isnan(values)] for chosen in groups.values())
-            means = [f'{some.mean():.6f}' if len(some) else '' for some in judged]
-            writer.writerow([setting.name, setting.family, setting.strength, *means])
 
 
 class Sweep(Hook):

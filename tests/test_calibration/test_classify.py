@@ -273,7 +273,7 @@ def test_what_an_earlier_run_wrote_stays_until_the_next_has_all(
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('lt_det.calibration.classify.csv.writer', stop)
+    monkeypatch.setattr('lt_det.calibration.sweep_file.csv.writer', stop)
     with pytest.raises(KeyboardInterrupt):
         calibrate_classifier(*arguments, SETTINGS[:2], resamples=10, progress=False)
     assert {name: (out / name).read_bytes() for name in before} == before
