@@ -154,9 +154,8 @@ def _masks(choice: Choice) -> str:
         return ''
     before, after = choice.masks['before'], choice.masks['after']
     rows = [
-        [f'<b>{name}</b>', _number(value), _number(after[name])]
-        + [_number(_change(value, after[name]), '+')]
-        for name, value in before.items()
+        [f'<b>{k}</b>', _number(v), _number(after[k]), _number(_change(v, after[k]), '+')]
+        for k, v in before.items()
     ]
     text = 'The setting was chosen by boxes. Of the masks of the same detections:'
     return _paragraph(text) + _table(['', 'as it is', 'as chosen', 'change'], rows)
