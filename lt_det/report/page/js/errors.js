@@ -72,8 +72,9 @@ function flowChart() {
     `${percent(f.share)}: ${count(f.count)} of ${count(d3.sum(groups[f.key]))} ${OBJECTS}`];
   const height = 392;
   const draw = (svg, width) => {
+    const narrow = width < 480;
     const [top, bottom, gap] = [26, height - 8, 22];
-    const [left, right] = [width < 480 ? 84 : 110, width - (width < 480 ? 96 : 170)];
+    const [left, right] = narrow ? [84, width - 112] : [110, width - 185];
     // groups are equally high, whatever their size, so that rare ones are seen
     const unit = (bottom - top - gap * (Math.max(keys.length, used.length) - 1)) / keys.length;
     const from = {};
@@ -113,19 +114,20 @@ function flowChart() {
     used.forEach((column, k) => {
       const { colour, mark } = columnLook(column);
       node(right - 12, to[column], into[column] - to[column], colour);
-      const words = width < 480 && GROUPS.includes(column) ? `a ${look(column).name} one`
+      const words = narrow && GROUPS.includes(column) ? `a ${look(column).name} one`
         : columnName(column);
       text(right + 6, places[k], 'start', `${mark} ${words}`);
     });
     text(left + 12, 14, 'end', `${OBJECTS} of`);
-    text(right - 12, 14, 'start', 'best detection names');
+    text(right - 12, 14, 'start', 'taken for');
   };
   const rows = Object.keys(groups).sort((a, b) => GROUPS.indexOf(a) - GROUPS.indexOf(b)).map((key) => [
     chip(key), ...groups[key].map((n) => number(n, count)),
   ]);
-  return el('div', {}, el('h3', {}, 'Where objects go'),
-    paragraph(`Each group as a whole, whatever its number of ${OBJECTS}: what the highest score on `
-      + 'each of them says.', 'small'),
+  return el('div', {}, DATA.errors ? el('h3', {}, 'Where objects go') : null,
+    paragraph(`Each group as a whole, whatever its number of ${OBJECTS}: what `
+      + (DATA.kind === 'classifier' ? 'they are taken for.' : 'the best detection on each says.'),
+    'small'),
     chart('Flows from groups of classes to what they are taken for', height, draw),
     numbersBelow(smallTable(`Numbers of ${OBJECTS}`, ['', ...columns.map(columnName)], rows)));
 }

@@ -5,6 +5,15 @@ const CROPS_A_PAGE = 24;
 const className = (i) => (isNumber(i) ? DATA.classes?.name[i] ?? `class ${i}` : 'nothing');
 let showCrops = () => {};
 
+/** What happened, the names in it isolated: text from right to left stays in its place. */
+function wording(crop) {
+  const names = [crop.class, crop.truth, crop.predicted].filter(isNumber).map(className)
+    .sort((a, b) => b.length - a.length);
+  if (!names.length) return crop.text;
+  const escaped = names.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  return crop.text.replace(new RegExp(escaped.join('|'), 'g'), '\u2068$&\u2069');
+}
+
 /** Boxes and outlines over a crop, in its pixels. */
 function overlay(crop) {
   const svg = d3.create('svg:svg').attr('viewBox', `0 0 ${crop.width} ${crop.height}`)
@@ -25,7 +34,7 @@ function overlay(crop) {
 
 function picture(crop) {
   return el('div', { class: 'picture' },
-    el('img', { src: crop.src, alt: crop.text, loading: 'lazy', decoding: 'async' }), overlay(crop));
+    el('img', { src: crop.src, alt: wording(crop), loading: 'lazy', decoding: 'async' }), overlay(crop));
 }
 
 const cropKind = (crop) => el('span', { class: `kind ${crop.kind}` },
@@ -75,8 +84,8 @@ function gallery() {
     return el('button', { type: 'button', class: 'crop', onclick: () => open(k) },
       picture(crop),
       el('span', { class: 'line' }, cropKind(crop), chip(groupOf(crop), '')),
-      el('span', { class: 'line', dir: 'auto' }, crop.text),
-      el('span', { class: 'line small' }, ...numbers));
+      el('span', { class: 'line' }, wording(crop)),
+      el('span', { class: 'small' }, ...numbers));
   }
 
   function update() {
@@ -109,7 +118,7 @@ function gallery() {
       el('div', { class: 'bar' }, step('‹', 'Previous crop', -1),
         el('span', {}, `${at + 1} of ${shown.length}`), step('›', 'Next crop', 1),
         el('button', { type: 'button', class: 'close', 'aria-label': 'Close', onclick: () => dialog.close() }, '✕')),
-      picture(crop), el('p', {}, cropKind(crop), ' ', el('span', { dir: 'auto' }, crop.text)),
+      picture(crop), el('p', {}, cropKind(crop), ' ', wording(crop)),
       el('dl', {}, ...rows.flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)])));
     if (!dialog.open) dialog.showModal();
   }

@@ -35,8 +35,8 @@ const ARROWS = { up: '▲ ', down: '▼ ', same: '' };
 function differenceLine(difference, interval) {
   const way = direction(interval);
   return el('div', { class: `difference ${way}` },
-    ARROWS[way], number(difference, signed),
-    interval ? el('span', { class: 'small' }, ' (', number(interval[0], signed), ' to ',
+    el('span', { class: 'number' }, ARROWS[way], number(difference, signed)), ' ',
+    interval ? el('span', { class: 'small' }, '(', number(interval[0], signed), ' to ',
       number(interval[1], signed), ')') : null);
 }
 
@@ -76,11 +76,11 @@ function headline() {
   }
   const words = [];
   if (DATA.tiles.some((t) => t.interval)) {
-    words.push('Small: 95% intervals from a bootstrap over images.');
+    words.push('Small: 95% intervals from a bootstrap over images. ');
   }
   if (DATA.tiles.some((t) => isNumber(t.difference))) {
     words.push('Differences are to ', nameOf(DATA.provenance.against ?? 'the baseline'),
       '; coloured, with an arrow, only where the interval excludes zero.');
   }
-  host.append(el('p', { class: 'small' }, ...words.flatMap((w) => [w, ' '])), provenance());
+  host.append(el('p', { class: 'small' }, ...words), provenance());
 }

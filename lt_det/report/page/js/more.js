@@ -5,10 +5,15 @@ function curveChart(title, series, { log = false, digits = 3 } = {}) {
     const [left, right, top, bottom] = [52, width - (series.length > 1 ? 62 : 14), 26, height - 44];
     const x = d3.scaleLinear().domain(d3.extent(points, (p) => p[0])).range([left, right]);
     const [low, high] = d3.extent(points, (p) => p[1]);
-    const y = log && low > 0 ? d3.scaleLog().domain([low, high * 1.0001]).range([bottom, top])
+    const y = log && low > 0 && high > 30 * low ? d3.scaleLog().domain([low, high * 1.0001]).range([bottom, top])
       : d3.scaleLinear().domain([Math.min(0, low), high || 1]).range([bottom, top]).nice();
-    leftAxis(svg, y, { left, right, name: title, ticks: 4, format: d3.format('~g') });
-    bottomAxis(svg, x, { top: bottom, left, right, name: 'iteration', format: d3.format('~s') });
+    const decades = d3.range(-9, 9).map((e) => 10 ** e).filter((v) => v >= low && v <= high);
+    leftAxis(svg, y, {
+      left, right, name: '', ticks: 4, values: y.base ? decades : null, format: d3.format('~g'),
+    });
+    bottomAxis(svg, x, {
+      top: bottom, left, right, name: 'iteration', ticks: 4, format: d3.format('~s'),
+    });
     const g = svg.append('g').selectAll('path').data(series).join('path')
       .attr('class', 'curve').style('stroke', (s) => s.colour)
       .attr('d', (s) => d3.line((p) => x(p[0]), (p) => y(p[1]))(s.points));

@@ -29,24 +29,34 @@ function scatter() {
       .filter((i) => isNumber(values[i]) && isNumber(trained[i]) && !state.hidden.has(group[i]));
     shown = d3.sort(known.filter(matches), where);
     const narrow = width < 560;
-    const [left, right, top, bottom] = [34, width - (narrow ? 14 : 118), 28, HEIGHT - 46];
+    const [left, right, top, bottom] = [34, width - (narrow ? 24 : 165), 28, HEIGHT - 46];
     const all = d3.range(name.length).filter((i) => isNumber(trained[i])).map(where);
     const ends = [Math.min(d3.min(all) ?? 1, 1) / 1.2, Math.max(d3.max(all) ?? 10, 10) * 1.2];
     const x = d3.scaleLog().domain(ends).range([left, right]);
-    const y = d3.scaleLinear().domain([-0.02, 1]).range([bottom, top]);
+    const best = d3.max(d3.range(name.length), (i) => Math.max(values[i] ?? 0, before(i) ?? 0));
+    const y = d3.scaleLinear().domain([0, Math.max(best, 0.05)]).nice().range([bottom - 6, top]);
     const decades = d3.range(0, 8).map((e) => 10 ** e).filter((v) => v <= ends[1]);
     leftAxis(svg, y, { left, right, name: AP_NAMES[state.kind] });
     bottomAxis(svg, x, {
       top: bottom, left, right, name: 'training images of the class (log)',
-      values: d3.min(all) < 1 ? [0.5, ...decades] : decades, format: (v) => (v < 1 ? '0' : count(v)),
+      values: d3.min(all) < 1 ? [0.5, ...decades] : decades,
+      format: (v) => (v < 1 ? '0' : d3.format('~s')(v)),
     });
     const isDim = (i) => state.text !== '' && !matches(i);
     const place = (i) => `translate(${x(where(i))},${y(values[i])})`;
-    if (state.arrows && against) drawArrows(svg, known, x, y, isDim);
     const size = known.length > 300 ? 34 : 70;
-    svg.append('g').attr('class', 'dots').selectAll('path').data(known).join('path')
-      .attr('d', (i) => d3.symbol(look(group[i]).symbol, size)()).attr('transform', place)
-      .attr('class', (i) => (isDim(i) ? 'dot dim' : 'dot')).style('fill', (i) => look(group[i]).colour);
+    for (const [key, own] of d3.group(known, (i) => group[i])) {
+      const { colour, symbol } = look(key);
+      const g = svg.append('g').attr('class', 'dots').style('color', colour);
+      if (state.arrows && against) {
+        for (const [dim, some] of d3.group(own, isDim)) {
+          g.append('path').attr('class', dim ? 'arrow dim' : 'arrow').attr('d', arrows(some, x, y, size));
+        }
+      }
+      const shape = d3.symbol(symbol, size)();
+      g.selectAll('.dot').data(own).join('path').attr('data-class', (i) => i).attr('d', shape)
+        .attr('transform', place).attr('class', (i) => (isDim(i) ? 'dot dim' : 'dot'));
+    }
     drawMeans(svg, values, { x, y, right, narrow, top, bottom });
     if (state.text && shown.length <= 12) {
       svg.append('g').attr('class', 'dot-names').selectAll('text').data(shown).join('text')
@@ -59,16 +69,16 @@ function scatter() {
     follow(svg, ring, (i) => [x(where(i)), y(values[i])]);
   }
 
-  function drawArrows(svg, known, x, y, isDim) {
-    const moved = known.filter((i) => isNumber(before(i)) && before(i) !== ap[state.kind][i]);
-    svg.append('g').attr('class', 'arrows').selectAll('path').data(moved).join('path')
-      .attr('class', (i) => (isDim(i) ? 'arrow dim' : 'arrow'))
-      .style('stroke', (i) => look(group[i]).colour)
-      .attr('d', (i) => {
-        const [at, from, to] = [x(where(i)), y(before(i)), y(ap[state.kind][i])];
-        const head = Math.min(5, Math.abs(to - from)) * Math.sign(to - from);
-        return `M${at},${from}V${to}M${at - 3},${to - head}L${at},${to}L${at + 3},${to - head}`;
-      });
+  /** One path: from the baseline to the edge of the mark, with a head where there is room. */
+  function arrows(classes, x, y, size) {
+    return classes.filter((i) => isNumber(before(i))).map((i) => {
+      const [at, from, end] = [x(where(i)), y(before(i)), y(ap[state.kind][i])];
+      const way = Math.sign(end - from);
+      const to = end - way * Math.sqrt(size) * 0.6;
+      if ((to - from) * way <= 0) return '';
+      const head = (to - from) * way > 5 ? `M${at - 3},${to - 4 * way}L${at},${to}L${at + 3},${to - 4 * way}` : '';
+      return `M${at},${from}V${to}${head}`;
+    }).join('');
   }
 
   function drawMeans(svg, values, { x, y, right, narrow, top, bottom }) {
@@ -86,7 +96,7 @@ function scatter() {
     }
     const places = spread(means.map((m) => y(m.mean)), 16, top, bottom);
     lines_.selectAll('text').data(means).join('text')
-      .attr('x', (m) => (narrow ? Math.min(x(m.to), right - 4) : right + 8))
+      .attr('x', (m) => (narrow ? Math.max(x(m.to), 130) : right + 8))
       .attr('y', (m, k) => (narrow ? y(m.mean) - 6 : places[k] + 4))
       .attr('text-anchor', narrow ? 'end' : 'start').attr('class', 'mean-name')
       .text((m) => `${look(m.key).mark} ${look(m.key).name} ${fraction(m.mean)}`);

@@ -33,7 +33,7 @@ function histogram(key, scores) {
     leftAxis(svg, y, { left, right, name: 'number (log)', values: decades, format: d3.format('~s') });
     bottomAxis(svg, x, { top: bottom, left, right, name: 'score' });
     const steps = (counts) => counts.map((n, k) => ({ n, lower: edges[k], upper: edges[k + 1] }));
-    svg.append('g').attr('class', 'bars').selectAll('rect').data(steps(hits)).join('rect')
+    svg.append('g').attr('class', 'bars hits').selectAll('rect').data(steps(hits)).join('rect')
       .attr('x', (s) => x(s.lower)).attr('width', (s) => Math.max(0.5, x(s.upper) - x(s.lower)))
       .attr('y', (s) => y(s.n)).attr('height', (s) => bottom - y(s.n)).style('fill', look(key).colour);
     const outline = [[x(edges[0]), bottom], ...steps(wrong).flatMap((s) => (
@@ -76,7 +76,7 @@ function scores() {
   section('scores', 'Can scores be trusted?',
     paragraph('Above: of detections with about the same score, how many are right; on the dashed '
       + 'line a score is what it says. The size of a dot is their number. Below: bars are hits, '
-      + 'the dashed outline is false positives.', 'small'),
+      + 'the outline is false positives.', 'small'),
     el('div', { class: 'cards' }, ...cards),
     smallTable('Calibration error, and the threshold with the best F1',
       ['', 'ECE', 'threshold', 'F1', 'precision', 'recall', 'hits', 'false positives'], rows));

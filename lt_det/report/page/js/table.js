@@ -17,7 +17,7 @@ function classColumns() {
   );
   if (GROUPS.length) {
     columns.push({
-      title: 'group', value: (i) => GROUPS.indexOf(c.group[i]), csv: (i) => look(c.group[i]).name,
+      title: 'group', text: true, value: (i) => GROUPS.indexOf(c.group[i]), csv: (i) => look(c.group[i]).name,
       cell: (i) => chip(c.group[i]),
     });
   }
