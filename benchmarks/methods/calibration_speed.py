@@ -30,6 +30,7 @@ from lt_det.calibration.detector_data import DetectorData
 SPREAD = 2.5  # standard deviation of the class logits
 BACKGROUND = 14.5  # what the logit of the background is higher
 TRAINING_IMAGES = 5000
+OPTIONS = Options(check_masks=False)
 
 
 @HOOKS.register_module()
@@ -137,7 +138,7 @@ def measure(number: int, repeats: int) -> dict:
             Runner.from_cfg(cfg.copy()).test()
             out = folder / f'sweep{turn}'
             data = DetectorData(cfg, folder / 'val.json')
-            selection = calibrate_detector(cfg, cfg.load_from, data, out, Options(), progress=False)
+            selection = calibrate_detector(cfg, cfg.load_from, data, out, OPTIONS, progress=False)
             for kind, times in zip(found, ClockHook.found, strict=True):
                 found[kind].append(times)
     settings = len(selection.settings)

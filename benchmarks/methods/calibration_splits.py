@@ -67,7 +67,8 @@ def sweep(cfg: Config, checkpoint: Path, held_out: Path, folder: Path) -> None:
     kept: dict[int, list[Detections]] = {}
     data = DetectorData(cfg, held_out)
     with mock.patch.object(detect, 'Sweep', partial(KeepingSweep, kept)):
-        detect.calibrate_detector(cfg, checkpoint, data, folder, detect.Options(), progress=False)
+        options = detect.Options(check_masks=False)
+        detect.calibrate_detector(cfg, checkpoint, data, folder, options, progress=False)
     parts = [(number, part) for of_image in kept.values() for number, part in enumerate(of_image)]
     whole = Detections.concatenate([part for _, part in parts])
     number = np.repeat([number for number, _ in parts], [len(part) for _, part in parts])
