@@ -67,8 +67,10 @@ def write_kept(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + '.unfinished')
-    with open(unfinished, 'wb') as file:
-        np.savez_compressed(file, **columns)
+    with zipfile.ZipFile(unfinished, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name, values in columns.items():
+            with file.open(f'{name}.npy', 'w', force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(values), allow_pickle=False)
     unfinished.replace(path)
 
 

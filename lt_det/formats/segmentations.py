@@ -129,15 +129,15 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict:
     Returns:
         A dict with 'size' and 'counts' (bytes).
     """
+    if isinstance(segmentation, dict) and not isinstance(segmentation['counts'], list):
+        return segmentation
     from pycocotools import mask as mask_utils
 
     if isinstance(segmentation, list):
         polygons = [p if type(p) is list else list(p) for p in segmentation]
         parts = mask_utils.frPyObjects(polygons, height, width)
         return parts[0] if len(parts) == 1 else mask_utils.merge(parts)
-    if isinstance(segmentation['counts'], list):
-        return mask_utils.frPyObjects(segmentation, height, width)
-    return segmentation
+    return mask_utils.frPyObjects(segmentation, height, width)
 
 
 def rle_areas(counts: Sequence[bytes | str], pixels: np.ndarray) -> np.ndarray:

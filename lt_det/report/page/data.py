@@ -71,7 +71,7 @@ from .provenance import provenance
 from .run_files import RunFiles, find_run, limit_of, load_detections, load_truth
 
 FORMAT = 1
-RESAMPLES = 200
+RESAMPLES = 100
 _METRICS = ('AP', 'APr', 'APc', 'APf')
 _NAMES = {'r': 'rare', 'c': 'common', 'f': 'frequent'}
 _NEAR = 1e-6  # of an AP that is computed anew
@@ -143,15 +143,15 @@ def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -
             f'{int(kept.images.sum())}, not all of them the same; expected the same images'
         )
     weights = resample(kept.images, resamples, seed)
+    main = 'segm' if 'segm' in kept.detections else 'bbox'
     judged, judged_other = {}, {}
-    for iou_type in kept.detections:
-        limit = limit_of(run, truth)
-        judged[iou_type] = Judged.of(truth, kept, iou_type, limit, weights)
+    for iou_type in sorted(kept.detections):  # the main one last: the other's matches are gone then
         if other is not None and iou_type in other.detections:
             other.images, other.categories = kept.images, kept.categories
             limit = limit_of(base, truth)
-            judged_other[iou_type] = Judged.of(truth, other, iou_type, limit, weights)
-    main = 'segm' if 'segm' in judged else 'bbox'
+            judged_other[iou_type] = Judged.of(truth, other, iou_type, limit, weights, whole=False)
+        limit = limit_of(run, truth)
+        judged[iou_type] = Judged.of(truth, kept, iou_type, limit, weights, iou_type == main)
     groups = metric_groups(truth, kept.categories)
     classes = class_columns(judged, main, kept)
     classes |= {'train_images': _numbers(truth.train_images), **_instances(run, truth)}

@@ -31,7 +31,9 @@ class Judged:
 
     Attributes:
         truth, detections, iou_type: As given.
-        matches: At the T thresholds.
+        wanted: (K,) annotations that are to be found.
+        hits: (T, K) annotations that are found.
+        matches: At the T thresholds; None where only the numbers of classes are wanted.
         precision: (1 + R, K) AP of each class, first of all images, then of each resample; NaN
             where there is nothing to find.
     """
@@ -39,7 +41,9 @@ class Judged:
     truth: GroundTruth
     detections: Detections
     iou_type: str
-    matches: Matches
+    wanted: np.ndarray
+    hits: np.ndarray
+    matches: Matches | None
     precision: np.ndarray
 
     @classmethod
@@ -50,6 +54,7 @@ class Judged:
         iou_type: str,
         max_dets: int,
         weights: np.ndarray,
+        whole: bool = True,
     ) -> Judged:
         """Match detections.
 
@@ -59,6 +64,7 @@ class Judged:
             iou_type: 'bbox' or 'segm'.
             max_dets: As in ``matches.match``.
             weights: (1 + R, I) int32, how often each image is in each resample.
+            whole: Whether the matches stay, which take memory.
         """
         detections = kept.detections[iou_type]
         if iou_type == 'bbox':
@@ -66,7 +72,11 @@ class Judged:
         matches = match(truth, detections, iou_type, max_dets, THRESHOLDS, kept.images)
         precision = resampled_precision(truth, matches, weights)
         precision[:, ~kept.categories] = np.nan
-        return cls(truth, detections, iou_type, matches, precision)
+        size = truth.num_categories
+        wanted = np.bincount(truth.category[matches.counted], minlength=size)
+        hits = np.stack([np.bincount(matches.category[h], minlength=size) for h in matches.hit])
+        matches = matches if whole else None
+        return cls(truth, detections, iou_type, wanted, hits, matches, precision)
 
     @property
     def hit(self) -> np.ndarray:
@@ -77,20 +87,6 @@ class Judged:
     def wrong(self) -> np.ndarray:
         """(N,) bool, false positives at the first threshold."""
         return ~self.matches.hit[0] & ~self.matches.ignored[0]
-
-    @cached_property
-    def wanted(self) -> np.ndarray:
-        """(K,) annotations that are to be found."""
-        found = self.truth.category[self.matches.counted]
-        return np.bincount(found, minlength=self.truth.num_categories)
-
-    @cached_property
-    def hits(self) -> np.ndarray:
-        """(T, K) annotations that are found."""
-        size = self.truth.num_categories
-        return np.stack(
-            [np.bincount(self.matches.category[h], minlength=size) for h in self.matches.hit]
-        )
 
     @cached_property
     def false_positives(self) -> np.ndarray:
