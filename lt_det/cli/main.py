@@ -12,13 +12,24 @@ from ..version import __version__
 from .common import user_errors
 
 # in the order of a person's way: look at the data, write a config, train, test, use
-COMMANDS = ('inspect', 'init', 'train', 'test', 'calibrate', 'fold', 'predict', 'evaluate')
+COMMANDS = (
+    'inspect',
+    'init',
+    'train',
+    'test',
+    'report',
+    'calibrate',
+    'fold',
+    'predict',
+    'evaluate',
+)
 
 WAY = """\
 your own data:
   lt_det inspect train.json val.json --images images/
   lt_det init train.json val.json --images images/ --model mask_rcnn_r50 --method iif --out mine.py
   lt_det train mine.py
+  lt_det report work_dirs/mine
   lt_det predict mine.py work_dirs/mine/epoch_12.pth more_images/
 
 a trained checkpoint, with images that it has not seen:

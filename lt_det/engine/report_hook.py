@@ -1,4 +1,4 @@
-"""What a person wants to see after a run: one table, its numbers as json, and two pictures."""
+"""What a person wants to see after a run: a table, a page, and their numbers as json."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ..errors import UserError
 from ..evaluation.per_class import write_per_class
 from ..report import (
     draw_detections,
@@ -18,12 +19,16 @@ from ..report import (
     plot_ap_by_frequency,
     plot_reliability,
 )
+from ..report.page.run_note import NAME, PREDICTIONS, circumstances, describe
 
 
 @HOOKS.register_module()
 class ReportHook(Hook):
-    """Prints the final table; writes ``metrics.json``, ``detections.png``, ``ap_by_frequency.png``.
+    """Prints the final table; writes ``report.html`` and what it is made from.
 
+    That is ``metrics.json``, ``run.json`` (what was evaluated, when and how) and, with this
+    package's metrics, ``predictions.npz``; ``lt_det report`` makes the page from them again, beside
+    a baseline for example. Pictures: ``detections.png``, ``ap_by_frequency.png``.
     Of a classifier: ``per_class.csv``, ``accuracy_by_frequency.png`` and ``reliability.png``.
     After training they describe the last validation and go into the work dir; after testing, into
     ``test/`` in it, and the metrics also to the backends of the visualizer, as ``test/...``. What a
@@ -32,22 +37,31 @@ class ReportHook(Hook):
     Args:
         num_images: Validation images in the picture, spread over the data of the main process.
         score_thr: Detections with a lower score are not drawn.
+        page: Whether to write ``predictions.npz`` and ``report.html``.
     """
 
     # After the hooks that write into the metrics' dict.
     priority = 'VERY_LOW'
 
-    def __init__(self, num_images: int = 6, score_thr: float = 0.3) -> None:
+    def __init__(self, num_images: int = 6, score_thr: float = 0.3, page: bool = True) -> None:
         self.num_images = num_images
         self.score_thr = score_thr
+        self.page = page
         self._samples: list = []
         self._metrics: dict[str, float] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
         self._samples = []
+        self._keep_predictions(runner.val_evaluator, Path(runner.work_dir))
 
     def before_test_epoch(self, runner: Runner) -> None:
         self._samples = []
+        self._keep_predictions(runner.test_evaluator, Path(runner.work_dir, 'test'))
+
+    def _keep_predictions(self, evaluator, folder: Path) -> None:
+        for metric in evaluator.metrics if self.page else ():
+            if getattr(metric, 'predictions_file', '') is None:
+                metric.predictions_file = str(folder / PREDICTIONS)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self._keep(batch_idx, len(runner.val_dataloader), outputs)
@@ -75,7 +89,8 @@ class ReportHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         if self._metrics:
-            self._write(runner, Path(runner.work_dir), runner.val_evaluator, runner.val_dataloader)
+            folder = Path(runner.work_dir)
+            self._write(runner, folder, runner.val_evaluator, runner.val_dataloader, 'val')
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._metrics = dict(metrics or {})
@@ -83,9 +98,9 @@ class ReportHook(Hook):
         scalars = {f'test/{k}': v for k, v in self._metrics.items() if isinstance(v, (int, float))}
         runner.visualizer.add_scalars(scalars)
         folder = Path(runner.work_dir, 'test')
-        self._write(runner, folder, runner.test_evaluator, runner.test_dataloader)
+        self._write(runner, folder, runner.test_evaluator, runner.test_dataloader, 'test')
 
-    def _write(self, runner: Runner, folder: Path, evaluator, dataloader) -> None:
+    def _write(self, runner: Runner, folder: Path, evaluator, dataloader, part: str) -> None:
         if not is_main_process():
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +122,35 @@ class ReportHook(Hook):
         table = format_table(plain)
         if table:
             runner.logger.info('\n' + table + '\n')
+        if self.page:
+            (folder / NAME).write_text(json.dumps(_note(runner, part), indent=2) + '\n')
+            written += self._page(runner, folder)
         runner.logger.info('written: ' + ', '.join(map(str, written)))
+
+    def _page(self, runner: Runner, folder: Path) -> list[Path]:
+        from ..report.page.write import write_report
+
+        try:
+            return [write_report(folder)[0]]
+        except (UserError, OSError) as error:  # the run itself has ended well
+            runner.logger.warning(f'no report.html: {error}')
+            return []
+
+
+def _note(runner: Runner, part: str) -> dict:
+    """What ``run.json`` holds."""
+    config = Path(runner.work_dir, Path(runner.cfg.filename or 'config.py').name)
+    checkpoint = runner.cfg.get('load_from')
+    last = Path(runner.work_dir, 'last_checkpoint')
+    if part == 'val':
+        checkpoint = last.read_text().strip() if last.is_file() else None
+    config = str(config) if config.is_file() else None
+    return {
+        'format': 1,
+        **describe(runner.cfg, part),
+        'config': config,
+        **circumstances(checkpoint),
+    }
 
 
 def _classification(folder: Path, per_class: list[dict], found: dict) -> list[Path]:
