@@ -15,7 +15,7 @@ from lt_det.report.classification_plots import SHOT_COLOURS
 from lt_det.report.page.build import FOLDER, as_script_data, build
 from lt_det.report.plots import GROUP_COLOURS
 
-HOSTILE = ('</script><script>alert(1)</script>', '<!--', ']]>', '"\'&\\', '\u2028', '\u202eabc', '{{')
+HOSTILE = ('</script><script>alert(1)</script>', '<!--', ']]>', '"\'&\\', '\u2028', '\u202ea', '{{')
 
 
 @pytest.fixture(scope='module')
