@@ -70,6 +70,7 @@ setup(
         'scipy>=1.11',
         'orjson>=3.9',
         'matplotlib>=3.8',
+        'jinja2>=3.1',  # the report page
         'tqdm>=4.65',
     ],
     extras_require={
@@ -84,6 +85,7 @@ setup(
             'hypothesis>=6.100',
             'lvis>=0.5.3',  # the oracle of the evaluation tests, never imported by lt_det
             'open_clip_torch>=3.0',  # 45 MB with what it brings
+            'playwright>=1.50',  # drives an installed Chromium, brings none
             'pytest>=8',
             'pytest-xdist>=3.5',
             'pytorch-metric-learning>=2.5',  # the oracle of the contrastive loss

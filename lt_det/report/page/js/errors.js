@@ -168,7 +168,7 @@ function confusionTable() {
     more.hidden = found.length <= state.limit;
     more.textContent = `More (${count(found.length - state.limit)})`;
   }
-  const head = ['object', 'taken for', OBJECTS, 'see'];
+  const head = [DATA.kind === 'classifier' ? 'image of' : 'object', 'taken for', 'number', 'see'];
   const table = el('table', { class: 'confusions' },
     el('caption', { class: 'unseen' }, 'Most frequent confusions'),
     el('thead', {}, el('tr', {}, ...head.map((text) => el('th', { scope: 'col' }, text)))), body);

@@ -34,7 +34,7 @@ function scatter() {
     const ends = [Math.min(d3.min(all) ?? 1, 1) / 1.2, Math.max(d3.max(all) ?? 10, 10) * 1.2];
     const x = d3.scaleLog().domain(ends).range([left, right]);
     const best = d3.max(d3.range(name.length), (i) => Math.max(values[i] ?? 0, before(i) ?? 0));
-    const y = d3.scaleLinear().domain([0, Math.max(best, 0.05)]).nice().range([bottom - 6, top]);
+    const y = d3.scaleLinear().domain([0, Math.max(1.05 * best, 0.05)]).nice().range([bottom - 6, top]);
     const decades = d3.range(0, 8).map((e) => 10 ** e).filter((v) => v <= ends[1]);
     leftAxis(svg, y, { left, right, name: AP_NAMES[state.kind] });
     bottomAxis(svg, x, {
