@@ -320,6 +320,32 @@ def test_bfloat16_keeps_float32_weights_and_nearly_the_losses():
     assert {p.dtype for p in used} == {p.grad.dtype for p in used} == {torch.float32}
 
 
+@pytest.mark.parametrize('phase', ['A', 'B', 'zero_shot'])
+def test_autocast_around_the_model_reaches_the_towers_but_not_the_logits(phase):
+    model = build(phase).eval()
+    with torch.no_grad():
+        model.adapter.weight += 0.1 * torch.randn_like(model.adapter.weight)
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        found = model(images)
+        u, texts = model.clip.encode_image(images).float(), model.class_texts()
+    assert not torch.equal(u, model.clip.encode_image(images))
+    adapter = model.adapter if phase == 'B' else torch.nn.Identity()
+    expected = 100 * torch.nn.functional.normalize(adapter(u)) @ texts.T
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_autocast_leaves_the_contrastive_product_alone():
+    model = build('A', contrastive=True).train()
+    images = torch.randn(4, 3, 32, 32)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = model(images, samples(), mode='loss')['loss']
+        u, texts = model.image_features(images), model.encode_texts(model.tokens[:, [0, 3, 1, 1]])
+    logits = 100 * torch.nn.functional.normalize(u.float()) @ texts.T
+    expected = class_contrastive_loss(logits, torch.tensor([0, 3, 1, 1]))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_adjustment_on_the_logits():
     counts = [300, 60, 40, 5, 2]
     images = torch.randn(2, 3, 32, 32)

@@ -11,7 +11,6 @@ from mmpretrain.models.classifiers import BaseClassifier
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...datasets.class_names import load_class_names
@@ -20,6 +19,7 @@ from ..class_texts import encode_classes, tokenize_classes
 from ..layers.residual_adapter import ResidualAdapter
 from ..losses.class_contrastive_loss import class_contrastive_loss
 from ..open_clip import build_clip, has_quick_gelu, import_open_clip, prompt_templates
+from ..precision import full_precision, unit, widen
 from .text_cls_head import TextClsHead
 
 # the towers that each phase trains
@@ -85,7 +85,9 @@ class BALLAD(BaseClassifier):
         text_chunk: Texts encoded at a time. In training the activations of a chunk are computed
             again in the backward pass, so memory does not grow with C.
         grad_checkpointing: The same for every block of the towers (open_clip's own).
-        precision: ``'bf16'`` runs the towers in bfloat16 autocast; weights stay float32.
+        precision: ``'bf16'`` runs the towers in bfloat16 autocast; weights stay float32. Under an
+            autocast around the model, as that of AmpOptimWrapper, ``'fp32'`` has no effect. The
+            product of images and texts is one of float32 in any case.
         norm_eval: False lets BatchNorm train (from random weights).
         eval_class_names: Evaluate on these classes instead (open vocabulary), C' in place of C.
         data_preprocessor: Default: RGB, normalised with mean and deviation of the CLIP model.
@@ -251,9 +253,11 @@ class BALLAD(BaseClassifier):
         features = self.image_features(inputs)
         if self.phase not in TEXT_PHASES:
             return features
-        if self.phase == 'B':
-            features = self.adapter(features)
-        return self.scale * F.normalize(features, dim=-1) @ self.class_texts().T
+        texts = self.class_texts()
+        with full_precision(features):  # s would make of rounded cosines coarse logits
+            if self.phase == 'B':
+                features = self.adapter(features)
+            return self.scale * unit(features) @ widen(texts).T
 
     def image_features(self, inputs: Tensor) -> Tensor:
         """Features (B, D) of the image tower, not normalised; features are returned as they are."""
@@ -289,20 +293,21 @@ class BALLAD(BaseClassifier):
             return encode_classes(self.clip, tokens, self.text_chunk)
 
     def _contrastive_loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        images = F.normalize(self.image_features(inputs), dim=-1)
+        images = unit(self.image_features(inputs))
         if len(labels) < self.head.num_classes * len(self.templates):
             texts = self.encode_texts(self.tokens[:, labels])
         else:
             texts = self.class_texts()[labels]
-        return class_contrastive_loss(self.scale * images @ texts.T, labels)
+        with full_precision(images):
+            return class_contrastive_loss(self.scale * images @ widen(texts).T, labels)
 
     @contextmanager
     def _running(self, like: Tensor, frozen: bool):
         """Gradients off where the towers are frozen; autocast where it is asked for."""
-        kind = like.device.type
-        known = torch.amp.is_autocast_available(kind)  # not on the meta device
-        half = torch.autocast(kind, torch.bfloat16, self.precision == 'bf16') if known else None
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen), half or nullcontext():
+        kind, half = like.device.type, nullcontext()  # an autocast around the model stays on
+        if self.precision == 'bf16' and torch.amp.is_autocast_available(kind):  # not on meta
+            half = torch.autocast(kind, torch.bfloat16)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen), half:
             yield
 
     def _forget_texts(self, incompatible_keys) -> None:

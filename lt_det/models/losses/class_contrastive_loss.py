@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..precision import widen
+
 
 def class_contrastive_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Symmetric contrastive loss whose positives are all pairs of one class.
@@ -22,6 +24,7 @@ def class_contrastive_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Returns:
         Scalar.
     """
+    logits = widen(logits)
     positive = (labels[:, None] == labels).to(logits.dtype)
     target = positive / positive.sum(1, keepdim=True)
     rows = (target * logits.log_softmax(1)).sum(1).mean()
