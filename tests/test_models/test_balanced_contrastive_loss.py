@@ -157,6 +157,28 @@ def test_half_precision_is_computed_in_float32():
     torch.testing.assert_close(found, naive(z, w, centres, 0.07), rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_autocast_changes_neither_loss_nor_gradients(dtype):
+    found = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        z, centres = inputs(torch.float32, True)
+        with torch.autocast('cpu', dtype, enabled):
+            loss = BalancedContrastiveLoss(0.07)(z, class_membership(LABELS, C), centres)
+        found.append((loss, *torch.autograd.grad(loss, [z, centres])))
+    for plain, mixed in zip(*found):
+        assert torch.equal(plain, mixed)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_embeddings_of_zeros_have_finite_gradients(dtype):
+    z = torch.zeros(len(LABELS), D, dtype=dtype, requires_grad=True)
+    loss = BalancedContrastiveLoss(0.05)(z, class_membership(LABELS, C), torch.randn(C, D))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(z.grad).all()
+
+
 def test_a_class_counts_the_same_however_many_views_it_has():
     """More copies of a view of class 0 leave the loss of views of class 1 as it is."""
     z = torch.randn(4, D)

@@ -10,6 +10,7 @@ from torch.distributed.nn.functional import all_gather
 from torch.nn import functional as F
 
 from ...errors import BadInputError
+from ..precision import full_precision, unit
 
 
 @MODELS.register_module()
@@ -78,7 +79,12 @@ class BalancedContrastiveLoss(nn.Module):
         self, embeddings: Tensor, membership: Tensor, centres: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """L_i (N,), and whether each view has a loss, boolean (N,)."""
-        z = F.normalize(embeddings if embeddings.dtype == torch.float64 else embeddings.float())
+        with full_precision(embeddings):
+            return self._per_view(unit(embeddings), membership, centres)
+
+    def _per_view(
+        self, z: Tensor, membership: Tensor, centres: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         w = membership.to(z)
         everyone, theirs = z, w
         if get_world_size() > 1:
@@ -90,7 +96,7 @@ class BalancedContrastiveLoss(nn.Module):
         to_others = logits.masked_fill(is_self, -torch.inf)
         largest = to_others.detach().amax(1, keepdim=True)
         if centres is not None:
-            to_centres = z @ F.normalize(centres.to(z)).T / self.temperature
+            to_centres = z @ unit(centres).to(z).T / self.temperature
             largest = torch.maximum(largest, to_centres.detach().amax(1, keepdim=True))
         largest = torch.where(largest.isfinite(), largest, 0)  # a single view has no others
 
