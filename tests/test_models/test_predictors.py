@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from inspect import signature
 
 import pytest
@@ -74,6 +75,46 @@ def test_feature_of_zeros_is_finite_with_its_gradient():
     assert not layer(x).any()
     assert torch.isfinite(x.grad).all()
     assert torch.isfinite(layer.weight.grad).all()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('layer', ['CosineLinear', 'CosineLinear learned', 'NormedLinear'])
+def test_autocast_does_not_round_the_logits(layer, dtype):
+    layer = {
+        'CosineLinear': lambda: CosineLinear(32, 9, scale=30.0),
+        'CosineLinear learned': lambda: CosineLinear(32, 9, scale=30.0, learn_scale=True),
+        'NormedLinear': lambda: NormedLinear(32, 9, temperature=30.0),
+    }[layer]()
+    x = torch.randn(6, 32).to(dtype)
+    x[:, 0] += 9  # of half precision the features are, and nothing else
+    with torch.no_grad():
+        layer.weight[:, 0] += 1  # logits of about 20, where bfloat16 has steps of 1/8
+    with torch.autocast('cpu', dtype):
+        found = layer(x)
+    expected = copy.deepcopy(layer).double()(x.double())
+    torch.testing.assert_close(found, expected.float(), rtol=1e-5, atol=1e-5)
+    direction = torch.randn_like(found)
+    (gradient,) = torch.autograd.grad((found * direction).sum(), layer.weight)
+    wide = naive_layer_gradient(layer, x, direction)
+    torch.testing.assert_close(gradient, wide, rtol=1e-4, atol=1e-4)
+
+
+def naive_layer_gradient(layer: nn.Module, x: Tensor, direction: Tensor) -> Tensor:
+    wide = copy.deepcopy(layer).double()
+    (wide(x.double()) * direction).sum().backward()
+    return wide.weight.grad.float()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('learnable', [False, True])
+def test_feature_of_zeros_in_half_precision(learnable, dtype):
+    layer = CosineLinear(16, 5, learn_scale=learnable).to(dtype)
+    x = torch.zeros(2, 16, dtype=dtype, requires_grad=True)
+    logits = layer(x)
+    nn.functional.cross_entropy(logits, torch.tensor([0, 3])).backward()
+    assert not logits.any()
+    for tensor in (x, *layer.parameters()):
+        assert torch.isfinite(tensor.grad).all()
 
 
 @pytest.mark.parametrize('head', ['LongTailBBoxHead', 'Shared2FCBBoxHead'])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import BadInputError
+from ..precision import full_precision, unit, widen
 from .temperature import choose_temperature
 
 
@@ -70,11 +71,11 @@ class CosineLinear(nn.Linear):
         nn.init.normal_(self.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (..., C + 1) of features (..., D)."""
-        if self.normalize_features:
-            x = F.normalize(x, dim=-1)
-        weight = F.normalize(self.weight, dim=-1) if self.normalize_weights else self.weight
-        return self.scale * F.linear(x, weight)
+        """Logits (..., C + 1) of features (..., D), in float32 at least."""
+        with full_precision(x):  # scaled, the steps of half precision between cosines are wide
+            x = unit(x) if self.normalize_features else widen(x)
+            weight = unit(self.weight) if self.normalize_weights else widen(self.weight)
+            return self.scale * F.linear(x, weight)
 
     def extra_repr(self) -> str:
         return (

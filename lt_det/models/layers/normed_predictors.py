@@ -9,6 +9,7 @@ from mmdet.models.layers import normed_predictor
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from ..precision import full_precision
 from .temperature import choose_temperature
 
 
@@ -48,7 +49,16 @@ class _Temperature:
 # in place of MMDetection's own, so that its heads, and configs that name these types, get them
 @MODELS.register_module(force=True)
 class NormedLinear(_Temperature, normed_predictor.NormedLinear):
-    """MMDetection's ``NormedLinear`` with the arguments of :class:`NormedConv2d`."""
+    """MMDetection's ``NormedLinear`` with the arguments of :class:`NormedConv2d`.
+
+    Logits have the precision of the weights: autocast would round them, up to the temperature, as
+    coarsely as 1/16. The mask logits of NormedConv2d go through sigmoids, which are flat there.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (..., C + 1) of features (..., D)."""
+        with full_precision(x):
+            return super().forward(x.to(torch.promote_types(x.dtype, self.weight.dtype)))
 
 
 @MODELS.register_module(force=True)
