@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from mmengine.model import ExponentialMovingAverage
 from mmpretrain.registry import MODELS
 from mmpretrain.utils import register_all_modules
+from torch import nn
 from torch.nn import functional as F
 
 from lt_det.errors import BadInputError
@@ -117,6 +119,36 @@ def test_deferred_weights_around_ldam():
         )
         expected = unweighted if epoch < 3 else weighted
         torch.testing.assert_close(loss(logits, LABELS, avg_factor=4), expected.float())
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_margins_and_weights_are_not_rounded_to_half_precision(dtype):
+    loss = build(type='ClassBalancedLoss', loss=dict(type='LDAMLoss', scale=30.0), beta=0.9)
+    logits = (20 * torch.randn(4, 3)).to(dtype).requires_grad_()
+    wide = logits.detach().double().requires_grad_()
+    found, expected = (loss(x, LABELS, avg_factor=4) for x in (logits, wide))
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+    found.backward()
+    expected.backward()
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(logits.grad.double(), wide.grad, rtol=eps, atol=1e-3 * eps)
+
+
+@pytest.mark.parametrize('name', ['ClassBalancedLoss', 'LDAMLoss'])
+@pytest.mark.parametrize('late', [False, True])
+def test_an_average_of_the_model_needs_no_copy_from_another_device(name, late):
+    """The model is on the device 'meta'; its average is made before or after the statistics."""
+    model = nn.ModuleList([MODELS.build(dict(type=name, loss=dict(type='CrossEntropyLoss')))])
+    model.append(nn.BatchNorm1d(2))
+    model.to('meta')
+    average = None if late else ExponentialMovingAverage(model)
+    model[0].set_class_frequency(ClassFrequency(COUNTS))
+    average = average or ExponentialMovingAverage(model)
+    model[0](torch.randn(4, 3, device='meta'), LABELS.to('meta'), avg_factor=4)
+    average.update_parameters(model)
+    pairs = zip(average.module.named_buffers(), model.named_buffers(), strict=True)
+    for (ours, a), (theirs, b) in pairs:
+        assert (ours, a.device, a.shape) == (theirs, b.device, b.shape)
 
 
 @pytest.mark.parametrize('name', ['ClassBalancedLoss', 'LDAMLoss'])

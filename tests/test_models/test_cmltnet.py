@@ -8,6 +8,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from mmengine.model import ExponentialMovingAverage
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
@@ -198,6 +199,30 @@ def test_mixed_precision():
     for name, value in full.items():
         torch.testing.assert_close(mixed[name].float(), value, rtol=0.05, atol=0.05)
         assert mixed[name].dtype == torch.float32
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_autocast_changes_neither_contrast_nor_gradients(dtype):
+    labels, described = torch.tensor(LABELS), torch.tensor([1, 0, 1, 1, 0, 1], dtype=torch.bool)
+    found = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        image, text = (F.normalize(torch.randn(B, E)).requires_grad_() for _ in range(2))
+        with torch.autocast('cpu', dtype, enabled):
+            loss = label_aware_infonce(image, text, labels, described, 0.1)
+        found.append((loss, *torch.autograd.grad(loss, [image, text])))
+    for plain, mixed in zip(*found):
+        assert torch.equal(plain, mixed)
+
+
+def test_an_average_of_the_model_made_before_its_words_are_known_follows_it():
+    head = CrossModalHead(C, D, V, adjustment=BALANCED, embed_dims=E, word_vectors=dict(width=W))
+    average = ExponentialMovingAverage(head)
+    head.set_class_frequency(FREQUENCY)
+    head.set_words(VOCABULARY, np.array(COUNTS), described=10)
+    average.update_parameters(head)
+    for ours, theirs in zip(average.module.buffers(), head.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_contrast_counts_every_class_alike():

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from ...errors import BadInputError
 from ..layers.word_vectors import WordTable
+from ..precision import full_precision, unit, widen
 from .long_tail_cls_head import LongTailClsHead
 
 
@@ -137,7 +138,8 @@ class CrossModalHead(LongTailClsHead):
             self.semantic_encoder = _mlp(self.words.width, embed_dims, embed_dims)
         if fusion:
             self.gate = nn.Linear(2 * embed_dims, embed_dims)
-        self.register_buffer('positive_weight', None, persistent=False)
+        # no buffer: it comes late, and an average of the model (EMAHook) would hold another one
+        self.positive_weight: Tensor | None = None
         if deploy:
             self.switch_to_deploy()
 
@@ -158,8 +160,7 @@ class CrossModalHead(LongTailClsHead):
                 f'{len(vocabulary)} words'
             )
         share = np.maximum(counts, 1) / max(described, 1)
-        weight = torch.from_numpy(share**-0.5).to(self.image_projection.weight)
-        self.positive_weight = weight
+        self.positive_weight = torch.from_numpy(share**-0.5)
         if self.alignment or self.inference:
             self.words.fill(vocabulary)
 
@@ -173,12 +174,12 @@ class CrossModalHead(LongTailClsHead):
 
     def embed(self, v: Tensor) -> ImagePath:
         """What the features v (B, D) of images give."""
-        image = F.normalize(self.image_projection(v), dim=1)
+        image = unit(self.image_projection(v))
         if not self.inference:
             return ImagePath(image, image, None, None)
         table = self.words.weight
         word_logits = F.linear(self.word_predictor(v), table)
-        semantic = F.normalize(self.semantic_encoder(word_logits.sigmoid() @ table), dim=1)
+        semantic = unit(self.semantic_encoder(word_logits.sigmoid() @ table))
         if self.fusion:
             gate = self.gate(torch.cat([image, semantic], 1)).sigmoid()
             fused = semantic + gate * (image - semantic)
@@ -189,7 +190,7 @@ class CrossModalHead(LongTailClsHead):
     def encode_words(self, has_word: Tensor) -> Tensor:
         """z_t (B, E) of the words of images, (B, V) in 0 and 1; of no meaning where a row is 0."""
         number = has_word.sum(1, keepdim=True).clamp(min=1)
-        return F.normalize(self.text_encoder(has_word @ self.words.weight / number), dim=1)
+        return unit(self.text_encoder(has_word @ self.words.weight / number))
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """h (B, E) of features whose last entry is (B, D)."""
@@ -234,6 +235,7 @@ class CrossModalHead(LongTailClsHead):
         # counts are exact in the precision of the parameters, not in that of autocast
         has_word = stack_words(data_samples, self.num_words)
         has_word = has_word.to(self.words.weight, non_blocking=True)
+        self.positive_weight = self.positive_weight.to(has_word)  # moves once
         described = has_word.any(1)
         # a described image weighs as much among few as among many
         share = described.to(has_word).mean()
@@ -303,7 +305,8 @@ def label_aware_infonce(
         described: Which texts exist, (B,) boolean.
         temperature: > 0.
     """
-    scores = _full(image) @ _full(text).T / temperature
+    with full_precision(image):
+        scores = widen(image) @ widen(text).T / temperature
     same = labels[:, None] == labels
     smallest = torch.finfo(scores.dtype).min
     to_text = _log_share(scores.masked_fill(~described, smallest), same & described)
@@ -341,8 +344,8 @@ def distillation(text: Tensor, image: Tensor, described: Tensor, temperature: fl
         described: (B,) boolean.
         temperature: t.
     """
-    teacher = (_full(text.detach()) / temperature).log_softmax(1)
-    student = (_full(image) / temperature).log_softmax(1)
+    teacher = (widen(text.detach()) / temperature).log_softmax(1)
+    student = (widen(image) / temperature).log_softmax(1)
     divergence = (teacher.exp() * (teacher - student)).sum(1)
     return temperature**2 * (divergence * described).sum() / described.sum().clamp(min=1)
 
@@ -357,17 +360,12 @@ def word_prediction_loss(logits: Tensor, has_word: Tensor, positive_weight: Tens
         has_word: (B, V) in 0 and 1; a row of 0 is an image without words and does not count.
         positive_weight: ``1 / sqrt(share of the described images that have the word)``, (V,).
     """
-    logits = _full(logits)
+    logits = widen(logits)
     loss = F.binary_cross_entropy_with_logits(
         logits, has_word.to(logits), pos_weight=positive_weight.to(logits), reduction='none'
     )
     described = has_word.any(1, keepdim=True)
     return (loss * described).sum() / has_word.sum().clamp(min=1)
-
-
-def _full(x: Tensor) -> Tensor:
-    """Half precision as float32."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

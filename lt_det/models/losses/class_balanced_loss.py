@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
+from ..precision import widen
 
 
 def effective_number_weights(counts: np.ndarray, beta: float) -> np.ndarray:
@@ -53,7 +54,8 @@ class ClassBalancedLoss(nn.Module):
         self.beta = beta
         self.begin = begin
         self.epoch = 0
-        self.register_buffer('class_weight', None, persistent=False)
+        # no buffer: it comes late, and an average of the model (EMAHook) would hold another one
+        self.class_weight: Tensor | None = None
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         weight = effective_number_weights(frequency.image_count, self.beta)
@@ -74,7 +76,7 @@ class ClassBalancedLoss(nn.Module):
                 ' to custom_hooks or call set_class_frequency'
             )
         self.class_weight = self.class_weight.to(logits.device)  # moves once, then it is there
-        class_weight = self.class_weight.to(logits.dtype)
+        class_weight = self.class_weight.to(widen(logits).dtype)
         if target.ndim == 1:
             factor = class_weight[target]
         else:

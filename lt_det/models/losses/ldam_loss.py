@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...frequency import ClassFrequency
+from ..precision import widen
+from .sigmoid_head import is_label
 
 
 @MODELS.register_module()
@@ -31,7 +32,8 @@ class LDAMLoss(nn.Module):
         self.loss = MODELS.build(loss or dict(type='CrossEntropyLoss'))
         self.max_margin = max_margin
         self.scale = scale
-        self.register_buffer('margin', None, persistent=False)
+        # no buffer: it comes late, and an average of the model (EMAHook) would hold another one
+        self.margin: Tensor | None = None
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         counts = torch.from_numpy(frequency.image_count).clamp(min=1).double()
@@ -46,7 +48,11 @@ class LDAMLoss(nn.Module):
                 "LDAMLoss has no class statistics yet: add dict(type='ClassFrequencyHook') to "
                 'custom_hooks or call set_class_frequency'
             )
-        share = F.one_hot(target, logits.shape[1]) if target.ndim == 1 else target
         self.margin = self.margin.to(logits.device)  # moves once, then it is there
-        lowered = self.scale * self.margin.to(logits.dtype) * share
+        logits = widen(logits)
+        lowered = (self.scale * self.margin).to(logits.dtype)
+        if target.ndim == 1:
+            lowered = torch.where(is_label(target, logits.shape[1]), lowered, 0)
+        else:
+            lowered = lowered * target
         return self.loss(logits - lowered, target, **kwargs)
