@@ -125,7 +125,11 @@ def encode_masks(masks: torch.Tensor | np.ndarray | Sequence[dict], rows: np.nda
 
 
 def to_numpy(values: torch.Tensor | np.ndarray) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    """Values in the memory of the CPU; numpy has no bfloat16, which becomes float32."""
+    if not isinstance(values, torch.Tensor):
+        return np.asarray(values)
+    values = values.detach().float() if values.dtype == torch.bfloat16 else values.detach()
+    return values.cpu().numpy()
 
 
 def match_classes(classes: Sequence[str], truth: GroundTruth) -> np.ndarray:
