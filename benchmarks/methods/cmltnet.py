@@ -224,7 +224,7 @@ def evaluate(model: torch.nn.Module, val: Crops, groups: np.ndarray) -> dict[str
     batches = normalize(val.images).split(256)
     found = [sample for batch in batches for sample in model(batch, mode='predict')]
     scores = torch.stack([sample.pred_score for sample in found])
-    confidence, predicted = (values.numpy() for values in scores.max(1))
+    confidence, predicted = (values.cpu().numpy() for values in scores.max(1))
     labels = val.labels.numpy()
     correct = predicted == labels
     accuracy = class_accuracy(labels, correct, len(groups))
@@ -234,7 +234,7 @@ def evaluate(model: torch.nn.Module, val: Crops, groups: np.ndarray) -> dict[str
         relevant = np.zeros((len(found), len(val.dataset.vocabulary)), bool)
         for row, words in zip(relevant, val.words, strict=True):
             row[words] = True
-        predictions = torch.stack([sample.pred_words for sample in found]).numpy()
+        predictions = torch.stack([sample.pred_words for sample in found]).cpu().numpy()
         metrics['word_map'] = np.nanmean(average_precision(predictions, relevant))
     return {name: float(value) for name, value in metrics.items()}
 

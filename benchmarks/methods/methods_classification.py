@@ -156,7 +156,7 @@ def predict(model: nn.Module, data: Path) -> tuple[Tensor, np.ndarray]:
         samples = [DataSample()] * len(batch)
         inputs = model.data_preprocessor(dict(inputs=list(batch), data_samples=samples))['inputs']
         logits.append(model(inputs, mode='tensor'))
-    return torch.cat(logits), labels
+    return torch.cat(logits).cpu(), labels  # they are scored there, wherever they come from
 
 
 def score(logits: Tensor, labels: np.ndarray, frequency: ClassFrequency) -> dict[str, float]:

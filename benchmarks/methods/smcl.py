@@ -211,7 +211,7 @@ def predict(model: torch.nn.Module, root: Path) -> tuple[np.ndarray, np.ndarray]
         for batch in loader
         for sample in model(**model.data_preprocessor(batch), mode='predict')
     ]
-    return torch.cat(found).numpy(), data.get_gt_labels()
+    return torch.cat(found).cpu().numpy(), data.get_gt_labels()
 
 
 def owners(plan) -> tuple[np.ndarray, np.ndarray]:
