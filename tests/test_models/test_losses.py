@@ -9,6 +9,7 @@ import torch
 from mmdet.models.losses import EQLV2Loss, SeesawLoss
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
+from speed.ballad_cost import PeakBytes
 from torch import Tensor, nn
 
 from lt_det.errors import BadInputError
@@ -84,6 +85,45 @@ def test_seesaw_is_that_of_mmdetection_in_one_process(dtype, avg_factor, reducti
             assert_same(found[key], expected[key], x)
     assert torch.equal(ours.cum_samples, theirs.cum_samples)
     assert torch.equal(ours.get_activation(x), theirs.get_activation(x))
+
+
+@pytest.mark.parametrize('p', [0.0, 0.8])
+@pytest.mark.parametrize('q', [0.0, 2.0])
+def test_seesaw_of_many_classes_takes_a_fraction_of_the_memory(p, q):
+    classes, rois = 300, 200
+    x = (5 * torch.randn(rois, classes + 2)).requires_grad_()
+    labels = torch.randint(classes + 1, (rois,))
+    peaks = []
+    for kind in (LongTailSeesawLoss, SeesawLoss):
+        loss = kind(num_classes=classes, p=p, q=q)
+        loss.cum_samples[:-1] = torch.logspace(0, 5, classes)
+        # of MMDetection's the part that sees all classes, its positives alone
+        rows = labels < classes if kind is SeesawLoss else slice(None)
+        with PeakBytes() as counter:
+            value = loss(x[rows], labels[rows])['loss_cls_classes']
+            (gradient,) = torch.autograd.grad(value, x)
+        peaks.append(counter.peak / x.nbytes)
+        found = (value, gradient)
+        if kind is LongTailSeesawLoss:
+            ours = found
+    torch.testing.assert_close(ours, found, rtol=1e-5, atol=1e-6)
+    assert peaks[0] < 4.5
+    if p and q:
+        assert peaks[1] > 10
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_seesaw_of_half_precision_is_computed_in_full(dtype):
+    x = (40 * logits(C + 2, torch.float32)).detach().to(dtype).requires_grad_()
+    wide = x.detach().double().requires_grad_()
+    found, expected = (
+        sum(LongTailSeesawLoss(num_classes=C)(z, LABELS).values()) for z in (x, wide)
+    )
+    torch.testing.assert_close(found.double(), expected, rtol=1e-2, atol=1e-2)
+    found.backward()
+    expected.backward()
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(x.grad.double(), wide.grad, rtol=4 * eps, atol=4 * eps)
 
 
 def test_seesaw_without_positives():
@@ -246,6 +286,24 @@ def test_present_power_is_in_force_after_a_checkpoint():
         loss.load_state_dict({**state, **more}, strict=True)
         assert torch.equal(loss.log_weight, federated(power=0.5).log_weight)
         assert loss.frequency == FREQUENCY
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('logit', [200.0, -200.0])
+def test_federated_loss_of_half_precision_is_summed_in_full(dtype, logit):
+    classes = 1203
+    loss = FederatedLoss(num_classes=classes, num_sampled=classes)
+    loss.set_class_frequency(ClassFrequency([9] * classes))
+    x = torch.full((8, classes + 1), logit, dtype=dtype, requires_grad=True)
+    labels = torch.arange(8)
+    found = loss(x, labels)
+    target = nn.functional.one_hot(labels, classes + 1).double()[:, :-1]
+    expected = nn.functional.binary_cross_entropy_with_logits(
+        x[:, :-1].double(), target, reduction='none'
+    )
+    torch.testing.assert_close(found.double(), expected.sum() / 8, rtol=1e-5, atol=1e-5)
+    found.backward()
+    assert torch.isfinite(x.grad).all()
 
 
 def test_federated_head_starts_at_the_prior_and_predicts_by_sigmoid():

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule
+from ..precision import widen
 from .sigmoid_head import SigmoidClassification, over_divisor
 
 
@@ -117,7 +118,7 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
                 "dict(type='ClassFrequencyHook') to custom_hooks or call set_class_frequency"
             )
         self.check_inputs(cls_score, labels)
-        logits = cls_score[:, : self.num_classes]
+        logits = widen(cls_score[:, : self.num_classes])  # a sum of classes overflows in half
         label, is_object = self._columns(labels)
         # binary cross-entropy is softplus(z), less z where the class is the label: so no target
         # (R, C) is needed, of which a dense head has a hundred thousand rows

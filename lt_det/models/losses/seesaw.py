@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from mmdet.models.losses import SeesawLoss
 from mmdet.models.losses.cross_entropy_loss import cross_entropy
-from mmdet.models.losses.seesaw_loss import seesaw_ce_loss
 from mmdet.registry import MODELS
 from mmengine.dist import all_reduce
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...errors import BadInputError
+from ..precision import widen
 from .class_count import other_class_count
 
 
@@ -20,8 +23,8 @@ class LongTailSeesawLoss(SeesawLoss):
 
     MMDetection counts the samples of each class on each process alone, so that the weights differ
     between them, in a Python loop that waits for the device at every label. Here the counts are
-    sums over all processes, and nothing waits. In one process the loss and its gradients are those
-    of MMDetection.
+    sums over all processes, nothing waits, and memory is a fraction. In one process the loss and
+    its gradients are those of MMDetection, up to rounding.
 
     Args:
         **kwargs: Those of ``SeesawLoss``.
@@ -80,17 +83,10 @@ class LongTailSeesawLoss(SeesawLoss):
 
         class_logits, object_logits = self._split_cls_score(cls_score)
         positive = labels < self.num_classes
-        per_roi = seesaw_ce_loss(
-            class_logits,
-            labels.clamp(max=self.num_classes - 1),
-            None,
-            self.cum_samples[: self.num_classes],
-            self.num_classes,
-            self.p,
-            self.q,
-            self.eps,
-            'none',
-        )
+        own = labels.clamp(max=self.num_classes - 1)
+        class_logits = widen(class_logits)
+        weighted = self._log_weights(class_logits.detach(), own).add_(class_logits)
+        per_roi = F.cross_entropy(weighted, own, reduction='none')
         # no indexing by positives, whose number the device would have to tell
         per_roi = torch.where(positive, per_roi * label_weights.float(), per_roi.new_zeros(()))
         if reduction == 'mean':
@@ -106,3 +102,23 @@ class LongTailSeesawLoss(SeesawLoss):
             loss_cls_classes=self.loss_weight * loss_classes,
         )
         return losses if self.return_dict else sum(losses.values())
+
+    @torch.no_grad()
+    def _log_weights(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logarithms (R, C) of the weights of each class's exponential, for logits (R, C).
+
+        The product of the mitigation factor ``min(1, N_c / N_y) ** p`` of the counts N and the
+        compensation factor ``max(1, s_c / s_y) ** q`` of the softmax s; 1 for the label y. As sums,
+        in place, they take two matrices where MMDetection has twelve.
+        """
+        column = labels[:, None]
+        if self.q > 0:
+            weights = logits.log_softmax(1)
+            weights -= weights.gather(1, column).clamp(min=math.log(self.eps))
+            weights.clamp_(min=0).mul_(self.q)
+        else:
+            weights = torch.zeros_like(logits)
+        if self.p > 0:
+            count = self.cum_samples[: self.num_classes].clamp(min=1).log().to(logits)
+            weights += (count - count[labels][:, None]).clamp_(max=0).mul_(self.p)
+        return weights.scatter_(1, column, 0)
