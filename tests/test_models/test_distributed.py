@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
+from datetime import timedelta
 
+import pytest
 import torch
 import torch.multiprocessing as mp
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
 
 from lt_det.frequency import ClassFrequency
 from lt_det.models.layers import FASA, CAMCalibration
@@ -33,9 +37,10 @@ def statistics(logits, features, labels) -> list[torch.Tensor]:
     for epoch in (1, 2):  # the second compares its losses with the first's
         fasa.update(features.mean((2, 3)) / epoch, labels, logits[:, 0].exp() * epoch)
         fasa.adapt()
+    fasa.update(features.mean((2, 3)), labels, logits[:, 0].exp())  # the epoch goes on
     return [
         *(seesaw.cum_samples, eqlv2.pos_grad, eqlv2.neg_grad, calibration.prototypes),
-        *(fasa.mean, fasa.variance, fasa.seen, fasa.probability, fasa.last_loss),
+        *(fasa.mean, fasa.variance, fasa.seen, fasa.probability, fasa.last_loss, fasa.loss_sum),
     ]
 
 
@@ -50,10 +55,66 @@ def work(rank: int, port: int, expected: list[torch.Tensor]) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_count_as_one_with_both_batches():
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    arguments = (port, statistics(*inputs(), LABELS))
+        return probe.getsockname()[1]
+
+
+def lonely(rank: int, port: int, config: dict) -> None:
+    """The loss of a head of which the second process has no RoI."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo',
+        f'tcp://127.0.0.1:{port}',
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=20),
+    )
+    torch.manual_seed(rank)
+    head = MODELS.build(config)
+    head.set_class_frequency(ClassFrequency([9, 3, 1]))
+    number = 0 if rank else 5
+    features = torch.randn(number, 4, 7, 7)
+    logits, deltas = head(features)
+    targets = torch.randint(C + 1, (number,)), torch.ones(number), *torch.rand(2, number, 4)
+    losses = head.loss(logits, deltas, torch.rand(number, 5), *targets)
+    if rank:
+        assert all(value == 0 for name, value in losses.items() if name.startswith('loss'))
+    sum(value for name, value in losses.items() if name.startswith('loss')).backward()
+    # or DistributedDataParallel would wait for it
+    assert all(parameter.grad is not None for parameter in head.parameters())
+    for buffer in head.buffers():
+        other = buffer.clone()
+        torch.distributed.broadcast(other, 0)
+        assert torch.equal(other, buffer)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        dict(loss_cls=dict(type='LongTailSeesawLoss')),
+        dict(loss_cls=dict(type='LongTailEQLV2Loss')),
+        dict(loss_cls=dict(type='FederatedLoss', num_sampled=2)),
+        dict(type='FASABBoxHead', loss_cls=dict(type='CrossEntropyLoss'), fasa=dict(begin=9)),
+    ],
+    ids=['seesaw', 'eqlv2', 'federated', 'fasa'],
+)
+def test_a_process_without_rois_keeps_pace(config):
+    register_all_modules(init_default_scope=True)
+    head = dict(
+        type='LongTailBBoxHead',
+        in_channels=4,
+        num_classes=C,
+        num_shared_fcs=1,
+        fc_out_channels=8,
+    )
+    arguments = (free_port(), {**head, **config})
+    mp.start_processes(lonely, arguments, nprocs=2, start_method='fork')
+
+
+def test_two_processes_count_as_one_with_both_batches():
+    arguments = (free_port(), statistics(*inputs(), LABELS))
     # forked: a new interpreter would import everything again
     mp.start_processes(work, arguments, nprocs=2, start_method='fork')

@@ -129,11 +129,12 @@ class FASA(FrequencyModule):
         """
         finite = features.isfinite().all(1) & losses.isfinite()
         labels = labels.where(finite, self.num_classes)
-        rows = torch.cat([features.float(), torch.ones_like(features[:, :1])], 1)
+        ones = features.new_ones(len(features), 1, dtype=torch.float32)
+        rows = torch.cat([features.float(), losses.float()[:, None], ones], 1)
         total = self._sum_by_class(rows, labels)
         all_reduce(total)
         count = total[:, -1:]
-        mean = total[:, :-1] / count.clamp(min=1)
+        mean = total[:, :-2] / count.clamp(min=1)
         deviation = features - F.pad(mean, (0, 0, 0, 1))[labels]
         variance = self._sum_by_class(deviation.float().square(), labels)
         all_reduce(variance)
@@ -143,8 +144,8 @@ class FASA(FrequencyModule):
         for old, new in ((self.mean, mean), (self.variance, variance)):
             old.copy_(share * new + (1 - share) * old)
         self.seen |= count[:, 0] > 0
-        own = torch.stack([losses.float(), torch.ones_like(losses)], 1)
-        self.loss_sum += self._sum_by_class(own, labels).T
+        # of all processes, since a checkpoint has what one of them knows
+        self.loss_sum += total[:, -2:].T
 
     @torch.no_grad()
     def sample(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -163,7 +164,6 @@ class FASA(FrequencyModule):
     @torch.no_grad()
     def adapt(self) -> None:
         """Raise or lower probabilities by how the losses of the epoch compare to the last."""
-        all_reduce(self.loss_sum)
         loss_sum, count = self.loss_sum
         loss = loss_sum / count.clamp(min=1)
         comparable = (count > 0) & (self.last_loss > 0)

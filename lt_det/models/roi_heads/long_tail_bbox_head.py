@@ -193,6 +193,17 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         put_off = isinstance(bbox_pred, ClassIndexedOutputs)
         targets = labels, label_weights, bbox_targets, bbox_weights, reduction_override
         losses = super().loss(cls_score, None if put_off else bbox_pred, rois, *targets)
+        if cls_score is not None and not cls_score.numel():
+            # stock leaves the class loss out where there are no RoIs: its sums over all processes
+            # would wait for this one for ever, and the classifier would have no gradient
+            found = self.loss_cls(
+                cls_score,
+                labels,
+                label_weights,
+                avg_factor=1.0,
+                reduction_override=reduction_override,
+            )
+            losses.update(found if isinstance(found, dict) else dict(loss_cls=found))
         if put_off:
             positive = labels < self.num_classes
             deltas = bbox_pred[positive].at(labels[positive])
