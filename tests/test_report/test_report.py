@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.config import Config
 from mmengine.structures import InstanceData
 from mmengine.visualization import Visualizer
 
@@ -67,10 +68,14 @@ def test_metrics_of_a_test_reach_the_file_and_the_visualizer(tmp_path):
         test_evaluator=SimpleNamespace(metrics=[]),
         test_dataloader=None,
         logger=logging.getLogger(__name__),
+        cfg=Config(dict(load_from='absent.pth')),
     )
     ReportHook().after_test_epoch(runner, {'lvis/bbox_AP': 0.5, 'note': 'text'})
     written = json.loads((tmp_path / 'test' / 'metrics.json').read_text())
     assert written == {'bbox_AP': 0.5, 'note': 'text'}
+    note = json.loads((tmp_path / 'test' / 'run.json').read_text())
+    assert note['checkpoint'] == {'file': 'absent.pth', 'sha256': None} and note['config'] is None
+    assert 'bbox_AP' in written and (tmp_path / 'test' / 'report.html').stat().st_size > 10_000
     logged = json.loads((tmp_path / 'vis_data' / 'scalars.json').read_text())
     assert logged['test/lvis/bbox_AP'] == 0.5 and 'test/note' not in logged
 

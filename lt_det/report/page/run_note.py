@@ -65,10 +65,16 @@ def circumstances(checkpoint: str | None) -> dict[str, Any]:
         weights = {'file': checkpoint, 'sha256': None}
     return {
         'checkpoint': weights,
-        'command': shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        'command': shlex.join([*_program(), *sys.argv[1:]]),
         'date': datetime.now().astimezone().isoformat(timespec='seconds'),
         'versions': installed_versions(),
     }
+
+
+def _program() -> list[str]:
+    """How the process was called, without the folder that it lies in."""
+    path = Path(sys.argv[0])
+    return ['lt_det'] if path.parts[-2:] == ('lt_det', '__main__.py') else [path.name]
 
 
 def installed_versions() -> dict[str, str]:
