@@ -6,7 +6,10 @@ images gives the detections of each setting; then, for 10 random splits of the i
 
 - choice: ``select`` looks at one half alone, what it answers is scored on the other;
 - control: the same, with the annotations of the images moved to other images at random, another
-  permutation for each split. There is nothing to be learned from the held-out half then.
+  permutation for each split. There is nothing to be learned from the held-out half then, nor much
+  to be found;
+- exchange: the same, where on each image the settings have each other's detections, in an order
+  drawn for it. There is nothing to choose then, at about the AP of the detector.
 
 Besides: AP of settings in the sweep against tests of their own; the folded weights in a process of
 stock MMDetection against our run; and, of Mask R-CNN R50-FPN with 1203 classes and random weights,
@@ -36,12 +39,16 @@ from methods.calibration_report import report
 
 CONFIG = ROOT / 'configs' / 'glyphs' / 'mask_rcnn_r18_softmax_demo.py'
 EPOCHS = 4
+# the first three for each seed; of these, what is a control
+PARTS = ('choice', 'control', 'exchange', 'equal', 'speed')
+CONTROLS = {'control': 'annotations', 'exchange': 'settings'}
 
 
 def parse_args() -> argparse.Namespace:
     parser = option_parser(__doc__)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--splits', type=int, default=10)
+    parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
     parser.add_argument('--speed-images', type=int, default=3)
     parser.add_argument('--speed-repeats', type=int, default=3)
     parser.add_argument('--data', type=Path, default=Path('data/glyphs/small'))
@@ -118,7 +125,7 @@ def work(args: argparse.Namespace, part: str, seed: int) -> dict | list:
 
     sweep(cfg, checkpoint, held_out, folder)
     images = Images(cfg, held_out, folder)
-    return choices(images, args.splits, control=part == 'control')
+    return choices(images, args.splits, CONTROLS.get(part))
 
 
 def done(args: argparse.Namespace, part: str, seed: int) -> dict | list:
@@ -145,22 +152,17 @@ def main() -> None:
 
     where = origin()
     make_glyphs(args.data, 'small')
+    of_seeds = [(part, seed) for part in PARTS[:3] if part in args.parts for seed in args.seeds]
     with ThreadPoolExecutor(args.processes) as pool:
-        chosen = list(pool.map(lambda seed: done(args, 'choice', seed), args.seeds))
-        control = list(pool.map(lambda seed: done(args, 'control', seed), args.seeds))
-        equal = pool.submit(done, args, 'equal', args.seeds[0]).result()
+        found = list(pool.map(lambda job: done(args, *job), of_seeds))
     content = {
         **where,
         'splits': args.splits,
         'rows': [
-            dict(seed=seed, **row)
-            for found in (chosen, control)
-            for seed, rows in zip(args.seeds, found)
-            for row in rows
+            dict(seed=seed, **row) for (_, seed), rows in zip(of_seeds, found) for row in rows
         ],
-        'equal': equal,
-        # alone on the machine
-        'speed': done(args, 'speed', args.seeds[0]),
+        # one after the other: times are taken alone on the machine
+        **{part: done(args, part, args.seeds[0]) for part in PARTS[3:] if part in args.parts},
     }
     publish(args.out, 'calibration', content, report(content))
 

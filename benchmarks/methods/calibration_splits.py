@@ -1,7 +1,8 @@
 """Choices on random halves of the validation images, scored on the others, for ``calibration.py``.
 
 The detections of every setting are kept from one sweep, so that they can be scored against other
-annotations too: in the control those of image i are moved to image p(i), a permutation.
+annotations too. Two controls have nothing to choose: annotations of image i are moved to image
+p(i), a permutation; or on each image the settings exchange their detections at random.
 """
 
 from __future__ import annotations
@@ -127,13 +128,37 @@ class Images:
         return place
 
 
-def choices(images: Images, num_splits: int, control: bool) -> list[dict]:
-    """What is chosen on one half, and what it gives on the other, for each split and objective."""
+def exchanged(images: Images, own: AveragePrecisions, seed: int) -> AveragePrecisions:
+    """AP where on each image the settings have each other's detections, in an order of its own.
+
+    No setting is better than another then, at about the AP of the detector.
+    """
+    rows = [own.spool.rows(number) for number in range(len(images.settings))]
+    number = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+    whole = np.concatenate(rows)
+    rng = np.random.default_rng(seed)
+    order = rng.random((len(images.images), len(rows))).argsort(axis=1)
+    number = order[whole['image'], number]
+    by_number = np.argsort(number, kind='stable')
+    ends = np.searchsorted(number[by_number], np.arange(1, len(rows)))
+    rows = np.split(whole[by_number], ends)
+    return AveragePrecisions(images.truth, Rows(rows), images.images)
+
+
+def choices(images: Images, num_splits: int, control: str | None) -> list[dict]:
+    """What is chosen on one half, and what it gives on the other, for each split and objective.
+
+    ``control`` is None, 'annotations' (those of other images) or 'settings' (exchanged).
+    """
     found = []
-    own = None if control else images.precisions()
+    own = images.precisions()
     for split in range(num_splits):
         held_out, test = halves(images.images, images.strata, seed=1000 + split)
-        precisions = own or images.precisions(images.permuted(seed=split))
+        precisions = own
+        if control == 'annotations':
+            precisions = images.precisions(images.permuted(seed=split))
+        elif control == 'settings':
+            precisions = exchanged(images, own, seed=split)
         tested = [metrics_on(images, precisions, n, test) for n in range(len(images.settings))]
         for metric, keep in OBJECTIVES.items():
             found.append(dict(split=split, metric=metric, control=control))
