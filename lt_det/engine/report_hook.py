@@ -115,6 +115,10 @@ class ReportHook(Hook):
             per_class = getattr(metric, 'per_class', None)
             if per_class and 'accuracy' in per_class[0]:
                 written += _classification(folder, per_class, metric.reliability)
+                if self.page:
+                    from ..report.page.classified import Classified
+
+                    Classified.of(metric, dataloader.dataset).write(folder / PREDICTIONS)
             elif per_class:
                 iou_type = 'segm' if 'segm_AP' in per_class[0] else 'bbox'
                 written.append(folder / 'ap_by_frequency.png')

@@ -35,6 +35,8 @@ class LongTailAccuracy(BaseMetric):
         per_class (list[dict]): label, name, frequency (the group), image_count, accuracy (-1: no
             image) and ece of each class after the last evaluation; in the main process only.
         reliability (dict[str, Reliability]): By ``'all'`` and group, likewise.
+        predictions (np.ndarray): (N, 4) label, predicted label, its confidence and whether the
+            label is among the best five, likewise.
 
     Raises:
         BadInputError: Bad option, or the statistics are of another number of classes.
@@ -59,6 +61,7 @@ class LongTailAccuracy(BaseMetric):
         self.frequency: ClassFrequency | None = None
         self.per_class: list[dict] = []
         self.reliability: dict = {}
+        self.predictions = np.zeros((0, 4))
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         self.frequency = frequency
@@ -79,7 +82,8 @@ class LongTailAccuracy(BaseMetric):
                 'LongTailAccuracy has no class statistics: add '
                 "dict(type='ClassFrequencyHook') to custom_hooks or call set_class_frequency"
             )
-        labels, predicted, confidence, among_five = np.stack(results).T
+        self.predictions = np.stack(results)
+        labels, predicted, confidence, among_five = self.predictions.T
         labels = labels.astype(np.int64)
         frequency = self.frequency
         if labels.max() >= frequency.num_classes:

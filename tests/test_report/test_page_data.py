@@ -11,7 +11,8 @@ from lt_det.errors import BadInputError, MissingFileError
 from lt_det.evaluation.kept_detections import write_kept
 from lt_det.evaluation.streaming import rows_that_count
 from lt_det.formats.segmentations import to_rle
-from lt_det.report.page.data import centred_interval, collect
+from lt_det.report.page.data import collect
+from lt_det.report.page.values import centred_interval
 
 from .page_cases import HOSTILE, write_run
 

@@ -64,11 +64,12 @@ from ...evaluation.ground_truth import FREQUENCY_GROUPS, GroundTruth
 from ...evaluation.kept_detections import KeptDetections
 from ...evaluation.lvis_eval import IOU_TYPES
 from ...frequency import LVIS_BOUNDS, ClassFrequency
-from .detector import Judged, class_columns, diagnosis_parts, metric_groups, plain
+from .detector import Judged, class_columns, diagnosis_parts, metric_groups
 from .extras import calibration_html, curves, inspection
 from .gallery import gallery
 from .provenance import provenance
 from .run_files import RunFiles, find_run, limit_of, load_detections, load_truth
+from .values import centred_interval, known, plain
 
 FORMAT = 1
 RESAMPLES = 100
@@ -217,22 +218,6 @@ def _tiles(
     return tiles
 
 
-def centred_interval(means: np.ndarray) -> list[float] | None:
-    """The 95% interval of a metric from its resamples.
-
-    AP of resamples is higher on average than that of all images, for an image that is drawn twice
-    is found or missed twice. The interval between the percentiles is moved by that difference.
-
-    Args:
-        means: (1 + R,) the value of all images, then of each resample.
-    """
-    known = means[1:][~np.isnan(means[1:])]
-    if not len(known):
-        return None
-    ends = np.array(interval_of(known)) - known.mean() + means[0]
-    return ends.clip(0, 1).tolist()
-
-
 def _means(
     run: RunFiles,
     judged: dict[str, Judged],
@@ -286,13 +271,6 @@ def _instances(run: RunFiles, truth: GroundTruth) -> dict[str, list | None]:
         by_name = dict(zip(frequency.class_names or (), frequency.instance_count.tolist()))
         counts = [by_name.get(name) for name in truth.category_names]
     return {'train_instances': None if not any(counts) else _numbers(counts)}
-
-
-def known(metrics: dict, key: str) -> float | None:
-    """A number of ``metrics.json``; None where it is not there, or -1: nothing to judge."""
-    value = metrics.get(key)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and value == value and value >= 0 else None
 
 
 def _numbers(values: list) -> list[int | None]:

@@ -21,6 +21,7 @@ from ...evaluation.diagnosis.errors import count_and_cost, find_errors
 from ...evaluation.diagnosis.matches import Matches, Overlaps, class_groups, find_overlaps, match
 from ...evaluation.ground_truth import GroundTruth
 from ...evaluation.kept_detections import KeptDetections
+from .values import plain
 
 _MOST_CONFUSIONS = 2000
 
@@ -229,11 +230,6 @@ def metric_groups(truth: GroundTruth, categories: np.ndarray) -> dict[str, np.nd
     """(K,) bool of the classes of AP and of each of APr, APc, APf that has any."""
     groups = class_groups(truth, categories)
     return {'AP' if name == 'all' else f'AP{name}': classes for name, classes in groups.items()}
-
-
-def plain(values: np.ndarray) -> list[float | None]:
-    """Floats for a json, None for NaN."""
-    return [None if value != value else value for value in values.tolist()]
 
 
 def _largest(ordered: list[dict], size: int) -> list[dict | None]:

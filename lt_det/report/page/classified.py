@@ -1,0 +1,90 @@
+"""The predictions of a classifier in a small file beside its ``metrics.json``."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import BadInputError, MissingFileError
+
+
+@dataclass
+class Classified:
+    """N images of C classes.
+
+    Attributes:
+        label, predicted: (N,) int64.
+        confidence: (N,) float64, of the predicted class.
+        image: (N,) str, paths; '' where an image is no file.
+        name, group: (C,) str; groups are 'few', 'medium' or 'many'.
+        train_images: (C,) int64.
+        num_bins: Of the calibration error.
+    """
+
+    label: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    image: np.ndarray
+    name: np.ndarray
+    group: np.ndarray
+    train_images: np.ndarray
+    num_bins: int
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) bool."""
+        return self.label == self.predicted
+
+    def write(self, path: str | os.PathLike) -> None:
+        """Write all as .npz, whole or not at all."""
+        unfinished = Path(f'{path}.unfinished')
+        with open(unfinished, 'wb') as file:
+            np.savez_compressed(file, **vars(self))
+        unfinished.replace(path)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> Classified:
+        """Read a file of :meth:`write`.
+
+        Raises:
+            MissingFileError: There is none.
+            BadInputError: It is another one.
+        """
+        if not Path(path).is_file():
+            raise MissingFileError(f'{path} does not exist')
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                values = dict(file.items())
+            values['num_bins'] = int(values['num_bins'])
+            return cls(**values)
+        except (ValueError, KeyError, OSError, TypeError, zipfile.BadZipFile) as error:
+            raise BadInputError(
+                f'{path} cannot be read ({error!r}); expected predictions of a classifier'
+            ) from error
+
+    @classmethod
+    def of(cls, metric: Any, dataset: Any) -> Classified:
+        """What a LongTailAccuracy has evaluated last.
+
+        Args:
+            metric: The metric, in the main process.
+            dataset: The data set that it has seen, in its order.
+        """
+        label, predicted, confidence = metric.predictions[:, :3].T
+        info = getattr(dataset, 'get_data_info', lambda i: {})
+        paths = [str(info(i).get('img_path') or '') for i in range(len(label))]
+        return cls(
+            label.astype(np.int64),
+            predicted.astype(np.int64),
+            confidence,
+            np.array(paths, str),
+            np.array([row['name'] for row in metric.per_class], str),
+            np.array([row['frequency'] for row in metric.per_class], str),
+            np.array([row['image_count'] for row in metric.per_class], np.int64),
+            metric.num_bins,
+        )
