@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,8 @@ def opened(browser, path: Path, width: int = 1440, **context) -> Iterator:
     page.goto(path.as_uri())
     drawn(page)
     yield page
-    assert not errors
+    words = re.findall(r'\b(?:null|undefined|NaN|Infinity)\b', page.locator('main').text_content())
+    assert not errors and not words
     assert [url for url in requests if not url.startswith(('data:', 'blob:'))] == [path.as_uri()]
     context.close()
 

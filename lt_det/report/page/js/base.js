@@ -38,7 +38,10 @@ function number(value, format = fraction, attributes = {}) {
 }
 
 /** A name from the data: isolated, so that text from right to left stays in its place. */
-const nameOf = (text) => el('bdi', {}, text);
+function nameOf(text) {
+  const parts = String(text).split(/(?<=[_/\\])/); // lines may break there
+  return el('bdi', {}, ...parts.flatMap((part, k) => (k ? [el('wbr'), part] : [part])));
+}
 
 // groups, rarest first, have the same colour and mark everywhere
 const LOOKS = [
@@ -76,7 +79,7 @@ const OBJECTS = DATA.kind === 'classifier' ? 'images' : 'annotations';
 /** Show a section with its heading and an entry in the navigation. */
 function section(id, title, ...children) {
   const host = byId(id);
-  host.append(el('h2', { id: `${id}-title` }, title), ...children);
+  host.append(el('h2', { id: `${id}-title` }, title), ...children.filter((child) => child));
   host.hidden = false;
   return host;
 }

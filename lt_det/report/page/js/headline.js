@@ -46,7 +46,7 @@ function provenance() {
   const add = (term, ...text) => rows.push(el('dt', {}, term), el('dd', {}, ...text));
   if (isNumber(p.max_dets)) add('Protocol', `${p.protocol}, at most ${p.max_dets} detections`);
   else add('Protocol', p.protocol);
-  add('To be compared', p.comparable);
+  add('Comparable', p.comparable);
   if (p.against) add('Baseline', nameOf(p.against));
   if (p.config) add('Config', nameOf(p.config));
   if (p.checkpoint) {

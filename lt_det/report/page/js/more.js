@@ -5,9 +5,9 @@ function curveChart(title, series, { log = false, digits = 3 } = {}) {
     const [left, right, top, bottom] = [52, width - (series.length > 1 ? 62 : 14), 26, height - 44];
     const x = d3.scaleLinear().domain(d3.extent(points, (p) => p[0])).range([left, right]);
     const [low, high] = d3.extent(points, (p) => p[1]);
-    const y = log && low > 0 && high > 30 * low ? d3.scaleLog().domain([low, high * 1.0001]).range([bottom, top])
+    const decades = d3.range(-12, 9).map((e) => 10 ** e).filter((v) => v >= low && v <= high);
+    const y = log && low > 0 && decades.length > 1 ? d3.scaleLog().domain([low, high * 1.0001]).range([bottom, top])
       : d3.scaleLinear().domain([Math.min(0, low), high || 1]).range([bottom, top]).nice();
-    const decades = d3.range(-9, 9).map((e) => 10 ** e).filter((v) => v >= low && v <= high);
     leftAxis(svg, y, {
       left, right, name: '', ticks: 4, values: y.base ? decades : null, format: d3.format('~g'),
     });
@@ -71,13 +71,16 @@ function curves() {
 /** Any json as a list of terms. */
 function terms(value) {
   const text = (v) => {
+    if (Array.isArray(v) && v.some((item) => typeof item === 'string')) {
+      return el('span', {}, ...v.map((item) => el('div', {}, text(item))));
+    }
     if (Array.isArray(v)) return el('span', {}, ...v.flatMap((item, k) => [k ? ', ' : '', text(item)]));
     if (v && typeof v === 'object') return terms(v);
     return typeof v === 'number' ? number(v, (n) => n.toLocaleString('en-US', { maximumFractionDigits: 4 }))
       : nameOf(String(v));
   };
   return el('dl', {}, ...Object.entries(value).filter(([, v]) => isNumber(v)).flatMap(
-    ([term, v]) => [el('dt', {}, term.replaceAll('_', ' ')), el('dd', {}, text(v))],
+    ([term, v]) => [el('dt', {}, term.replace(/^num_/, '').replaceAll('_', ' ')), el('dd', {}, text(v))],
   ));
 }
 

@@ -45,7 +45,7 @@ function histogram(key, scores) {
         .attr('x2', x(best.threshold)).attr('y1', top).attr('y2', bottom);
       svg.append('text').attr('class', 'threshold-name').attr('y', top + 10)
         .attr('x', x(best.threshold) + (near ? -5 : 5)).attr('text-anchor', near ? 'end' : 'start')
-        .text(`best F1 at ${fraction(best.threshold, 2)}`);
+        .text(`best F1 at ${fraction(best.threshold)}`);
     }
     const all = svg.append('rect').attr('class', 'cover').attr('x', left).attr('y', top)
       .attr('width', right - left).attr('height', bottom - top);

@@ -78,8 +78,9 @@ function classTable() {
   let order = [];
   const body = el('tbody');
   const heads = columns.map((column, k) => {
-    if (column.unsorted) return el('th', { scope: 'col' }, column.title);
-    return el('th', { scope: 'col', 'aria-sort': 'none' }, el('button', {
+    const kind = column.text ? 'text' : null;
+    if (column.unsorted) return el('th', { scope: 'col', class: 'plain' }, column.title);
+    return el('th', { scope: 'col', 'aria-sort': 'none', class: kind }, el('button', {
       type: 'button', class: 'sort',
       onclick: () => {
         state.down = state.by === k ? !state.down : !column.text;
@@ -147,7 +148,10 @@ function classTable() {
   };
   const groups = [['', 'all groups'], ...GROUPS.map((key) => [key, look(key).name])];
   const sizes = PAGE_SIZES.map((n) => [n, n > 1000 ? 'all' : String(n)]);
+  const what = { bbox: 'boxes', segm: 'masks' }[DATA.iou_type];
   section('classes', 'Every class',
+    what ? paragraph(`Hits, misses, false positives and confusions are of ${what} at IoU 0.5`
+      + `${c.against ? `, differences of ${AP_NAMES[DATA.iou_type]}` : ''}.`, 'small') : null,
     el('div', { class: 'controls' },
       labelled('Find', search('part of a class name', (text) => {
         state.text = text;
