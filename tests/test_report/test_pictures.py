@@ -1,0 +1,81 @@
+import cv2
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from lt_det.report import draw_detections
+from lt_det.report.label_places import place_labels
+from lt_det.report.pictures import match
+
+AREA = (0, 0, 300, 200)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@given(st.integers(0, 10_000), st.integers(0, 40))
+def test_no_label_covers_another(seed, number):
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 1, (number, 2)) * [280, 180]
+    boxes = np.hstack([corners, corners + rng.uniform(2, 60, (number, 2))])
+    sizes = rng.uniform([20, 6], [90, 10], (number, 2))
+    places = place_labels(boxes.tolist(), sizes.tolist(), AREA)
+    kept = [(*p, p[0] + w, p[1] + h) for p, (w, h) in zip(places, sizes.tolist()) if p]
+    for i, (x1, y1, x2, y2) in enumerate(kept):
+        assert x1 >= 0 and y1 >= 0 and x2 <= 300 + 1e-9 and y2 <= 200 + 1e-9
+        for a1, b1, a2, b2 in kept[:i]:
+            assert min(x2, a2) <= max(x1, a1) or min(y2, b2) <= max(y1, b1)
+    if number:
+        assert places[0] is not None
+    if number <= 5:
+        assert None not in places
+
+
+def instances(boxes, labels, scores=None):
+    made = InstanceData(bboxes=torch.tensor(boxes).float(), labels=torch.tensor(labels))
+    if scores is not None:
+        made.scores = torch.tensor(scores)
+    return made
+
+
+def test_a_hit_takes_the_object_of_its_class_that_is_left():
+    truth = instances(
+        [[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60], [80, 0, 90, 10]], [1, 1, 2, 3]
+    )
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 60, 60], [80, 0, 90, 4]]
+    detections = instances(boxes, [1, 1, 1, 1, 3], [0.5, 0.9, 0.7, 0.9, 0.9])
+    found, right = match(truth, detections)
+    assert found.tolist() == [True, True, False, False]
+    assert right.tolist() == [False, True, True, False, False]
+    assert match(InstanceData(), detections)[1].tolist() == [False] * 5
+    assert match(truth, detections[:0])[0].tolist() == [False] * 4
+
+
+def test_the_picture_is_small_whatever_it_shows(tmp_path):
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(tmp_path / 'noise.png'), rng.integers(0, 255, (480, 640, 3)).astype(np.uint8))
+    sample = DetDataSample(metainfo=dict(img_path=str(tmp_path / 'noise.png')))
+    boxes = np.sort(rng.uniform(0, 480, (60, 2, 2)), 1).reshape(60, 4).tolist()
+    sample.gt_instances = instances(boxes, [0] * 60)
+    sample.pred_instances = instances(boxes, [0] * 60, [0.9] * 60)
+    draw_detections([sample] * 6, ['$a name_with^ $ signs'], tmp_path / 'out.png')
+    assert (tmp_path / 'out.png').stat().st_size <= 400_000
+    assert min(cv2.imread(str(tmp_path / 'out.png')).shape[:2]) > 150
+
+
+def test_hits_misses_and_false_positives_look_different(tmp_path):
+    cv2.imwrite(str(tmp_path / 'white.png'), np.full((100, 100, 3), 255, np.uint8))
+    sample = DetDataSample(metainfo=dict(img_path=str(tmp_path / 'white.png')))
+    sample.gt_instances = instances([[10, 10, 40, 40], [60, 60, 90, 90]], [0, 0])
+    sample.pred_instances = instances([[10, 10, 40, 40], [60, 10, 90, 40]], [0, 0], [0.9, 0.9])
+    draw_detections([sample], ['a'], tmp_path / 'out.png')
+    picture = cv2.imread(str(tmp_path / 'out.png'))[60:, :, ::-1].astype(int)  # without the legend
+
+    def has(part, colour):
+        return (np.abs(part - colour).sum(-1) < 60).sum() > 20
+
+    left, right = np.array_split(picture, 2, axis=1)
+    found, missed, wrong = (0, 114, 178), (230, 159, 0), (204, 121, 167)
+    assert has(left, found) and has(left, missed) and not has(left, wrong)
+    assert has(right, found) and has(right, wrong) and not has(right, missed)
