@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,8 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from lt_det.report.page.build import build
+
 NAMES = ('chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome')
+DATA = json.loads(Path(__file__).with_name('report_page.json').read_text())
 PICTURES = Path(__file__).resolve().parents[2] / 'work_dirs/report_pages'
+
+
+def written(data: dict, folder: Path) -> Path:
+    path = folder / 'report.html'
+    path.write_text(build(data), encoding='utf-8')
+    return path
 
 
 @contextmanager
@@ -74,3 +84,7 @@ def picture(page, name: str) -> None:
         page.evaluate(f'scrollTo(0, {height})')  # pictures load when they come near
     page.evaluate('scrollTo(0, 0)')
     page.screenshot(path=PICTURES / f'{name}.png', full_page=True)
+
+
+def texts(page, selector: str) -> list[str]:
+    return page.locator(selector).all_text_contents()
