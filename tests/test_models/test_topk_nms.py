@@ -11,6 +11,7 @@ from mmdet.models.layers import multiclass_nms
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import ConfigDict
+from speed.ballad_cost import PeakBytes
 from torch import Tensor
 
 from lt_det.models.roi_heads import topk_nms
@@ -134,6 +135,29 @@ def test_gpu_equals_cpu(max_num):
     found = run(boxes.to(device), scores.to(device), 0.5, max_num)
     assert all(part.device.type == device.type for part in found)
     torch.testing.assert_close([part.cpu() for part in found], [*run(boxes, scores, 0.5, max_num)])
+
+
+@pytest.mark.parametrize('classes', [1, 3])
+@pytest.mark.parametrize('pairs', [1, 7, 500])
+def test_portions_of_pairs_change_nothing(classes, pairs, monkeypatch):
+    boxes, scores = random_input(60, classes, 1)
+    expected = run(boxes, scores, 0.5, 40)
+    monkeypatch.setattr(topk_nms, '_PAIRS', pairs)
+    monkeypatch.setattr(topk_nms, '_BLOCK', 25)
+    for part, whole in zip(run(boxes, scores, 0.5, 40), expected):
+        assert torch.equal(part, whole)
+
+
+@pytest.mark.parametrize('overlapping', [False, True])
+def test_memory_of_many_detections_of_a_class_is_bounded(overlapping):
+    number = 4000
+    corner = torch.arange(number).float()[:, None] * (0.001 if overlapping else 10)
+    boxes = torch.cat([corner, corner * 0, corner + 9, corner * 0 + 9], 1)[:, None]
+    scores = torch.linspace(1, 0.1, number)[:, None]
+    with PeakBytes() as counter:
+        found = run(boxes, scores, 0.5, number)
+    assert len(found[0]) == (2 if overlapping else number)
+    assert counter.peak < 300e6
 
 
 def test_long_chains_of_suppression():

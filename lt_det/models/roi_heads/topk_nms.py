@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 # Candidates per block, so many that the first usually suffices and so few that the pairs of one
-# class, of which a block may consist, fit into 200 MB.
+# class, of which a block may consist, are not many more than are compared at a time.
 _BLOCK = 2048
+_PAIRS = 2**21  # compared at a time, in 200 MB
 _GROUP = 64  # scores of which the highest is looked at first
 
 
@@ -100,15 +101,15 @@ def is_plain(nms: dict | None) -> bool:
     )
 
 
-def _blocks(scores: Tensor, score_thr: float, size: int) -> Iterator[Tensor]:
+def _blocks(scores: Tensor, score_thr: float, reach: int) -> Iterator[Tensor]:
     """Indices of the scores above the threshold in blocks, best first; of equal ones the lowest
     first.
 
-    At least one block comes, which may be empty.
+    At least one block comes, which may be empty. The best ``reach`` are sorted first.
     """
     whole = len(scores) // _GROUP * _GROUP
     highest = scores[:whole].view(-1, _GROUP).amax(1)
-    done, reach = 0, size
+    done = 0
     while True:
         index = _candidates(scores, highest, score_thr, reach)
         values = scores[index]
@@ -116,7 +117,7 @@ def _blocks(scores: Tensor, score_thr: float, size: int) -> Iterator[Tensor]:
         # with all that equal the worst, which topk would choose among at will
         chosen = index[values >= worst]
         order = chosen[scores[chosen].sort(descending=True, stable=True).indices]
-        yield from order[done:].split(size)
+        yield from order[done:].split(_BLOCK)
         if len(order) < reach:
             return
         done, reach = len(order), 4 * len(order)
@@ -160,11 +161,16 @@ def _survivors(boxes: Tensor, labels: Tensor, num_kept: int, iou_threshold: floa
     # each candidate is compared with those before it in its class
     first = torch.searchsorted(ordered, ordered)
     rivals = torch.where(order < num_kept, 0, place - first)
-    later = place.repeat_interleave(rivals)
-    before = torch.arange(len(later), device=boxes.device) - (rivals.cumsum(0) - rivals)[later]
-    later, before = order[later], order[before + first[later]]
-    overlapping = _iou(boxes[later], boxes[before]) > iou_threshold
-    later, before = later[overlapping], before[overlapping]
+    pairs = []
+    for some, total in _portions(rivals):
+        number_each = rivals[some]
+        begins = number_each.cumsum(0) - number_each
+        later = place[some].repeat_interleave(number_each, output_size=total)
+        before = torch.arange(total, device=boxes.device) - begins[later - some.start]
+        later, before = order[later], order[before + first[later]]
+        overlapping = _iou(boxes[later], boxes[before]) > iou_threshold
+        pairs.append(torch.stack([later, before])[:, overlapping])
+    later, before = torch.cat(pairs, 1)
     # A candidate is right as soon as those that it depends on are: the best ones at once, then
     # those that only they overlap, and so on.
     kept = torch.ones(number, dtype=torch.bool, device=boxes.device)
@@ -174,6 +180,22 @@ def _survivors(boxes: Tensor, labels: Tensor, num_kept: int, iou_threshold: floa
         if torch.equal(kept, hits == 0):
             return kept.nonzero().squeeze(1)
         kept = hits == 0
+
+
+def _portions(rivals: Tensor) -> list[tuple[slice, int]]:
+    """Places (M,) in portions of about ``_PAIRS`` pairs, and how many pairs each portion has."""
+    ends = rivals.cumsum(0)
+    total = int(ends[-1]) if len(ends) else 0
+    if total <= _PAIRS:
+        return [(slice(0, len(ends)), total)]
+    goals = torch.arange(_PAIRS, total, _PAIRS, device=ends.device)
+    places = torch.searchsorted(ends, goals, right=True).unique()
+    counts = ends[places - 1].tolist()
+    starts, stops = [0, *places.tolist()], [*places.tolist(), len(ends)]
+    return [
+        (slice(start, stop), after - before)
+        for start, stop, before, after in zip(starts, stops, [0, *counts], [*counts, total])
+    ]
 
 
 def _iou(a: Tensor, b: Tensor) -> Tensor:
