@@ -12,6 +12,7 @@ from mmdet.registry import MODELS
 from mmdet.testing import demo_mm_inputs
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
+from speed.ballad_cost import PeakBytes
 from torch import Tensor, nn
 
 from lt_det.errors import BadInputError
@@ -180,6 +181,35 @@ def test_autocast(dtype):
     assert calibrated.dtype == dtype
     torch.testing.assert_close(calibrated.float(), expected, rtol=0.1, atol=0.1)
     torch.testing.assert_close(cam.prototypes, plain.prototypes, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_no_wide_copy_of_the_embedding_is_kept_or_made(dtype):
+    cam = CAMCalibration(4, 3, embed_channels=16)
+    features = torch.randn(300, 3, 7, 7, dtype=dtype)
+    labels = torch.randint(4, (300,))
+    wide = 300 * 16 * 7 * 7 * 4  # bytes
+    kept = []
+    with torch.autocast('cpu', dtype), PeakBytes() as counter:
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+            embedding, scale = cam.embedding(features)
+        cam.update(embedding.detach(), scale.detach(), labels)
+    assert embedding.dtype == dtype
+    assert not any(x.dtype == torch.float32 and x.nbytes == wide for x in kept)
+    # the embedding itself, and a part of it in float32
+    assert counter.peak < 1.5 * wide
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_scale_of_half_precision(dtype):
+    cam = layer(torch.float32)
+    features = (1e4 * torch.randn(4, 3, 4, 2)).to(dtype).requires_grad_()
+    cam.embed.to(dtype).weight.data *= 0.1
+    embedding, scale = cam.embedding(features)
+    expected = embedding.double().square().sum(1).rsqrt()
+    torch.testing.assert_close(scale.double(), expected, rtol=1e-6, atol=0)
+    (embedding * scale[:, None]).sum().backward()
+    assert torch.isfinite(features.grad).all()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import BadInputError
+from ..precision import full_precision
+
+_SAMPLES = 256  # of which the embedding is there in full precision at a time
 
 
 class CAMCalibration(nn.Module):
@@ -111,8 +114,10 @@ class CAMCalibration(nn.Module):
     def embedding(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """conv1x1 F (B, d, h, w) of features (B, D, h, w), and what scales it to e, (B, h, w)."""
         embedding = self.embed(features)
-        squares = embedding.to(self.gamma).square()  # half precision would overflow
-        return embedding, squares.sum(1).clamp(min=1e-24).rsqrt()
+        # in half precision squares overflow; as an argument, dtype makes no wide copy to be kept
+        dtype = torch.promote_types(embedding.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(embedding, dim=1, dtype=dtype)
+        return embedding, norm.clamp(min=1e-12).reciprocal()
 
     def attention(
         self, embedding: Tensor, scale: Tensor, classes: Tensor, weights: Tensor
@@ -150,9 +155,12 @@ class CAMCalibration(nn.Module):
         The weights of the places (B, h, w) are attention times scale. Samples that are not finite,
         as in a step that mixed precision skips, do not count.
         """
-        with torch.autocast(embedding.device.type, enabled=False):  # the scale overflows in half
-            pooled = torch.einsum('bdhw,bhw->bd', embedding.to(weights), weights)
-        pooled = pooled.float() / weights.shape[1:].numel()
+        with full_precision(embedding):  # the scale overflows in half
+            pooled = [
+                torch.einsum('bdhw,bhw->bd', some.to(weights), weight)
+                for some, weight in zip(embedding.split(_SAMPLES), weights.split(_SAMPLES))
+            ]
+        pooled = torch.cat(pooled).float() / weights.shape[1:].numel()
         # one row more for what does not count: the background; the last column counts
         labels = labels.where(pooled.isfinite().all(1), self.num_classes)
         rows = torch.cat([pooled, torch.ones_like(pooled[:, :1])], 1)
