@@ -129,6 +129,20 @@ def test_memory_of_a_training_step_is_bounded_by_the_chunk():
     assert peaks[2] < 1.3 * peaks[1]
 
 
+def test_memory_of_constant_texts_is_bounded_without_a_chunk(monkeypatch):
+    monkeypatch.setattr('lt_det.models.class_texts._TEXTS', 10)
+    peaks = []
+    for texts, chunk in ((100, 1000), (100, None), (200, None)):
+        model = build('zero_shot', text_chunk=chunk).eval()
+        tokens = model.tokens.repeat(1, texts // C, 1)
+        with PeakBytes() as counter, torch.no_grad():
+            found = model.encode_texts(tokens)
+        torch.testing.assert_close(found[:C], found[-C:])
+        peaks.append(counter.peak)
+    assert peaks[1] < 0.25 * peaks[0]
+    assert peaks[2] < 1.3 * peaks[1]
+
+
 def test_short_prompts_are_encoded_as_far_as_they_reach():
     model = build('A').double()
     tokenizer = build_tokenizer('ViT-B-32', 77)

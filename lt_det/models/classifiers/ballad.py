@@ -83,7 +83,8 @@ class BALLAD(BaseClassifier):
         contrastive: Phase A: :func:`class_contrastive_loss` in the batch (of each process) instead
             of the softmax over all classes.
         text_chunk: Texts encoded at a time. In training the activations of a chunk are computed
-            again in the backward pass, so memory does not grow with C.
+            again in the backward pass, so memory does not grow with C. Default: all where the
+            text tower is trained, else 1024.
         grad_checkpointing: The same for every block of the towers (open_clip's own).
         precision: ``'bf16'`` runs the towers in bfloat16 autocast; weights stay float32. Under an
             autocast around the model, as that of AmpOptimWrapper, ``'fp32'`` has no effect. The
