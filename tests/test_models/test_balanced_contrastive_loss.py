@@ -15,7 +15,7 @@ from pytorch_metric_learning.reducers import DoNothingReducer
 
 from lt_det.errors import BadInputError
 from lt_det.models.losses import BalancedContrastiveLoss
-from lt_det.models.losses.balanced_contrastive_loss import class_membership
+from lt_det.models.losses.balanced_contrastive_loss import Membership, class_membership
 
 C, D = 4, 6
 LABELS = torch.tensor([0, 1, 0, 3, 0, 1, 0])
@@ -191,6 +191,16 @@ def test_a_class_counts_the_same_however_many_views_it_has():
     torch.testing.assert_close(*found)
 
 
+@pytest.mark.parametrize('mixed', [False, True])
+def test_labels_stand_for_their_membership(mixed):
+    z, centres = inputs(torch.float32, True)
+    given = Membership(LABELS, C, *((OTHERS, SHARE) if mixed else ()))
+    found, expected = (
+        BalancedContrastiveLoss(0.1)(z, w, centres) for w in (given, class_membership(*given))
+    )
+    assert torch.equal(found, expected)
+
+
 def test_membership():
     w = class_membership(LABELS, C, OTHERS, SHARE)
     expected = torch.zeros(len(LABELS), C)
@@ -213,20 +223,34 @@ def _rank(rank: int, port: int, given: dict, out: str) -> None:
     half = slice(3 * rank, 3 * rank + 3)
     z = given['z'][half].clone().requires_grad_()
     centres = given['centres'].clone().requires_grad_()
-    loss = BalancedContrastiveLoss(0.1)(z, given['w'][half], centres)
+    sent = []
+    gather = dist.all_gather
+    dist.all_gather = lambda parts, mine, **kwargs: sent.append(mine) or gather(parts, mine)
+    w = given['w']
+    if isinstance(w, Membership):
+        w = Membership(*(x[half] if isinstance(x, torch.Tensor) else x for x in w))
+    else:
+        w = w[half]
+    loss = BalancedContrastiveLoss(0.1)(z, w, centres)
+    # of labels, three numbers a view; whatever the number of classes is
+    tables = [mine for mine in sent if mine.shape == (3, C)]
+    assert len(sent) > 1 and bool(tables) != isinstance(w, Membership)
     loss.backward()
     torch.save(dict(loss=loss.detach(), z=z.grad, centres=centres.grad), f'{out}/{rank}.pth')
     dist.destroy_process_group()
 
 
-def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
+@pytest.mark.parametrize('by_labels', [False, True])
+def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path, by_labels):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     z = torch.randn(6, D, dtype=torch.float64)
     centres = torch.randn(C, D, dtype=torch.float64)
-    w = class_membership(LABELS[:6], C, OTHERS[:6], SHARE[:6]).double()
-    given = dict(z=z, centres=centres, w=w)
+    w = class_membership(LABELS[:6], C, OTHERS[:6], SHARE[:6].double())
+    if by_labels:
+        given_w = Membership(LABELS[:6], C, OTHERS[:6], SHARE[:6].double())
+    given = dict(z=z, centres=centres, w=given_w if by_labels else w)
     arguments = (port, given, str(tmp_path))
     # forked: a new interpreter would import everything again
     torch.multiprocessing.start_processes(_rank, arguments, nprocs=2, start_method='fork')

@@ -5,6 +5,8 @@ from __future__ import annotations
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ..losses.balanced_contrastive_loss import Membership
+
 
 class ContrastiveBranch(nn.Module):
     """Embeddings of features, class centres from the weights of the classifier, and their loss.
@@ -34,8 +36,8 @@ class ContrastiveBranch(nn.Module):
         self.to_centres = perceptron(*sizes) if centres else None
         self.loss = MODELS.build(loss or dict(type='BalancedContrastiveLoss'))
 
-    def forward(self, features: Tensor, membership: Tensor, weights: Tensor) -> Tensor:
-        """Loss () of features (N, D) with shares (N, C) in the classes of weights (C, D)."""
+    def forward(self, features: Tensor, membership: Tensor | Membership, weights: Tensor) -> Tensor:
+        """Loss () of features (N, D) with shares in the classes of weights (C, D)."""
         centres = None if self.to_centres is None else self.to_centres(weights)
         return self.loss(self.project(features), membership, centres)
 

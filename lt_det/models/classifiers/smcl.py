@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import BadInputError
 from ..layers.minor_labels import MinorLabels
-from ..losses.balanced_contrastive_loss import class_membership
+from ..losses.balanced_contrastive_loss import Membership
 from ..losses.masked_loss import masked_loss
 from .contrastive_branch import ContrastiveBranch
 
@@ -112,7 +112,7 @@ class SMCLClassifier(ImageClassifier):
                 self.head(feats), labels, minor, share
             )
         if self.contrast is not None:
-            membership = class_membership(labels, self.head.num_classes, minor, share)
+            membership = Membership(labels, self.head.num_classes, minor, share)
             features = self.head.pre_logits(feats)
             losses['loss_contrast'] = self.contrast(features, membership, self.head.fc.weight)
         return losses

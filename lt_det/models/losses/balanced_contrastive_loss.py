@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
-from torch.nn import functional as F
 
 from ...errors import BadInputError
 from ..precision import full_precision, unit
@@ -58,14 +59,15 @@ class BalancedContrastiveLoss(nn.Module):
     def forward(
         self,
         embeddings: Tensor,
-        membership: Tensor,
+        membership: Tensor | Membership,
         centres: Tensor | None = None,
     ) -> Tensor:
         """Mean loss of the views of this process, against those of all processes.
 
         Args:
             embeddings: (N, d); divided by their norms here. N is the same in all processes.
-            membership: w (N, C), see :func:`class_membership`.
+            membership: w (N, C), or the labels that it follows from, of which other processes are
+                sent less.
             centres: c (C, d), a centre a class; divided by their norms here.
 
         Returns:
@@ -76,19 +78,26 @@ class BalancedContrastiveLoss(nn.Module):
         return self.loss_weight * loss.sum() / counts.sum().clamp(min=1)
 
     def per_view(
-        self, embeddings: Tensor, membership: Tensor, centres: Tensor | None = None
+        self,
+        embeddings: Tensor,
+        membership: Tensor | Membership,
+        centres: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """L_i (N,), and whether each view has a loss, boolean (N,)."""
         with full_precision(embeddings):
             return self._per_view(unit(embeddings), membership, centres)
 
     def _per_view(
-        self, z: Tensor, membership: Tensor, centres: Tensor | None
+        self, z: Tensor, membership: Tensor | Membership, centres: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        w = membership.to(z)
-        everyone, theirs = z, w
-        if get_world_size() > 1:
-            everyone, theirs = torch.cat(all_gather(z)), torch.cat(all_gather(w))
+        if isinstance(membership, Tensor):
+            w = membership.to(z)
+            everyone, theirs = _everyones(z), _everyones(w)
+        else:
+            w = class_membership(*membership).to(z)
+            everyone, theirs = _everyones(z), w
+            if get_world_size() > 1:
+                theirs = class_membership(*membership.everyones()).to(z)
         logits = z @ everyone.T / self.temperature
         # the views of this process stand behind those of the processes before it
         is_self = torch.eye(*logits.shape, dtype=torch.bool, device=z.device)
@@ -116,6 +125,24 @@ class BalancedContrastiveLoss(nn.Module):
         return (own * (log_total - similar / safe)).sum(1), own.sum(1) > 0
 
 
+class Membership(NamedTuple):
+    """Labels from which :func:`class_membership` makes w; its arguments."""
+
+    labels: Tensor
+    num_classes: int
+    others: Tensor | None = None
+    share: Tensor | None = None
+
+    def everyones(self) -> Membership:
+        """That of all processes together."""
+        return Membership(*(_everyones(x) if isinstance(x, Tensor) else x for x in self))
+
+
+def _everyones(rows: Tensor) -> Tensor:
+    """Rows (N, ...) of all processes, one behind the other."""
+    return rows if get_world_size() == 1 else torch.cat(all_gather(rows))
+
+
 def class_membership(
     labels: Tensor, num_classes: int, others: Tensor | None = None, share: Tensor | None = None
 ) -> Tensor:
@@ -128,7 +155,9 @@ def class_membership(
         share: (N,) in 0..1. Needed with ``others``.
     """
     if others is None:
-        return F.one_hot(labels, num_classes).float()
+        return torch.zeros(len(labels), num_classes, device=labels.device).scatter_(
+            1, labels[:, None], 1
+        )
     w = share.new_zeros(len(labels), num_classes)
     w.scatter_add_(1, labels[:, None], share[:, None])
     return w.scatter_add_(1, others[:, None], 1 - share[:, None])
