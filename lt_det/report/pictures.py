@@ -23,9 +23,10 @@ from .label_places import place_labels
 LOOKS = {
     'found': ('#0072B2', 'solid'),
     'missed': ('#E69F00', 'dashed'),
-    'not annotated so': ('#CC79A7', 'dotted'),
+    'false positive': ('#CC79A7', 'dotted'),
 }
 _HIT_IOU = 0.5
+_PAD, _EDGE = 1.2, 0.8  # of the back of a label, points
 _MOST_BYTES = 400_000
 _SHRINKING = ((1, 256), (1, 128), (1, 64), (0.8, 64), (0.65, 64), (0.5, 32), (0.35, 32), (0.2, 16))
 
@@ -62,7 +63,7 @@ def draw_detections(
         found, right_ones = match(truth, detections)
         looks = ['found' if f else 'missed' for f in found]
         labels.append((left, _draw(left, image, truth, class_names, looks)))
-        looks = ['found' if f else 'not annotated so' for f in right_ones]
+        looks = ['found' if f else 'false positive' for f in right_ones]
         labels.append((right, _draw(right, image, detections, class_names, looks)))
         left.set_title(f'{Path(sample.img_path).name}: ground truth', fontsize=9)
         right.set_title(f'detections with score >= {score_thr}', fontsize=9)
@@ -144,17 +145,18 @@ def _draw(
 def _label(axes: Axes, labels: list[tuple], canvas: FigureCanvasAgg) -> None:
     """Write labels where they do not cover each other."""
     renderer = canvas.get_renderer()
+    margin = (_PAD + _EDGE) * canvas.figure.dpi / 72
     texts, boxes, sizes = [], [], []
     for (x1, y1, x2, y2), text, colour in labels:
-        back = dict(facecolor='black', alpha=0.7, pad=1.2, edgecolor=colour, linewidth=0.8)
+        back = dict(facecolor='black', alpha=0.7, pad=_PAD, edgecolor=colour, linewidth=_EDGE)
         drawn = axes.text(
             0, 0, text, color='white', fontsize=6, bbox=back, transform=None, parse_math=False
         )
-        extent = drawn.get_bbox_patch().get_window_extent(renderer)
-        sizes.append((extent.width + 2, extent.height + 2))
+        extent = drawn.get_window_extent(renderer)  # without its back
+        sizes.append((extent.width + 2 * margin, extent.height + 2 * margin))
         corners = axes.transData.transform([(x1, y2), (x2, y1)])  # y of pixels goes up
         boxes.append(corners.ravel().tolist())
-        texts.append((drawn, extent.x0 - 1, extent.y0 - 1))
+        texts.append((drawn, extent.x0 - margin, extent.y0 - margin))
     area = axes.get_window_extent(renderer).extents
     for (drawn, x0, y0), place in zip(texts, place_labels(boxes, sizes, area)):
         if place is None:

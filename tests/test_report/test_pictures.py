@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from lt_det.report import draw_detections
+from lt_det.report import draw_detections, pictures
 from lt_det.report.label_places import place_labels
 from lt_det.report.pictures import match
 
@@ -79,3 +79,23 @@ def test_hits_misses_and_false_positives_look_different(tmp_path):
     found, missed, wrong = (0, 114, 178), (230, 159, 0), (204, 121, 167)
     assert has(left, found) and has(left, missed) and not has(left, wrong)
     assert has(right, found) and has(right, wrong) and not has(right, missed)
+
+
+def test_labels_on_a_picture_do_not_overlap(tmp_path, monkeypatch):
+    """As drawn: their backs too."""
+    cv2.imwrite(str(tmp_path / 'white.png'), np.full((100, 100, 3), 255, np.uint8))
+    sample = DetDataSample(metainfo=dict(img_path=str(tmp_path / 'white.png')))
+    boxes = [[30, 30, 60, 60], [31, 30, 61, 60], [32, 31, 60, 60], [90, 30, 99, 60], [0, 0, 5, 5]]
+    sample.gt_instances = instances(boxes, [0] * 5)
+    sample.pred_instances = instances(boxes, [0] * 5, [0.9, 0.8, 0.7, 0.6, 0.5])
+    canvases = []
+    monkeypatch.setattr(pictures, '_write_small', lambda canvas, path: canvases.append(canvas))
+    draw_detections([sample], ['a_class_with_a_long_name'], tmp_path / 'out.png')
+    (canvas,) = canvases
+    canvas.draw()
+    for axes in canvas.figure.axes:
+        backs = [text.get_bbox_patch().get_window_extent() for text in axes.texts]
+        assert len(backs) == 5
+        for number, back in enumerate(backs):
+            assert axes.get_window_extent().padded(1).containsx(back.x1)
+            assert not any(back.overlaps(other) for other in backs[:number])
