@@ -19,6 +19,7 @@ from ..report import (
     plot_ap_by_frequency,
     plot_reliability,
 )
+from ..report.backends import send_metrics, send_pictures
 from ..report.page.run_note import NAME, PREDICTIONS, circumstances, describe
 
 
@@ -31,7 +32,8 @@ class ReportHook(Hook):
     a baseline for example. Pictures: ``detections.png``, ``ap_by_frequency.png``.
     Of a classifier: ``per_class.csv``, ``accuracy_by_frequency.png`` and ``reliability.png``.
     After training they describe the last validation and go into the work dir; after testing, into
-    ``test/`` in it, and the metrics also to the backends of the visualizer, as ``test/...``. What a
+    ``test/`` in it, and the metrics also to the backends of the visualizer, as ``test/...``; group
+    metrics and pictures go there under one prefix, see ``lt_det.report.backends``. What a
     model does not have (masks, a per-class metric) is left out.
 
     Args:
@@ -86,6 +88,7 @@ class ReportHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._metrics = dict(metrics or {})
+        send_metrics(runner.visualizer, self._metrics, 'val', runner.iter)
 
     def after_train(self, runner: Runner) -> None:
         if self._metrics:
@@ -97,6 +100,7 @@ class ReportHook(Hook):
         # mmengine's LoggerHook sends validation's scalars to the backends, but not the test's
         scalars = {f'test/{k}': v for k, v in self._metrics.items() if isinstance(v, (int, float))}
         runner.visualizer.add_scalars(scalars)
+        send_metrics(runner.visualizer, self._metrics, 'test', 0)
         folder = Path(runner.work_dir, 'test')
         self._write(runner, folder, runner.test_evaluator, runner.test_dataloader, 'test')
 
@@ -123,6 +127,8 @@ class ReportHook(Hook):
                 iou_type = 'segm' if 'segm_AP' in per_class[0] else 'bbox'
                 written.append(folder / 'ap_by_frequency.png')
                 plot_ap_by_frequency(per_class, written[-1], iou_type)
+        step = runner.iter if part == 'val' else 0
+        send_pictures(runner.visualizer, written, part, step)
         table = format_table(plain)
         if table:
             runner.logger.info('\n' + table + '\n')

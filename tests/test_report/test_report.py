@@ -76,8 +76,10 @@ def test_metrics_of_a_test_reach_the_file_and_the_visualizer(tmp_path):
     note = json.loads((tmp_path / 'test' / 'run.json').read_text())
     assert note['checkpoint'] == {'file': 'absent.pth', 'sha256': None} and note['config'] is None
     assert 'bbox_AP' in written and (tmp_path / 'test' / 'report.html').stat().st_size > 10_000
-    logged = json.loads((tmp_path / 'vis_data' / 'scalars.json').read_text())
+    lines = (tmp_path / 'vis_data' / 'scalars.json').read_text().splitlines()
+    logged = {key: value for line in lines for key, value in json.loads(line).items()}
     assert logged['test/lvis/bbox_AP'] == 0.5 and 'test/note' not in logged
+    assert logged['long_tail/test/bbox_AP'] == 0.5
 
 
 def test_what_is_drawn_keeps_the_ground_truth():

@@ -40,7 +40,9 @@ def curves(run: RunFiles) -> dict | None:
                 continue
             for key, value in row.items():
                 name = key.split('/')[-1]
-                wanted = not key.startswith('test/') and name.split('_')[-1] in _CURVES
+                wanted = (
+                    not key.startswith(('test/', 'long_tail/')) and name.split('_')[-1] in _CURVES
+                )
                 if wanted and isinstance(value, (int, float)) and value >= 0:
                     metrics.setdefault(name, {})[last] = value
     if not loss:
