@@ -147,29 +147,23 @@ def _equal(equal: dict) -> list[str]:
 
 
 def _speed(speed: dict) -> list[str]:
-    median = {
-        (kind, key): statistics.median(run[key] for run in speed[kind])
-        for kind in ('test', 'sweep')
-        for key in ('s', 'cpu_s')
-    }
-    ratio = {key: median['sweep', key] / median['test', key] for key in ('s', 'cpu_s')}
-    lines = [
+    seconds = {kind: [run['cpu_s'] for run in speed[kind]] for kind in ('test', 'sweep')}
+    ratios = [a / b for a, b in zip(seconds['sweep'], seconds['test'])]
+    median = {kind: statistics.median(runs) for kind, runs in seconds.items()}
+    return [
         '## Time of a sweep',
         '',
         f'Mask R-CNN R50-FPN, {speed["classes"]} classes, boxes of each class, images of 480 x 640 '
-        'pixels scaled to 800 x 1067, random weights with class logits as peaked as those of a '
-        f'trained detector: {speed["proposals"]:.0f} proposals an image, '
-        f'{speed["candidates"]:.0f} scores above the threshold, mean score of the background '
-        f'{speed["background"]:.2f}. {speed["images"]} images, one thread; the loop over the '
-        f'images with its evaluation. Medians of {len(speed["test"])} runs that take turns.',
+        'pixels scaled to 800 x 1067, random weights with spread class logits: '
+        f'{speed["proposals"]:.0f} proposals an image, {speed["candidates"]:,.0f} scores above the '
+        f'threshold, mean score of the background {speed["background"]:.2f}. {speed["images"]} '
+        'images, one thread; the loop over the images with its evaluation. Processor time, as '
+        f'other work shares the machine: medians of {len(ratios)} runs that take turns.',
         '',
-        '| | s | CPU s |',
-        '|---|---|---|',
+        f'- a test, boxes and masks: {median["test"]:.1f} s',
+        f'- a sweep of {speed["settings"]} settings, boxes: {median["sweep"]:.1f} s',
+        f'- ratio: {median["sweep"] / median["test"]:.2f} ({min(ratios):.2f} to {max(ratios):.2f} '
+        'in single turns)',
+        '',
+        'A test of the masks of what is chosen comes on top, where it is asked for.',
     ]
-    names = dict(
-        test='test, boxes and masks', sweep=f'sweep of {speed["settings"]} settings, boxes'
-    )
-    for kind, name in names.items():
-        lines.append(f'| {name} | {median[kind, "s"]:.1f} | {median[kind, "cpu_s"]:.1f} |')
-    lines.append(f'| ratio | {ratio["s"]:.2f} | {ratio["cpu_s"]:.2f} |')
-    return lines
