@@ -18,7 +18,10 @@ import cv2
 from mmengine.visualization import LocalVisBackend, Visualizer
 
 PREFIX = 'long_tail'
-_METRICS = ('AP', 'APr', 'APc', 'APf', 'top1', 'macro', 'many', 'medium', 'few')
+_METRICS = (
+    *(f'{t}_{name}' for t in ('bbox', 'segm', 'boundary') for name in ('AP', 'APr', 'APc', 'APf')),
+    *('top1', 'macro', 'many', 'medium', 'few'),
+)
 
 
 def send_metrics(visualizer: Visualizer, metrics: Mapping, part: str, step: int) -> None:
@@ -34,7 +37,7 @@ def send_metrics(visualizer: Visualizer, metrics: Mapping, part: str, step: int)
     chosen = {
         f'{PREFIX}/{part}/{name}': metrics[key]
         for key, name in names.items()
-        if name.rpartition('_')[2] in _METRICS and _is_value(metrics[key])
+        if name in _METRICS and _is_value(metrics[key])
     }
     if chosen:
         visualizer.add_scalars(chosen, step=step)

@@ -31,7 +31,8 @@ def test_group_metrics_go_under_one_prefix():
         'lvis/segm_APf': -1.0,
         'lvis/bbox_AP50': 0.6,
         'accuracy/few': 0.1,
-        'note/APc': 'text',
+        'accuracy/ece_few': 0.3,
+        'lvis/segm_APc': 'text',
         'time': 3.0,
     }
     send_metrics(visualizer, metrics, 'val', 7)

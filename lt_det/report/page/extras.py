@@ -9,7 +9,10 @@ from pathlib import Path
 from ...errors import UserError
 from .run_files import RunFiles
 
-_CURVES = ('AP', 'APr', 'APc', 'APf', 'top1', 'macro', 'many', 'medium', 'few')
+_CURVES = (
+    *(f'{kind}_{name}' for kind in ('bbox', 'segm') for name in ('AP', 'APr', 'APc', 'APf')),
+    *('top1', 'macro', 'many', 'medium', 'few'),
+)
 _LARGEST_TRAIN = 200_000_000  # bytes of a training json that is read for its inspection
 
 
@@ -40,9 +43,7 @@ def curves(run: RunFiles) -> dict | None:
                 continue
             for key, value in row.items():
                 name = key.split('/')[-1]
-                wanted = (
-                    not key.startswith(('test/', 'long_tail/')) and name.split('_')[-1] in _CURVES
-                )
+                wanted = not key.startswith(('test/', 'long_tail/')) and name in _CURVES
                 if wanted and isinstance(value, (int, float)) and value >= 0:
                     metrics.setdefault(name, {})[last] = value
     if not loss:
