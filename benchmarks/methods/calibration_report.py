@@ -13,6 +13,13 @@ ROLES = {
     'candidate': 'the choice, folded in any case',
     'oracle': 'best on the other half',
 }
+# what the detections of an image are exchanged with
+EXCHANGED = {
+    'annotations': 'the detections of an image are scored against the annotations of an image drawn '
+    'at random, on both halves, where hardly anything is found',
+    'settings': "on each image the settings have each other's detections, in an order drawn for it, "
+    'so that none is better than another',
+}
 
 
 def report(content: dict) -> str:
@@ -99,18 +106,16 @@ def _counts(rows: list[dict]) -> list[str]:
 
 
 def _control(rows: list[dict]) -> list[str]:
+    kinds = dict.fromkeys((row['control'], row['metric']) for row in rows if row['control'])
+    told = dict.fromkeys(kind for kind, _ in kinds)
     lines = [
         '## Controls: nothing to choose',
         '',
-        'Annotations: the detections of an image are scored against the annotations of an image '
-        'drawn at random, on both halves; hardly anything is found then. Settings: on each image '
-        "the settings have each other's detections, in an order drawn for it, so that none is "
-        'better than another. Drawn anew for each split.',
+        'Of each split anew: ' + '; '.join(EXCHANGED[kind] for kind in told) + '.',
         '',
         '| exchanged | chosen for | left as it is | AP as it is | gain of AP, folded in any case |',
         '|---|---|---|---|---|',
     ]
-    kinds = dict.fromkeys((row['control'], row['metric']) for row in rows if row['control'])
     for kind, metric in kinds:
         part = [row for row in rows if (row['control'], row['metric']) == (kind, metric)]
         left = sum(not row['fold'] for row in part)
