@@ -15,10 +15,10 @@ ROLES = {
 }
 # what the detections of an image are exchanged with
 EXCHANGED = {
-    'annotations': 'the detections of an image are scored against the annotations of an image drawn '
-    'at random, on both halves, where hardly anything is found',
-    'settings': "on each image the settings have each other's detections, in an order drawn for it, "
-    'so that none is better than another',
+    'annotations': 'the detections of an image are scored against the annotations of an image '
+    'drawn at random, on both halves, where hardly anything is found',
+    'settings': "on each image the settings have each other's detections, in an order drawn for "
+    'it, so that none is better than another',
 }
 
 
