@@ -170,5 +170,5 @@ def _speed(speed: dict) -> list[str]:
         f'- ratio: {median["sweep"] / median["test"]:.2f} ({min(ratios):.2f} to {max(ratios):.2f} '
         'in single turns)',
         '',
-        'A test of the masks of what is chosen comes on top, where it is asked for.',
+        'A pass for the masks of what is chosen comes on top, unless `--masks none` leaves it out.',
     ]
