@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import BadInputError, MissingFileError
-from .files import whole_file
+from ..formats.files import whole_file
 
 FORMAT = 1
 KINDS = ('detector', 'classifier')

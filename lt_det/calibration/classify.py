@@ -22,12 +22,12 @@ from torch import Tensor
 
 from ..errors import BadInputError, DataWarning
 from ..evaluation.classification import SHOT_GROUPS
+from ..formats.files import sha256
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, frequency_modules
 from .choice import Choice, HeadMap
 from .classifier_data import ClassifierData
 from .classifier_head import allowed_settings, build_rule, check_head, check_settings, head_map
-from .files import sha256
 from .page import write_page
 from .select import Selection, select
 from .settings import Setting

@@ -16,15 +16,16 @@ from mmengine.config import Config
 from torch import nn
 
 from ..errors import BadInputError, DataWarning
+from ..evaluation.diagnosis.matches import metric_groups
+from ..formats.files import sha256
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule
 from .choice import Choice, HeadMap
 from .detector_data import DetectorData
-from .files import sha256
 from .mask_check import has_masks, mask_metrics
 from .overlay import Overlay, Rule, overlays
 from .page import write_page
-from .precisions import AveragePrecisions, metric_groups, positives, rarest_class, scored_images
+from .precisions import AveragePrecisions, positives, rarest_class, scored_images
 from .select import select
 from .selection import Selection
 from .settings import Setting, default_settings, read_settings

@@ -7,13 +7,13 @@ import os
 import os.path as osp
 import warnings
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
 
 from ..adjustments.box_dimension import box_dimension_of
+from ..config_parts import annotation_file, image_folder, lvis_metric, plain_dataset
 from ..errors import BadInputError, DataWarning, MissingFileError
 from ..evaluation.engine import MAX_DETS
 from ..evaluation.ground_truth import GroundTruth
@@ -60,9 +60,10 @@ class DetectorData:
                 'data set of a json, whose pipeline reads the held-out images'
             )
         self.held_out = str(held_out)
-        metric = metric_options(cfg)
+        metric = lvis_metric(cfg, 'test_evaluator')
         self._bounds = metric.get('bounds')
-        self.train_file = _file(train, '--train') if train else _file_of(cfg, 'train_dataloader')
+        trained = annotation_file(plain_dataset(cfg, 'train_dataloader'))
+        self.train_file = _file(train, '--train') if train else trained
         _file(held_out, '--held-out')
         columns = load_columns(held_out, make_cache=False)
         self._guard(cfg, columns, test, images, given=bool(train))
@@ -167,7 +168,7 @@ class DetectorData:
         images: str | os.PathLike | None,
         given: bool,
     ) -> None:
-        mine = _paths(columns, images if images is not None else _folder(test))
+        mine = _paths(columns, images if images is not None else image_folder(test))
         if self._train is None:
             warnings.warn(
                 f'whether held-out images were trained on is not known: {self.train_file or "the"} '
@@ -177,8 +178,8 @@ class DetectorData:
             )
         else:
             config = plain_dataset(cfg, 'train_dataloader') or test
-            _refuse_shared(columns, mine, self._train, _folder(config), 'trained on')
-        tested = _file_of(cfg, 'test_dataloader')
+            _refuse_shared(columns, mine, self._train, image_folder(config), 'trained on')
+        tested = annotation_file(plain_dataset(cfg, 'test_dataloader'))
         if tested is None or not osp.isfile(tested):
             return
         if osp.samefile(tested, self.held_out):
@@ -190,43 +191,7 @@ class DetectorData:
             )
         else:
             other = load_columns(tested, make_cache=False)
-            _refuse_shared(columns, mine, other, _folder(test), 'tested on by the config')
-
-
-def plain_dataset(cfg: Config, loader: str) -> ConfigDict | None:
-    """Config of the one data set of a loader that has an ``ann_file``, without wrappers."""
-    found = list(_with_file((cfg.get(loader) or {}).get('dataset')))
-    return found[0] if len(found) == 1 else None
-
-
-def metric_options(cfg: Config) -> dict:
-    """Options of the config's LongTailLVISMetric, none where it has another metric."""
-    evaluators = cfg.get('test_evaluator') or []
-    for metric in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        if str(metric.get('type')).endswith('LongTailLVISMetric'):
-            return dict(metric)
-    return {}
-
-
-def _with_file(node: Any) -> list[ConfigDict]:
-    if isinstance(node, dict):
-        if node.get('ann_file'):
-            return [node]
-        return [found for value in node.values() for found in _with_file(value)]
-    if isinstance(node, (list, tuple)):
-        return [found for value in node for found in _with_file(value)]
-    return []
-
-
-def _file_of(cfg: Config, loader: str) -> str | None:
-    config = plain_dataset(cfg, loader)
-    return None if config is None else osp.join(config.get('data_root') or '', config.ann_file)
-
-
-def _folder(config: ConfigDict) -> str:
-    prefix = config.get('data_prefix') or {}
-    name = prefix.get('img') or prefix.get('img_path') or ''
-    return osp.join(config.get('data_root') or '', name)
+            _refuse_shared(columns, mine, other, image_folder(test), 'tested on by the config')
 
 
 def _file(path: str | os.PathLike, option: str) -> str:

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from ..compat.checkpoint import restrict_checkpoint_loading
 from ..compat.config_names import PREFIX, config_path
 from ..errors import BadInputError, DataWarning, MissingFileError, UserError
+from ..formats.files import sha256, whole_file
 from ..version import __version__
 from .choice import Choice, read_choice
-from .files import sha256, whole_file
 from .fold_weights import fold_weights
 from .stock_config import models_of, stock_config
 from .stock_model import temperature_key

@@ -58,7 +58,7 @@ class Overlay:
     ) -> Rule | None:
         """The rule of some configs, with its statistics and on the device of the head.
 
-        Rules that read class weights read those that the head's own adjustment leaves.
+        Rules that read class weights read those of the layers, as in the config of a head.
 
         Args:
             rules: Configs, applied in turn; none gives None.
@@ -77,7 +77,8 @@ class Overlay:
             num_extra=logits.num_extra,
             activation=logits.activation,
         )
-        weight, bias = effective_classifier(logits)
+        channels = logits.num_classes + logits.num_extra
+        weight, bias = class_weights(logits.at_test, channels)
         for part in rule.rules:
             check_rule(part, logits, f'model.{logits.name}')
             if part.stage != 'test':
@@ -87,26 +88,22 @@ class Overlay:
             part.set_class_frequency(frequency)
             if hasattr(part, 'set_box_dimension'):
                 part.set_box_dimension(dimension)
-        rule = rule.to(weight.device).eval()
-        for part in rule.rules:
             if hasattr(part, 'set_classifier'):
                 part.set_classifier(weight, bias)
-            # the next one sees what this one leaves
-            scale, shift = part.affine_map()
-            weight = weight * scale[:, None]
-            bias = shift if bias is None else bias * scale + shift
-        return rule
+        return rule.to(weight.device).eval()
 
     def affine_map(self, rule: Rule | None) -> tuple[Tensor, Tensor] | None:
         """Scale and shift (C + num_extra,) from what the layers compute to what scores are made of.
 
         It is the head's own map at test, then that of the rule; None where one is not affine.
         """
-        own = _affine(getattr(self.logits.head, 'adjustment', None), self.logits)
-        new = _affine(rule, self.logits)
-        if own is None or new is None:
-            return None
-        return own[0] * new[0], own[1] * new[0] + new[1]
+        own = getattr(self.logits.head, 'adjustment', None)
+        parts = [part for each in (own, rule) if each is not None for part in each.rules]
+        if not parts:
+            scale = torch.ones(self.logits.num_classes + self.logits.num_extra)
+            return scale, torch.zeros_like(scale)
+        whole = ComposedAdjustment(parts)
+        return (whole.scale.detach(), whole.shift.detach()) if whole.affine else None
 
 
 def overlays(detector: nn.Module) -> list[Overlay]:
@@ -123,17 +120,6 @@ def overlays(detector: nn.Module) -> list[Overlay]:
     return [Overlay(logits) for logits in found]
 
 
-def effective_classifier(logits: ClassLogits) -> tuple[Tensor, Tensor | None]:
-    """Weights (K, D) and bias (K,) of a head, those of its own map at test included."""
-    with torch.no_grad():
-        weight, bias = class_weights(logits.at_test, logits.num_classes + logits.num_extra)
-        own = _affine(getattr(logits.head, 'adjustment', None), logits)
-        if own is None:
-            return weight, bias
-        scale, shift = own
-        return weight * scale[:, None], shift if bias is None else bias * scale + shift
-
-
 def _adjusts_by_itself(logits: ClassLogits) -> bool:
     """Whether the head adjusts what the layers computed, as ``LongTailBBoxHead`` does."""
     hooked = any(
@@ -142,18 +128,3 @@ def _adjusts_by_itself(logits: ClassLogits) -> bool:
         for hook in layer._forward_hooks.values()
     )
     return hasattr(logits.head, 'adjustment') and not hooked
-
-
-def _affine(rule: Rule | None, logits: ClassLogits) -> tuple[Tensor, Tensor] | None:
-    """The map of a rule at test, the identity where there is none."""
-    weight = logits.at_test[0].weight
-    scale = torch.ones(logits.num_classes + logits.num_extra, device=weight.device)
-    shift = torch.zeros_like(scale)
-    for part in rule.rules if rule is not None else ():
-        if part.stage == 'train':
-            continue
-        if not part.affine:
-            return None
-        outer, offset = part.affine_map()
-        scale, shift = scale * outer, shift * outer + offset
-    return scale.detach(), shift.detach()

@@ -9,10 +9,10 @@ from html import escape
 from pathlib import Path
 
 from ..errors import BadInputError
+from ..formats.files import whole_file
 from ..version import __version__
 from . import page_words as words
 from .choice import Choice, read_choice
-from .files import whole_file
 from .page_plots import class_plot, strength_plot
 from .sweep_file import SweepRow, read_sweep
 

@@ -18,11 +18,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..report.plots import GROUP_COLOURS
 from .choice import Choice
 from .sweep_file import SweepRow
 
-# from the most to the least of the classes: the mean of all, and the groups
-STYLES = (('#000000', 'o'), ('#D55E00', '^'), ('#009E73', 's'), ('#0072B2', 'D'))
+# the mean of all, and the groups from the rarest on: colours and marks of the report page
+STYLES = (('#000000', 'D'), *zip(GROUP_COLOURS.values(), '^so'))
 ORDER = ('AP', 'APr', 'APc', 'APf', 'macro', 'few', 'medium', 'many')
 SINGLE = 'one strength only'  # panel of the families with a single setting
 _COLUMNS = 4

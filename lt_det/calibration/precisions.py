@@ -11,7 +11,7 @@ import numpy as np
 
 from ..evaluation.detections import Detections
 from ..evaluation.diagnosis.comparison import THRESHOLDS, means_of_known, resampled_precision
-from ..evaluation.diagnosis.matches import Matches, class_groups, match
+from ..evaluation.diagnosis.matches import Matches, match
 from ..evaluation.ground_truth import GroundTruth
 from ..frequency import ClassFrequency
 from .detector_data import DetectorData
@@ -63,12 +63,6 @@ def scored_images(data: DetectorData) -> np.ndarray:
     images = np.zeros(data.truth.num_images, bool)
     images[data.truth.find_images(np.array(ids))] = True
     return images
-
-
-def metric_groups(truth: GroundTruth, used: np.ndarray) -> dict[str, np.ndarray]:
-    """Which categories (K,) each metric is the mean over."""
-    groups = class_groups(truth, used)
-    return {'AP' if name == 'all' else f'AP{name}': classes for name, classes in groups.items()}
 
 
 def rarest_class(

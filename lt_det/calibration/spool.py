@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import BadInputError, UserError
 from ..evaluation.diagnosis.matches import Matches
-from .files import whole_file
+from ..formats.files import whole_file
 
 # a detection that the protocol scores; bit t of hit and ignored is that of threshold t
 ROW = np.dtype(

@@ -96,11 +96,11 @@ class Sweep(Hook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Take the place of the step of the test, on the images that are left."""
-        self._model = runner.model
+        self._model = runner.model.eval()
         self.overlays, self.rules = self._prepare(runner.model)
         self.spool = self._open(len(self.rules))
         layers = [layer for overlay in self.overlays for layer in overlay.logits.at_test]
-        self._replay = Replay(runner.model.eval(), layers).__enter__()
+        self._replay = Replay(runner.model, layers).__enter__()
         self._masks = [] if self.iou_type == 'segm' else _leave_masks_out(runner.model)
         self.makes_masks = bool(self._masks)
         runner.model.test_step = self._step

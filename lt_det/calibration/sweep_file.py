@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import BadInputError, MissingFileError
-from .files import whole_file
+from ..formats.files import whole_file
 from .selection import Selection
 from .settings import Setting
 

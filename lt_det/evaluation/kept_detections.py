@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInputError, MissingFileError
+from ..formats.files import whole_file
 from .detections import Detections
 from .ground_truth import GroundTruth
 
@@ -64,14 +65,13 @@ def write_kept(
             codes = [_bytes(mask['counts']) for mask in found.segmentations or ()]
             columns['segm.codes'] = np.frombuffer(b''.join(codes), np.uint8)
             columns['segm.lengths'] = np.array([len(code) for code in codes], np.int64)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + '.unfinished')
-    with zipfile.ZipFile(unfinished, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+    with (
+        whole_file(path) as unfinished,
+        zipfile.ZipFile(unfinished, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+    ):
         for name, values in columns.items():
             with file.open(f'{name}.npy', 'w', force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(values), allow_pickle=False)
-    unfinished.replace(path)
 
 
 def read_kept(path: str | os.PathLike, truth: GroundTruth) -> KeptDetections:

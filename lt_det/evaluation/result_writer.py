@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 
+from ..formats.files import whole_file
 from .detections import Detections
 from .ground_truth import GroundTruth
 
@@ -18,20 +19,16 @@ def write_results(path: str | os.PathLike, truth: GroundTruth, parts: Sequence[D
         truth: Annotations that they are of.
         parts: Detections, of one image after another.
     """
-    path = os.fspath(path)
-    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    unfinished = f'{path}.unfinished'
     texts = (
         json.dumps([_as_json(record) for record in part.records(truth)])[1:-1]
         for part in parts
         if len(part)
     )
-    with open(unfinished, 'w', encoding='utf-8') as file:
+    with whole_file(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
         file.write('[' + next(texts, ''))
         for text in texts:
             file.write(', ' + text)
         file.write(']')
-    os.replace(unfinished, path)
 
 
 def _as_json(record: dict) -> dict:

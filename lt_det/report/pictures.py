@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import mmcv
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from torchvision.ops import box_iou
 
 from .label_places import place_labels
 
@@ -95,7 +97,8 @@ def match(truth: InstanceData, detections: InstanceData) -> tuple[np.ndarray, np
     labels = _array(truth, 'labels')
     found = np.zeros(len(labels), bool)
     right = np.zeros(len(detections), bool)
-    overlap = _overlaps(_boxes(detections), _boxes(truth))
+    boxes = (torch.from_numpy(_boxes(some)) for some in (detections, truth))
+    overlap = box_iou(*boxes).numpy()
     overlap *= _array(detections, 'labels')[:, None] == labels[None]
     for n in np.argsort(-_array(detections, 'scores'), kind='stable').tolist():
         free = np.where(found, 0, overlap[n])
@@ -190,12 +193,3 @@ def _boxes(instances: InstanceData) -> np.ndarray:
     boxes = instances.get('bboxes')
     boxes = getattr(boxes, 'tensor', boxes)
     return np.zeros((0, 4)) if boxes is None else np.asarray(boxes.cpu(), float).reshape(-1, 4)
-
-
-def _overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(N, M) IoU of boxes."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = (high - low).clip(0).prod(-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second)]
-    return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)

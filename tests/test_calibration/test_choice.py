@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lt_det.calibration.choice import Choice, HeadMap, read_choice
-from lt_det.calibration.files import sha256, whole_file
+from lt_det.formats.files import sha256, whole_file
 from lt_det.errors import BadInputError, MissingFileError, UserError
 
 

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from lt_det.calibration.choice import read_choice
-from lt_det.calibration.files import sha256
+from lt_det.formats.files import sha256
 from lt_det.calibration.fold import MARK, fold
 from lt_det.cli.main import main
 from lt_det.errors import BadInputError, DataWarning, MissingFileError

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..detections import Detections
 from ..ground_truth import GroundTruth
-from .matches import Matches, class_groups, match
+from .matches import Matches, class_groups, match, metric_groups
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
@@ -58,9 +58,9 @@ def compare(
         runs.append(resampled_precision(truth, matches, weights))
         del matches
     metrics = {}
-    for name, classes in class_groups(truth, categories).items():
+    for name, classes in metric_groups(truth, categories).items():
         means = [means_of_known(values[:, classes]) for values in runs]
-        metrics['AP' if name == 'all' else f'AP{name}'] = _difference(*means)
+        metrics[name] = _difference(*means)
     reported = class_groups(truth, categories)['all'] & ~np.isnan(runs[0][0])
     homes = np.unique(truth.image * truth.num_categories + truth.category)
     homes = homes[images[homes // truth.num_categories]] % truth.num_categories

@@ -252,3 +252,9 @@ def class_groups(truth: GroundTruth, categories: np.ndarray | None = None) -> di
         if (chosen & (truth.frequency == name)).any():
             groups[name] = chosen & (truth.frequency == name)
     return groups
+
+
+def metric_groups(truth: GroundTruth, categories: np.ndarray | None = None) -> dict:
+    """(K,) bool of the classes that AP is the mean of, and each of APr, APc, APf that has any."""
+    groups = class_groups(truth, categories)
+    return {'AP' if name == 'all' else f'AP{name}': classes for name, classes in groups.items()}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BadInputError, MissingFileError
+from ...formats.files import whole_file
 
 
 @dataclass
@@ -42,10 +43,8 @@ class Classified:
 
     def write(self, path: str | os.PathLike) -> None:
         """Write all as .npz, whole or not at all."""
-        unfinished = Path(f'{path}.unfinished')
-        with open(unfinished, 'wb') as file:
+        with whole_file(path) as part, open(part, 'wb') as file:
             np.savez_compressed(file, **vars(self))
-        unfinished.replace(path)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Classified:

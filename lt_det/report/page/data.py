@@ -60,11 +60,12 @@ import numpy as np
 
 from ...errors import BadInputError
 from ...evaluation.diagnosis.comparison import interval_of, resample
+from ...evaluation.diagnosis.matches import metric_groups
 from ...evaluation.ground_truth import FREQUENCY_GROUPS, GroundTruth
 from ...evaluation.kept_detections import KeptDetections
 from ...evaluation.lvis_eval import IOU_TYPES
 from ...frequency import LVIS_BOUNDS, ClassFrequency
-from .detector import Judged, class_columns, diagnosis_parts, metric_groups
+from .detector import Judged, class_columns, diagnosis_parts
 from .extras import calibration_html, curves, inspection
 from .gallery import gallery
 from .provenance import provenance

@@ -18,7 +18,7 @@ from ...evaluation.diagnosis.calibration import NUM_HISTOGRAM_BINS, measure_cali
 from ...evaluation.diagnosis.comparison import THRESHOLDS, means_of_known, resampled_precision
 from ...evaluation.diagnosis.confusion import count_confusions, takers
 from ...evaluation.diagnosis.errors import count_and_cost, find_errors
-from ...evaluation.diagnosis.matches import Matches, Overlaps, class_groups, find_overlaps, match
+from ...evaluation.diagnosis.matches import Matches, Overlaps, find_overlaps, match
 from ...evaluation.ground_truth import GroundTruth
 from ...evaluation.kept_detections import KeptDetections
 from .values import plain
@@ -224,12 +224,6 @@ def score_groups(calibration: dict) -> dict:
             'best_f1': values['best_f1'],
         }
     return {'groups': groups}
-
-
-def metric_groups(truth: GroundTruth, categories: np.ndarray) -> dict[str, np.ndarray]:
-    """(K,) bool of the classes of AP and of each of APr, APc, APf that has any."""
-    groups = class_groups(truth, categories)
-    return {'AP' if name == 'all' else f'AP{name}': classes for name, classes in groups.items()}
 
 
 def _largest(ordered: list[dict], size: int) -> list[dict | None]:

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ...config_parts import annotation_file, image_folder, lvis_metric, plain_dataset
 from ...errors import BadInputError, MissingFileError
 from ...version import __version__
 
@@ -32,17 +33,14 @@ def describe(cfg: Mapping, part: str) -> dict[str, Any]:
         each a path as the config has it or None; protocol, bounds, max_dets and outfile_prefix,
         as options of the LongTailLVISMetric.
     """
-    data = _data_set(cfg, f'{part}_dataloader')
-    train = _data_set(cfg, 'train_dataloader')
-    metric = _metric(cfg, f'{part}_evaluator')
-    prefix = data.get('data_prefix') or {}
-    folder = prefix if isinstance(prefix, str) else prefix.get('img') or prefix.get('img_path')
+    data = plain_dataset(cfg, f'{part}_dataloader')
+    metric = lvis_metric(cfg, f'{part}_evaluator')
     bounds = metric.get('bounds')
     return {
         'kind': 'classifier' if cfg.get('default_scope') == 'mmpretrain' else 'detector',
-        'ann_file': metric.get('ann_file') or _joined(data, data.get('ann_file')),
-        'images': _joined(data, folder or ''),
-        'train_ann_file': _joined(train, train.get('ann_file')),
+        'ann_file': metric.get('ann_file') or annotation_file(data),
+        'images': image_folder(data or {}),
+        'train_ann_file': annotation_file(plain_dataset(cfg, 'train_dataloader')),
         'protocol': metric.get('protocol', 'auto'),
         'bounds': bounds and list(bounds),
         'max_dets': metric.get('max_per_img'),
@@ -56,7 +54,7 @@ def circumstances(checkpoint: str | None) -> dict[str, Any]:
     Args:
         checkpoint: Path of the weights, None where they are not in a file.
     """
-    from ...calibration.files import sha256
+    from ...formats.files import sha256
 
     weights = None
     if checkpoint and osp.isfile(checkpoint):
@@ -104,31 +102,3 @@ def read_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise BadInputError(f'{path} holds a {type(content).__name__}, expected an object')
     return content
-
-
-def _data_set(cfg: Mapping, loader: str) -> Mapping:
-    """Config of the one data set of a loader that has an ``ann_file``, without wrappers."""
-    found = list(_with_file((cfg.get(loader) or {}).get('dataset')))
-    return found[0] if len(found) == 1 else {}
-
-
-def _with_file(node: Any) -> list[Mapping]:
-    if isinstance(node, Mapping):
-        if node.get('ann_file'):
-            return [node]
-        return [found for value in node.values() for found in _with_file(value)]
-    if isinstance(node, (list, tuple)):
-        return [found for value in node for found in _with_file(value)]
-    return []
-
-
-def _metric(cfg: Mapping, evaluator: str) -> Mapping:
-    metrics = cfg.get(evaluator) or []
-    for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics]:
-        if str(metric.get('type')).endswith('LongTailLVISMetric'):
-            return metric
-    return {}
-
-
-def _joined(data: Mapping, name: str | None) -> str | None:
-    return None if name is None else osp.join(data.get('data_root') or '', name)

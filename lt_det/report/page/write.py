@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...calibration.files import whole_file
+from ...formats.files import whole_file
 from .build import build
 from .data import RESAMPLES, collect
 from .run_files import find_run

@@ -1,0 +1,55 @@
+"""Where configs of MMDetection and MMPretrain say what a run reads: data sets and metrics."""
+
+from __future__ import annotations
+
+import os.path as osp
+from collections.abc import Mapping
+from typing import Any
+
+
+def plain_dataset(cfg: Mapping, loader: str) -> Mapping | None:
+    """Config of the one data set of a loader that has an ``ann_file``, without wrappers.
+
+    Args:
+        cfg: The whole config.
+        loader: Its key, as ``'test_dataloader'``.
+
+    Returns:
+        None where there is none, or several.
+    """
+    found = _with_file((cfg.get(loader) or {}).get('dataset'))
+    return found[0] if len(found) == 1 else None
+
+
+def annotation_file(dataset: Mapping | None) -> str | None:
+    """Path of the annotations of a data set, None without one."""
+    if not dataset or not dataset.get('ann_file'):
+        return None
+    return osp.join(dataset.get('data_root') or '', dataset['ann_file'])
+
+
+def image_folder(dataset: Mapping) -> str:
+    """Folder below which a data set looks for images; empty where it has none."""
+    prefix = dataset.get('data_prefix') or ''
+    if isinstance(prefix, Mapping):
+        prefix = prefix.get('img') or prefix.get('img_path') or ''
+    return osp.join(dataset.get('data_root') or '', prefix)
+
+
+def lvis_metric(cfg: Mapping, evaluator: str) -> Mapping:
+    """Options of the LongTailLVISMetric of an evaluator, none where it has another metric."""
+    metrics = cfg.get(evaluator) or []
+    for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics]:
+        if str(metric.get('type')).endswith('LongTailLVISMetric'):
+            return metric
+    return {}
+
+
+def _with_file(node: Any) -> list[Mapping]:
+    if isinstance(node, Mapping):
+        if node.get('ann_file'):
+            return [node]
+        return [found for value in node.values() for found in _with_file(value)]
+    if isinstance(node, (list, tuple)):
+        return [found for value in node for found in _with_file(value)]
+    return []
