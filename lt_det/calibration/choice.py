@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInputError, MissingFileError
 from ..formats.files import whole_file
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 FORMAT = 1
 KINDS = ('detector', 'classifier')
@@ -60,7 +65,7 @@ class Choice:
         metric: What the setting was chosen for.
         keep: Metrics that may not fall by more than their value.
         selection: The whole of the selection; what is not a number becomes null.
-        config: Path of the config, as given.
+        config: Path of the config, merged, beside this file.
         checkpoint: Path of the checkpoint, as given.
         sha256: Digests of ``config``, ``checkpoint``, ``held_out`` and ``train``, None where
             there was no such file.
@@ -108,6 +113,29 @@ class Choice:
         _check(path, record)
         with whole_file(path) as part:
             part.write_text(json.dumps(record, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+
+
+class KeptConfig:
+    """The config of a calibration as one file beside the choice, all overrides in it, for folding.
+
+    Args:
+        config: Merged; what is made of it later does not count.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._text = config.pretty_text.encode()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file."""
+        return hashlib.sha256(self._text).hexdigest()
+
+    def write(self, folder: str | os.PathLike) -> str:
+        """Write ``config.py`` and give its path."""
+        path = Path(folder, 'config.py')
+        with whole_file(path) as part:
+            part.write_bytes(self._text)
+        return str(path)
 
 
 def read_choice(path: str | os.PathLike) -> Choice:

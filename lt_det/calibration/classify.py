@@ -25,7 +25,7 @@ from ..evaluation.classification import SHOT_GROUPS
 from ..formats.files import sha256
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, frequency_modules
-from .choice import Choice, HeadMap
+from .choice import Choice, HeadMap, KeptConfig
 from .classifier_data import ClassifierData
 from .classifier_head import allowed_settings, build_rule, check_head, check_settings, head_map
 from .page import write_page
@@ -85,10 +85,10 @@ def calibrate_classifier(
     check_settings(settings)
     hashes = {
         name: None if path is None else sha256(path)
-        for name, path in dict(
-            config=cfg.filename, checkpoint=checkpoint, held_out=held_out, train=train
-        ).items()
+        for name, path in dict(checkpoint=checkpoint, held_out=held_out, train=train).items()
     }
+    config = KeptConfig(cfg)
+    hashes['config'] = config.sha256
     data = ClassifierData(cfg, held_out, train)
     sweep = Sweep(settings, data, [metric, *keep])
     sweep.run(cfg, checkpoint, Path(out_dir, 'run'), progress)
@@ -124,7 +124,7 @@ def calibrate_classifier(
         metric=metric,
         keep=keep,
         selection=selection.as_dict(),
-        config=str(cfg.filename or ''),
+        config=config.write(out_dir),
         checkpoint=str(checkpoint),
         sha256=hashes,
         per_class={'group': frequency.groups('shot').tolist(), 'images': images.tolist()},

@@ -20,7 +20,7 @@ from ..evaluation.diagnosis.matches import metric_groups
 from ..formats.files import sha256
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule
-from .choice import Choice, HeadMap
+from .choice import Choice, HeadMap, KeptConfig
 from .detector_data import DetectorData
 from .mask_check import has_masks, mask_metrics
 from .overlay import Overlay, Rule, overlays
@@ -77,8 +77,8 @@ def calibrate_detector(
     the matched detections go to disk. Metrics are AP of boxes or masks, over all classes and by
     training frequency.
 
-    Writes ``sweep.csv`` (a row per setting), ``choice.json`` (:class:`Choice`) and
-    ``calibration.html``, which shows both, into ``out_dir``, each whole or not at all;
+    Writes ``sweep.csv`` (a row per setting), ``choice.json`` (:class:`Choice`), ``config.py`` (for
+    folding) and ``calibration.html`` into ``out_dir``, each whole or not at all;
     ``out_dir/sweep`` holds the matched detections, ``out_dir/run`` the log. Values of classes in
     the answer are in the order of the classes of the config.
 
@@ -96,13 +96,13 @@ def calibrate_detector(
             agree, a metric cannot be judged, or there is a sweep already.
         UserError: The disk is full.
     """
-    files = dict(
-        config=cfg.filename, checkpoint=checkpoint, held_out=data.held_out, train=data.train_file
-    )
+    config = KeptConfig(cfg)
+    files = dict(checkpoint=checkpoint, held_out=data.held_out, train=data.train_file)
     hashes = {
         name: sha256(path) if path and os.path.isfile(path) else None
         for name, path in files.items()
     }
+    hashes['config'] = config.sha256
     prepared = _Prepared(data, options)
 
     def spool(num_settings: int) -> Spool:
@@ -161,7 +161,7 @@ def calibrate_detector(
         metric=options.metric,
         keep=selection.keep,
         selection=selection.as_dict(),
-        config=str(cfg.filename or ''),
+        config=config.write(out_dir),
         checkpoint=str(checkpoint),
         sha256=hashes,
         iou_type=options.iou_type,

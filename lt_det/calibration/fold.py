@@ -193,6 +193,8 @@ def _config(choice: Choice, path: str | os.PathLike, content: dict, trust: bool)
     """The config of the calibration, or else that of the training, from the checkpoint."""
     name = choice.config
     file = Path(config_path(name) if name.startswith(PREFIX) else name)
+    beside = Path(path).with_name(file.name)  # where both were moved
+    file = file if file.is_file() else beside
     if name and file.is_file():
         if choice.sha256['config'] not in (None, sha256(file)):
             raise BadInputError(

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from ..compat.checkpoint import restrict_checkpoint_loading
 
-    cfg = with_options(load_config(args), args)
+    cfg = load_config(args)
     keep = parse_keep(args.keep)
     if not Path(args.checkpoint).is_file() and '://' not in args.checkpoint:
         from ..errors import MissingFileError
@@ -82,18 +82,6 @@ def run(args: argparse.Namespace) -> None:
         calibrate = of_classifier if classifies(cfg) else of_detector
         selection = calibrate(cfg, args, keep)
     print_selection(selection, Path(args.out))
-
-
-def with_options(cfg: Config, args: argparse.Namespace) -> Config:
-    """The config; with ``--cfg-options`` one of its own, which "lt_det fold" reads later."""
-    if not args.cfg_options:
-        return cfg
-    from mmengine.config import Config
-
-    path = Path(args.out, 'config.py')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cfg.dump(path)
-    return Config.fromfile(path)
 
 
 def of_detector(cfg: Config, args: argparse.Namespace, keep: dict | None) -> Selection:

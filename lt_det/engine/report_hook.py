@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from ..errors import UserError
 from ..evaluation.per_class import write_per_class
@@ -40,28 +40,39 @@ class ReportHook(Hook):
         num_images: Validation images in the picture, spread over the data of the main process.
         score_thr: Detections with a lower score are not drawn.
         page: Whether to write ``predictions.npz`` and ``report.html``.
+        most_images: Of larger data no detections are kept, which take memory in all processes until
+            the end of an evaluation; the page then has numbers only. ``predictions_file`` of
+            LongTailLVISMetric keeps them all the same.
     """
 
     # After the hooks that write into the metrics' dict.
     priority = 'VERY_LOW'
 
-    def __init__(self, num_images: int = 6, score_thr: float = 0.3, page: bool = True) -> None:
+    def __init__(
+        self,
+        num_images: int = 6,
+        score_thr: float = 0.3,
+        page: bool = True,
+        most_images: int = 5000,
+    ) -> None:
         self.num_images = num_images
         self.score_thr = score_thr
         self.page = page
+        self.most_images = most_images
         self._samples: list = []
         self._metrics: dict[str, float] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
         self._samples = []
-        self._keep_predictions(runner.val_evaluator, Path(runner.work_dir))
+        self._keep_predictions(runner.val_loop, Path(runner.work_dir))
 
     def before_test_epoch(self, runner: Runner) -> None:
         self._samples = []
-        self._keep_predictions(runner.test_evaluator, Path(runner.work_dir, 'test'))
+        self._keep_predictions(runner.test_loop, Path(runner.work_dir, 'test'))
 
-    def _keep_predictions(self, evaluator, folder: Path) -> None:
-        for metric in evaluator.metrics if self.page else ():
+    def _keep_predictions(self, loop: BaseLoop, folder: Path) -> None:
+        wanted = self.page and len(loop.dataloader.dataset) <= self.most_images
+        for metric in loop.evaluator.metrics if wanted else ():
             if getattr(metric, 'predictions_file', '') is None:
                 metric.predictions_file = str(folder / PREDICTIONS)
 

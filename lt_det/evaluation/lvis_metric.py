@@ -59,6 +59,7 @@ class LongTailLVISMetric(BaseMetric):
         outfile_prefix: Where to write results for other tools, as ``PREFIX.bbox.json`` and
             ``PREFIX.segm.json``. All masks are then encoded and gathered.
         predictions_file: Where to keep the detections that count, as .npz, for ``lt_det report``.
+            They are all gathered then, boxes and encoded masks.
         protocol, bounds: Rules and groups, see ``GroundTruth``.
         collect_device: 'cpu' or 'gpu', how results are gathered.
         prefix: Prefix of the names of the metrics instead of the protocol, 'lvis' or 'coco'.

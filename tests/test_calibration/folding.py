@@ -16,8 +16,8 @@ from torch import nn
 
 from lt_det.adjustments.base import SIGMOID_START
 from lt_det.calibration.choice import Choice, HeadMap
-from lt_det.formats.files import sha256
 from lt_det.calibration.fold import fold
+from lt_det.formats.files import sha256
 from lt_det.models.any_detector import find_class_logits
 
 from ..test_models.test_any_detector.zoo import FREQUENCY, C, model_config

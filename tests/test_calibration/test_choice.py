@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lt_det.calibration.choice import Choice, HeadMap, read_choice
-from lt_det.formats.files import sha256, whole_file
 from lt_det.errors import BadInputError, MissingFileError, UserError
+from lt_det.formats.files import sha256, whole_file
 
 
 def make_choice(**changes) -> Choice:

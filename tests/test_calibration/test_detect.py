@@ -25,6 +25,7 @@ from lt_det.calibration.select import select
 from lt_det.calibration.sweep import Sweep
 from lt_det.cli.main import main
 from lt_det.errors import BadInputError, DataWarning
+from lt_det.formats.files import sha256
 from lt_det.frequency import ClassFrequency
 
 BASE = Path(__file__).resolve().parents[2] / 'configs/glyphs/mask_rcnn_r18_softmax_small.py'
@@ -276,14 +277,19 @@ def test_the_command(config, checkpoint, held_out, rules, tmp_path, capsys, monk
     monkeypatch.chdir(tmp_path)
     command = ['calibrate', str(config), str(checkpoint), '--held-out', str(held_out)]
     options = ['--rules', rules, '--out', 'out', '--resamples', '5', '--keep', 'none']
-    assert main([*command, *options]) == 0
+    change = 'model.test_cfg.rcnn.max_per_img=29'
+    assert main([*command, *options, '--cfg-options', change]) == 0
     printed = capsys.readouterr().out
     assert 'cross-fitted gain' in printed and 'choice: ' in printed and '6 settings' in printed
     choice = read_choice('out/choice.json')
+    assert choice.sha256['config'] == sha256('out/config.py')
+    folding = Config.fromfile(choice.config)  # with the override, and as large as it was
+    assert folding.model.test_cfg.rcnn.max_per_img == 29
+    assert folding.model.roi_head.bbox_head == Config.fromfile(config).model.roi_head.bbox_head
     assert choice.keep == {} and np.isfinite(choice.heads[0].scale).all()
     for arguments, message in (
         (['--keep', 'APf'], '--keep has APf, expected METRIC=LOSS'),
-        (['--out', 'out'], 'expected --resume'),
+        (['--out', 'out', '--cfg-options', change], 'expected --resume'),
     ):
         with pytest.raises(SystemExit):
             main([*command, *options, *arguments])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from lt_det.calibration.choice import read_choice
-from lt_det.formats.files import sha256
 from lt_det.calibration.fold import MARK, fold
 from lt_det.cli.main import main
 from lt_det.errors import BadInputError, DataWarning, MissingFileError
+from lt_det.formats.files import sha256
 
 from .folding import CASES, Files, calibrated, detector_of, few_classes, scores_of
 
@@ -229,6 +230,13 @@ def test_the_config_of_the_checkpoint_where_the_file_is_gone(case, files, tmp_pa
     gone = changed(case, tmp_path, config=str(tmp_path / 'gone.py'))
     with pytest.warns(DataWarning, match='gone.py.*that of the training'):
         folded = fold(case.checkpoint, gone, tmp_path / 'stock.pth', trust=True)
+    assert Config.fromfile(folded.config).model.type == 'FasterRCNN'
+
+
+def test_choice_and_config_that_were_moved_together(case, tmp_path):
+    moved = changed(case, tmp_path, config=str(tmp_path / 'elsewhere' / case.config.name))
+    shutil.copy(case.config, moved.with_name(case.config.name))
+    folded = fold(case.checkpoint, moved, tmp_path / 'stock.pth')
     assert Config.fromfile(folded.config).model.type == 'FasterRCNN'
 
 

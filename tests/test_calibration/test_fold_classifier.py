@@ -18,9 +18,9 @@ from torch import nn
 
 from lt_det.calibration.choice import Choice
 from lt_det.calibration.classifier_head import head_map
-from lt_det.formats.files import sha256
 from lt_det.calibration.fold import fold
 from lt_det.errors import BadInputError
+from lt_det.formats.files import sha256
 from lt_det.frequency import ClassFrequency
 
 C = 8

@@ -92,3 +92,15 @@ def test_what_is_drawn_keeps_the_ground_truth():
     (kept,) = hook._samples
     assert kept.img_path == 'image.png' and kept.gt_instances.labels.tolist() == [0, 1, 2]
     assert len(kept.pred_instances) == 1 and len(sample.pred_instances) == 2
+
+
+def test_detections_of_large_data_are_not_kept(tmp_path):
+    metric = SimpleNamespace(predictions_file=None)
+    loop = SimpleNamespace(
+        dataloader=SimpleNamespace(dataset=range(11)), evaluator=SimpleNamespace(metrics=[metric])
+    )
+    runner = SimpleNamespace(val_loop=loop, work_dir=tmp_path)
+    ReportHook(most_images=10).before_val_epoch(runner)
+    assert metric.predictions_file is None
+    ReportHook(most_images=11).before_val_epoch(runner)
+    assert metric.predictions_file == str(tmp_path / 'predictions.npz')

@@ -47,7 +47,7 @@ def test_training_ends_with_one_table_its_json_and_two_pictures(trained):
         name, *cells = row.split()
         expected = [values[f'{name}_{column}'] for column in COLUMNS]
         assert cells == ['-' if value < 0 else f'{value:.3f}' for value in expected]
-    for name in ('detections.png', 'ap_by_frequency.png'):
+    for name in ('detections.png', 'ap_by_frequency.png', 'report.html', 'predictions.npz'):
         picture = cv2.imread(str(trained / name))
         assert min(picture.shape[:2]) > 300
         assert picture.std() > 5
@@ -74,6 +74,7 @@ def test_checkpoint_is_evaluated_without_the_training_annotations(trained, confi
     assert result.returncode == 0, result.stderr[-3000:]
     assert metrics(work_dir / 'test') == metrics(trained)
     assert (work_dir / 'test' / 'detections.png').is_file()
+    assert (work_dir / 'test' / 'report.html').is_file()
     assert len(pickle.loads(predictions.read_bytes())) == 24
 
 
