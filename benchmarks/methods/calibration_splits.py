@@ -21,7 +21,6 @@ from lt_det.calibration.choice import read_choice
 from lt_det.calibration.detector_data import DetectorData
 from lt_det.calibration.precisions import (
     AveragePrecisions,
-    metric_groups,
     rarest_class,
     scored_images,
 )
@@ -31,7 +30,7 @@ from lt_det.calibration.spool import to_rows
 from lt_det.calibration.sweep import Sweep
 from lt_det.evaluation.detections import Detections
 from lt_det.evaluation.diagnosis.comparison import THRESHOLDS, means_of_known
-from lt_det.evaluation.diagnosis.matches import match
+from lt_det.evaluation.diagnosis.matches import match, metric_groups
 from lt_det.evaluation.predictions import read_instances
 
 # by what is to rise: what may fall by how much
