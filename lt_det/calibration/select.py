@@ -42,8 +42,8 @@ def select(
     What it is worth is measured where it was not made: chosen on one half of the images, scored
     against the identity on the other, and the other way round. The interval resamples the images of
     each half. Unless it lies above zero, the identity is taken. Where classes are in one or two
-    images of a half it is too narrow, as resamples without a class say nothing of it: without any
-    gain 6 to 9% instead of 2.5% of simulated choices were taken (3 x 300, 20 to 100 classes).
+    images of a half it is too narrow, as resamples without a class say nothing of it (measured:
+    benchmarks/results/calibration_guard.md).
 
     Args:
         settings: One of them is the identity.
