@@ -8,13 +8,11 @@ import cv2
 import mmcv
 import numpy as np
 import torch
-from mmcv.ops.roi_align import roi_align
 from mmdet.structures.mask import BitmapMasks
 from pycocotools import mask as mask_utils
 
 from ..errors import BadInputError
-
-_PLANES = 8  # whole masks that are in memory at once
+from .mask_targets import mask_targets
 
 
 class CompactMasks(BitmapMasks):
@@ -204,10 +202,15 @@ class CompactMasks(BitmapMasks):
         return self._marked(super().rotate(*args, **kwargs))
 
     def to_tensor(self, dtype: torch.dtype, device: str | torch.device) -> torch.Tensor:
-        self._require(np.arange(len(self)))
+        self.require_masks(np.arange(len(self)))
         return super().to_tensor(dtype, device)
 
-    def _require(self, objects: np.ndarray) -> None:
+    def require_masks(self, objects: np.ndarray) -> None:
+        """Refuse objects that have no mask.
+
+        Raises:
+            BadInputError: One of ``objects``, as indices, has none.
+        """
         if self._maskless is not None and self._maskless[objects].any():
             raise BadInputError(
                 'an instance without a mask came to a mask head that learns from every instance: '
@@ -226,39 +229,19 @@ class CompactMasks(BitmapMasks):
     ) -> BitmapMasks:
         """Mask targets (R, h, w) of R boxes: of box r that of object ``inds[r]``.
 
-        Stock makes R whole masks in floats; here those of a few objects are there at a time, and
-        the device gets the pixels around the objects and the boxes, once each, and is waited for
-        once, for the targets.
+        See :func:`mask_targets`, which makes those of a batch and leaves them on the device.
 
         Raises:
             BadInputError: One of the objects has no mask.
         """
         inds = torch.as_tensor(inds).cpu().numpy()
-        self._require(inds)
+        self.require_masks(inds)
         if not len(self) or not len(inds):
             return BitmapMasks(np.empty((0, *out_shape), np.uint8), *out_shape)
-        objects, number = np.unique(inds, return_inverse=True)
-        order = np.argsort(number, kind='stable')  # boxes of the same object side by side
-        boxes = torch.as_tensor(bboxes).cpu()[order]
-        rois = torch.cat([torch.from_numpy(number[order] % _PLANES).to(boxes)[:, None], boxes], 1)
-        counts = np.bincount(number // _PLANES).tolist()
-        crops = self.crops
-        crops = [crops[index] for index in objects]
-        pixels = torch.from_numpy(np.concatenate([crop[2].ravel() for crop in crops])).to(device)
-        pixels = pixels.split([crop[2].size for crop in crops])
-        found = []
-        for start, some in zip(range(0, len(objects), _PLANES), rois.to(device).split(counts)):
-            part = slice(start, start + _PLANES)
-            planes = some.new_zeros(len(objects[part]), 1, self.height, self.width)
-            for plane, (top, left, crop), flat in zip(planes, crops[part], pixels[part]):
-                height, width = crop.shape
-                plane[0, top : top + height, left : left + width] = flat.view(height, width)
-            found.append(roi_align(planes, some, out_shape, 1.0, 0, 'avg', True).squeeze(1))
-        found = torch.cat(found)
-        found = (found >= 0.5 if binarize else found).cpu().numpy()
-        targets = np.empty_like(found)
-        targets[order] = found
-        return BitmapMasks(targets, *out_shape)
+        boxes = torch.as_tensor(bboxes).to(device)
+        size = self.height, self.width
+        targets = mask_targets([self.crops], [size], [boxes], [inds], out_shape, binarize)
+        return BitmapMasks(targets.cpu().numpy(), *out_shape)
 
 
 def _marks(maskless: np.ndarray | None) -> np.ndarray | None:

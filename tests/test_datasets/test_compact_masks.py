@@ -212,7 +212,7 @@ def test_mask_targets_wait_for_the_device_once_and_send_it_the_crops_alone():
         targets = masks.crop_and_resize(boxes, (28, 28), np.arange(70) % number, 'meta')
     assert targets.masks.shape == (70, 28, 28)
     assert traffic.received == 1
-    assert sum(traffic.sent) == area + 70 * 5 * 4
+    assert sum(traffic.sent) == area + 70 * 4 * 4 + 2 * 70 * 8  # boxes, and numbers of objects
 
 
 def build_pipeline(config: list, kind: str) -> list:

@@ -13,7 +13,10 @@ from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
 from mmdet.utils import InstanceList
 from torch import Tensor
+from torch.nn.modules.utils import _pair
 
+from ...datasets.compact_masks import CompactMasks
+from ...datasets.mask_targets import mask_targets
 from ...errors import BadInputError
 from ..layers import ClassIndexedConv2d, ClassIndexedNormedConv2d, IndexableByClass
 from .lazy_masks import LazyMasks
@@ -90,6 +93,46 @@ class _ClassIndexed:
         else:
             loss = logits.sum()
         return dict(loss_mask=dict(loss_mask=loss), mask_targets=targets)
+
+    def get_targets(
+        self, sampling_results, batch_gt_instances: InstanceList, rcnn_train_cfg: dict
+    ) -> Tensor:
+        """Mask targets (R, h, w) of the positive RoIs, those of the stock head.
+
+        Where all masks are CompactMasks they are made for the whole batch on the device, which is
+        waited for once, for the numbers of the objects; the stock head waits for each image.
+
+        Args:
+            sampling_results: One for each image, with pos_priors and pos_assigned_gt_inds.
+            batch_gt_instances: One for each image, with masks.
+            rcnn_train_cfg: Has mask_size and perhaps soft_mask_target.
+
+        Raises:
+            BadInputError: An object of CompactMasks has no mask.
+        """
+        masks = [instances.masks for instances in batch_gt_instances]
+        if not masks or not all(isinstance(one, CompactMasks) for one in masks):
+            return super().get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
+        objects = [sampled.pos_assigned_gt_inds for sampled in sampling_results]
+        numbers = torch.cat(objects).cpu().split([len(one) for one in objects])
+        numbers = [one.numpy() for one in numbers]
+        for one, chosen in zip(masks, numbers):
+            one.require_masks(chosen)
+        sizes = [(one.height, one.width) for one in masks]
+        # clipped as the stock head does it
+        boxes = [
+            torch.stack([x.clamp(0, limit) for x, limit in zip(sampled.pos_priors.T, 2 * size)], 1)
+            for sampled, size in zip(sampling_results, [(width, height) for height, width in sizes])
+        ]
+        targets = mask_targets(
+            [one.crops for one in masks],
+            sizes,
+            boxes,
+            numbers,
+            _pair(rcnn_train_cfg['mask_size']),
+            binarize=not rcnn_train_cfg.get('soft_mask_target', False),
+        )
+        return targets.float()
 
     def _predict_by_feat_single(
         self,
