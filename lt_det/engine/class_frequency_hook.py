@@ -28,6 +28,10 @@ class ClassFrequencyHook(Hook):
     Testing takes them from the checkpoint and reads the training set only where that has none.
     Metrics that ask in the same way (``LongTailAccuracy``) get them before an evaluation.
 
+    After each iteration of a training it calls ``end_iteration`` of every module that has it, in
+    every process: there statistics are summed over processes, so that a checkpoint, which one
+    process writes, has those of all.
+
     Args:
         ann_file: Read the statistics from this file rather than from the training set.
         empty_classes: ``'error'`` refuses to train with classes that have no training image,
@@ -55,6 +59,7 @@ class ClassFrequencyHook(Hook):
         self.empty_classes = empty_classes
         self.replace = replace
         self.training_frequency: ClassFrequency | None = None
+        self._counting: list[nn.Module] = []
 
     def before_run(self, runner: Runner) -> None:
         """Before training: read the statistics, check the model against them, hand them over."""
@@ -82,6 +87,10 @@ class ClassFrequencyHook(Hook):
         self._set_box_dimension(runner, dataset)
         self.training_frequency = frequency
 
+    def before_train(self, runner: Runner) -> None:
+        modules = _unwrap(runner).modules()
+        self._counting = [module for module in modules if hasattr(module, 'end_iteration')]
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Refuse labels that no class has, while they are on the CPU and their image is known."""
         samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
@@ -96,6 +105,13 @@ class ClassFrequencyHook(Hook):
                     f'{sample.get("img_path", "an image")}: label {low if low < 0 else high}, but '
                     f'the training set has {self.training_frequency.num_classes} classes'
                 )
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """Let statistics be summed over all processes, before anything copies or saves them."""
+        for module in self._counting:
+            module.end_iteration()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse a checkpoint of another training set, or leave out what it knows of that."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from mmdet.models.losses.utils import weight_reduce_loss
 from mmdet.registry import MODELS
-from mmengine.dist import all_reduce
+from mmengine.dist import all_reduce, get_rank
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,9 +30,10 @@ class EqualizedFocalLoss(SigmoidClassification, nn.Module):
 
     Gradients are those to the logits, label weights included, before the divisor, summed over all
     levels, decoder layers and processes. g_c changes once an iteration (as in the authors' code):
-    with the first loss after a backward pass. So processes may differ in how often they ask for a
-    loss, as those of DINO do for denoising where only some have objects. What no gradient is asked
-    of does not count, nor do rows with a logit that is not finite.
+    at its end, where :class:`ClassFrequencyHook` tells it, else with the first loss after a
+    backward pass. So processes may differ in how often they ask for a loss, as those of DINO do for
+    denoising where only some have objects. What no gradient is asked of does not count, nor do rows
+    with a logit that is not finite.
 
     It is a loss of dense and query heads; in RoI heads the background channel is not used.
 
@@ -89,6 +90,13 @@ class EqualizedFocalLoss(SigmoidClassification, nn.Module):
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._iteration_ended = True  # checkpoints are written between two of them
+        if get_rank():  # what the checkpoint has is to be counted once
+            self.pending.zero_()
+
+    def end_iteration(self) -> None:
+        """Take in the gradients of all processes; every process calls it after an iteration."""
+        self._iteration_ended = True
+        self._update()
 
     def forward(
         self,
