@@ -18,6 +18,7 @@ from ..errors import BadInputError
 from ..formats.annotation_cache import load_columns
 from ..formats.annotation_remarks import say
 from ..formats.image_paths import find_image, require_names
+from ..formats.restricted_pickle import INSTANCES, read_pickle
 from ..frequency import ClassFrequency
 from .class_names import with_class_names
 from .class_selection import select_categories
@@ -123,10 +124,17 @@ class LongTailLVISDataset(BaseDetDataset):
         return super()._load_metainfo(with_class_names(metainfo))
 
     def load_proposals(self) -> None:
-        """Read ``proposal_file``: a dict from ``folder/name.jpg`` to the item's ``proposals``."""
+        """Read ``proposal_file``: a dict from ``folder/name.jpg`` to the item's ``proposals``.
+
+        A pickle, as DumpProposals of MMDetection writes it, is read without running code.
+        """
         if not is_abs(self.proposal_file):
             self.proposal_file = osp.join(self.data_root, self.proposal_file)
-        self._proposals = load(self.proposal_file, backend_args=self.backend_args)
+        if self.proposal_file.endswith(('.pkl', '.pickle')):
+            with get_local_path(self.proposal_file, backend_args=self.backend_args) as path:
+                self._proposals = read_pickle(path, INSTANCES)
+        else:
+            self._proposals = load(self.proposal_file, backend_args=self.backend_args)
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
@@ -155,8 +163,13 @@ class LongTailLVISDataset(BaseDetDataset):
                 custom_entities=True,
             )
         if self._proposals is not None:
-            item['proposals'] = self._proposals['/'.join(path.split('/')[-2:])]
+            item['proposals'] = self._proposals_of('/'.join(path.split('/')[-2:]))
         return item
+
+    def _proposals_of(self, name: str) -> object:
+        if not isinstance(self._proposals, dict) or name not in self._proposals:
+            raise BadInputError(f'{self.proposal_file} has no proposals of {name}')
+        return self._proposals[name]
 
     def _img_path(self, image: int) -> str:
         return find_image(*self.columns.image_names(image), self.data_prefix['img'])

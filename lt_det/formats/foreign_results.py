@@ -1,13 +1,11 @@
 """Results of other frameworks: pickles of MMDetection and the predictions file of Detectron2.
 
-A pickle can run any code when it is read. Only tensors, arrays and plain containers are accepted.
+A pickle can run any code when it is read: see :mod:`restricted_pickle` for what is accepted.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,24 +14,7 @@ import numpy as np
 import torch
 
 from ..errors import BadInputError, MissingFileError
-
-_ALLOWED = {
-    ('_codecs', 'encode'),
-    ('collections', 'OrderedDict'),
-    ('numpy', 'dtype'),
-    ('numpy', 'ndarray'),
-    ('torch', 'Size'),
-    ('torch._utils', '_rebuild_tensor_v2'),
-    *(
-        (f'numpy.{core}.{module}', name)
-        for core in ('core', '_core')
-        for module, name in (
-            ('multiarray', '_reconstruct'),
-            ('multiarray', 'scalar'),
-            ('numeric', '_frombuffer'),
-        )
-    ),
-}
+from .restricted_pickle import in_line, read_pickle
 
 
 def read_foreign(
@@ -78,13 +59,14 @@ def read_foreign(
 
 
 def _load(path: Path) -> Any:
+    if path.suffix != '.pth':
+        return read_pickle(path, what='a result file')
     try:
-        if path.suffix == '.pth':
-            return torch.load(path, map_location='cpu', weights_only=True)
-        with path.open('rb') as file:
-            return _Unpickler(file, path).load()
-    except (pickle.UnpicklingError, EOFError, RuntimeError, AttributeError, IndexError) as error:
-        raise BadInputError(f'{path}: not a result file that can be read: {error}') from None
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except (Exception, MemoryError) as error:  # bytes that are none raise what they happen to
+        raise BadInputError(
+            f'{path}: not a result file that can be read: {in_line(error)}'
+        ) from None
 
 
 class _Numbering:
@@ -151,22 +133,3 @@ def _from_detectron2(samples: list[dict], category_ids: _Numbering) -> dict[str,
             for r in records
         ]
     return results
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BufferedReader, path: Path) -> None:
-        super().__init__(file)
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ('torch.storage', '_load_from_bytes'):
-            return _load_storage
-        if (module, name) in _ALLOWED:
-            return super().find_class(module, name)
-        raise BadInputError(
-            f'{self._path}: holds {module}.{name}, which is no part of a result file; not loaded'
-        )
-
-
-def _load_storage(content: bytes) -> Any:
-    return torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)

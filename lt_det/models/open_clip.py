@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -97,7 +95,7 @@ def build_clip(
         return model
     except FileNotFoundError as error:
         raise MissingFileError(_reason(name, pretrained, error)) from error
-    except (RuntimeError, KeyError, ValueError, AttributeError, TypeError, AssertionError) as error:
+    except Exception as error:  # of any kind, as bytes that are no weights go
         kind = MissingFileError if 'download' in str(error).lower() else BadInputError
         raise kind(_reason(name, pretrained, error)) from error
 
@@ -193,17 +191,24 @@ def _read_mark(path: Path) -> dict:
         return {}
     try:
         content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except (RuntimeError, EOFError, ValueError, UnpicklingError):  # reported where it is loaded
+    except (
+        Exception
+    ):  # of any kind, as bytes that are no weights go; reported where they are loaded
         return {}
     mark = content.get(MARK) if isinstance(content, dict) else None
     return mark if isinstance(mark, dict) else {}
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    """By torch's own decision: what it does not take for such an archive it would unpickle."""
+    with path.open('rb') as file:
+        if not torch.serialization._is_zipfile(file):
+            return False
+    try:
+        reader = torch._C.PyTorchFileReader(str(path))
+    except RuntimeError:  # reported where it is loaded
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(entry.endswith('/constants.pkl') for entry in archive.namelist())
+    return torch.serialization._is_torchscript_zip(reader)
 
 
 def _near(name: str, known: Sequence[str]) -> str:
