@@ -40,6 +40,7 @@ demo: $(READY) ## softmax and IIF on long-tailed glyphs, and the difference
 	$(PY) -m lt_det evaluate $(DEMO)/iif/results.segm.json --against $(DEMO)/softmax/results.segm.json \
 	  --ann $(DEMO_DATA)/annotations/glyphs_val.json --resamples 1000 </dev/null
 	@echo 'pictures: detections.png and ap_by_frequency.png in $(DEMO)/softmax and $(DEMO)/iif'
+	@$(PY) -m lt_det report $(DEMO)/iif --against $(DEMO)/softmax --out $(DEMO)/report.html </dev/null
 
 demo-data: $(READY)
 	$(PY) tools/dataset/make_glyphs.py --size demo --out $(DEMO_DATA) </dev/null

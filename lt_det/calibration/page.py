@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -10,30 +9,42 @@ from pathlib import Path
 
 from ..errors import BadInputError
 from ..formats.files import whole_file
+from ..report.page.colours import colours
 from ..version import __version__
 from . import page_words as words
 from .choice import Choice, read_choice
 from .page_plots import class_plot, strength_plot
 from .sweep_file import SweepRow, read_sweep
 
+MINUS = '\N{MINUS SIGN}'
 _LARGEST = 20  # gains and losses that are listed
 
 STYLE = """
-.calibration { font: 16px/1.5 system-ui, sans-serif; color: #111; max-width: 66rem; }
-.calibration .answer { font-size: 1.25rem; border-left: .4rem solid #0072B2; padding-left: 1rem; }
-.calibration .answer.leave { border-color: #E69F00; }
-.calibration img { max-width: 100%; height: auto; }
+.calibration { --chosen: light-dark(#f0e442, #6b6300); max-width: 66rem; }
+.calibration .answer { font-size: 1.25rem; border-left: .4rem solid var(--up); padding-left: 1rem; }
+.calibration .answer.leave { border-color: var(--all); }
+.calibration svg { height: auto; max-width: max(100%, 44rem); fill: currentColor; }
+.calibration svg * { stroke-linejoin: round; stroke-linecap: butt; }
+.calibration .scroll { overflow: auto hidden; }
 .calibration table { border-collapse: collapse; margin: .5rem 0 1rem; }
 .calibration th, .calibration td { padding: .15rem .7rem; text-align: right; }
-.calibration th { border-bottom: 1px solid #555; vertical-align: bottom; }
+.calibration th { border-bottom: 1px solid var(--soft); vertical-align: bottom; }
 .calibration th:first-child, .calibration td:first-child { text-align: left; }
-.calibration td { border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
-.calibration td:first-child { min-width: 16rem; }
+.calibration td { border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
+.calibration td:first-child { min-width: min(16rem, 32vw); white-space: normal; }
 .calibration td + td { white-space: nowrap; }
 .calibration tr.metric td { font-weight: bold; }
 .calibration .pair { display: flex; flex-wrap: wrap; gap: 0 3rem; }
-.calibration .small { font-size: .85rem; color: #333; }
+.calibration .pair > * { max-width: 100%; }
+.calibration .small { font-size: .875rem; color: var(--soft); }
+.calibration p, .calibration li { overflow-wrap: anywhere; }
 .calibration code { overflow-wrap: anywhere; }
+"""
+# of a page that has nothing else
+_PAGE_STYLE = """
+body { margin: 1.5rem; background: var(--page); color: var(--text); }
+body { font: 16px/1.5 system-ui, sans-serif; }
+@media print { :root { color-scheme: light; } }
 """
 
 
@@ -57,8 +68,8 @@ def write_page(folder: str | os.PathLike) -> Path:
     with whole_file(path) as part:
         part.write_text(
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width">'
-            f'<title>Calibration</title><style>body {{ margin: 2rem; }}{STYLE}</style></head>\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<title>Calibration</title><style>{colours()}{_PAGE_STYLE}{STYLE}</style></head>\n'
             f'<body>{calibration_section(choice, sweep)}</body></html>\n',
             encoding='utf-8',
         )
@@ -66,7 +77,9 @@ def write_page(folder: str | os.PathLike) -> Path:
 
 
 def calibration_section(choice: Choice, sweep: Sequence[SweepRow]) -> str:
-    """The page without its head, to be part of another one, which has :data:`STYLE`.
+    """The page without its head, to be part of another one.
+
+    That has :data:`STYLE` and the properties of :func:`lt_det.report.page.colours.colours`.
 
     Args:
         choice: What ``choice.json`` holds.
@@ -74,7 +87,6 @@ def calibration_section(choice: Choice, sweep: Sequence[SweepRow]) -> str:
     """
     kept = ' and '.join(f'{name} by more than {loss:g}' for name, loss in choice.keep.items())
     kept = f'Hollow: lowers {kept}, which is more than allowed. ' if kept else ''
-    alt = f'Change of {", ".join(choice.selection["metrics"][0])} against the strength of rules'
     parts = [
         '<section class="calibration"><h2>Calibration: rare classes without training</h2>',
         _answer(choice),
@@ -84,7 +96,7 @@ def calibration_section(choice: Choice, sweep: Sequence[SweepRow]) -> str:
         _paragraph(_judged(choice)),
         _paragraph(words.CROSS_FITTED),
         '<h3>What was tried</h3>',
-        _image(strength_plot(choice, sweep), alt),
+        _scrolled(strength_plot(choice, sweep)),
         _paragraph(words.STRENGTH_CAPTION.format(kept=kept)),
         _rules(sweep),
         _classes(choice),
@@ -189,7 +201,6 @@ def _classes(choice: Choice) -> str:
     )
     if len(rows) > len(judged):
         text += f' Not shown: those with nothing to find there ({len(rows) - len(judged)}).'
-    alt = f'Change of {len(judged)} classes against their training images'
     pair = ''.join(
         f'<div><h4>{title}</h4>{_table(head, map(_cells, part[:_LARGEST]))}</div>'
         for title, part in (('Largest gains', ups), ('Largest losses', downs))
@@ -197,7 +208,7 @@ def _classes(choice: Choice) -> str:
     )
     every = _table(head, (_cells(row) for row in judged))
     return (
-        f'<h3>Class by class</h3>{_paragraph(text)}{_image(class_plot(choice), alt)}'
+        f'<h3>Class by class</h3>{_paragraph(text)}{_scrolled(class_plot(choice))}'
         f'{_paragraph(words.CLASS_CAPTION.format(objects=objects))}<div class="pair">{pair}</div>'
         f'<details><summary>All {len(judged)} classes</summary>{every}</details>'
     )
@@ -205,7 +216,7 @@ def _classes(choice: Choice) -> str:
 
 def _cells(row: tuple) -> list[str]:
     name, images, objects, before, after, change = row
-    numbers = (f'{before:.3f}', f'{after:.3f}', f'{change:+.3f}')
+    numbers = (f'{before:.3f}', f'{after:.3f}', f'{change:+.3f}'.replace('-', MINUS))
     return [escape(name), str(images), str(objects), *numbers]
 
 
@@ -252,7 +263,7 @@ def _change(before: float | None, after: float | None) -> float | None:
 
 
 def _number(value: float | None, sign: str = '') -> str:
-    return '–' if value is None else f'{value:{sign}.4f}'
+    return '–' if value is None else f'{value:{sign}.4f}'.replace('-', MINUS)
 
 
 def _interval(gain: dict) -> str:
@@ -264,12 +275,13 @@ def _paragraph(text: str) -> str:
     return f'<p>{escape(text)}</p>'
 
 
-def _image(svg: str, alt: str) -> str:
-    data = base64.b64encode(svg.encode()).decode()
-    return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'
+def _scrolled(html: str) -> str:
+    """What may be wider than the window."""
+    return f'<div class="scroll" tabindex="0">{html}</div>'
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], bold: int | None = None) -> str:
     """A table of cells that are html; closing tags that html does not ask for are left out."""
     lines = [f'<tr{" class=metric" * (n == bold)}><td>{"<td>".join(r)}' for n, r in enumerate(rows)]
-    return f'<table><tr><th>{"<th>".join(head)}\n' + '\n'.join(lines) + '</table>'
+    table = f'<table><tr><th>{"<th>".join(head)}\n' + '\n'.join(lines) + '</table>'
+    return _scrolled(table)

@@ -1,7 +1,7 @@
 """Plots of a calibration: metrics against the strength of rules, and what changed for each class.
 
-Each returns an SVG image. Colours are those of Okabe and Ito, which people with any colour vision
-tell apart; markers differ too.
+Each returns an SVG element for a page with the properties of ``lt_det.report.page.colours``: lines
+and letters take the colour of its text, and groups of classes look as they do everywhere.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from itertools import groupby
 from textwrap import fill
 
@@ -24,10 +25,20 @@ from .sweep_file import SweepRow
 
 # the mean of all, and the groups from the rarest on: colours and marks of the report page
 STYLES = (('#000000', 'D'), *zip(GROUP_COLOURS.values(), '^so'))
+_SOFT, _CHOSEN = '#4d4d4d', '#f0e442'
+# what each colour of a plot is on a page
+_PROPERTIES = {
+    '#000000': 'currentColor',
+    '#ffffff': 'var(--page)',
+    _SOFT: 'var(--soft)',
+    _CHOSEN: 'var(--chosen)',
+    **dict(zip(GROUP_COLOURS.values(), ('var(--rare)', 'var(--common)', 'var(--frequent)'))),
+}
 ORDER = ('AP', 'APr', 'APc', 'APf', 'macro', 'few', 'medium', 'many')
 SINGLE = 'one strength only'  # panel of the families with a single setting
 _COLUMNS = 4
-_LABELS = 25  # of combinations, that a panel has room for
+_LABELS = 14  # of combinations, that a panel has room for
+_METADATA = ('Creator', 'Date', 'Format', 'Type')
 _RASTER = 1500  # points; above, an SVG of each is larger than a picture
 
 
@@ -101,7 +112,8 @@ def strength_plot(choice: Choice, sweep: Sequence[SweepRow]) -> str:
     for ax in axes[::_COLUMNS]:
         ax.set_ylabel('change')
     _legend(figure, styles, choice)
-    return _svg(figure)
+    label = f'Change of {", ".join(styles)} against the strength of rules'
+    return _svg(figure, 'strength', label)
 
 
 def _panel(
@@ -114,7 +126,7 @@ def _panel(
     """
     ax.set_title(fill(family, 30), fontsize=9)
     ax.tick_params(labelsize=8)
-    ax.axhline(0, color='0.3', linestyle='--', linewidth=1)
+    ax.axhline(0, color=_SOFT, linestyle='--', linewidth=1)
     given = [arguments(row) for row in rows]
     values = [tuple(of_row.values()) for of_row in given]
     if family == SINGLE:
@@ -145,7 +157,7 @@ def _panel(
 
 def _mark(ax: Axes, x: float, taken: bool) -> None:
     """Mark the setting that was chosen."""
-    ax.axvline(x, color='#F0E442', linewidth=9, alpha=0.7, zorder=0)
+    ax.axvline(x, color=_CHOSEN, linewidth=9, alpha=0.7, zorder=0)
     ax.set_title(
         f'{ax.get_title()}\n{"chosen" if taken else "best, but not taken"}',
         fontsize=9,
@@ -167,11 +179,11 @@ def _legend(figure: Figure, styles: Mapping[str, tuple[str, str]], choice: Choic
         Line2D([], [], color=colour, marker=marker, linewidth=1, markersize=5, label=name)
         for name, (colour, marker) in styles.items()
     ]
-    handles.append(Line2D([], [], color='0.3', linestyle='--', linewidth=1, label='as it is'))
+    handles.append(Line2D([], [], color=_SOFT, linestyle='--', linewidth=1, label='as it is'))
     if choice.keep:
         label = 'loses more than allowed'
         hollow = dict(linestyle='', marker='o', markerfacecolor='white', markersize=5)
-        handles.append(Line2D([], [], color='0.3', label=label, **hollow))
+        handles.append(Line2D([], [], color=_SOFT, label=label, **hollow))
     figure.legend(
         handles=handles, loc='outside upper center', ncols=len(handles), frameon=False, fontsize=9
     )
@@ -194,7 +206,7 @@ def class_plot(choice: Choice) -> str:
     judged = ~np.isnan(change)
     figure = Figure(figsize=(9, 4), layout='constrained')
     ax = figure.subplots()
-    ax.axhline(0, color='0.3', linestyle='--', linewidth=1)
+    ax.axhline(0, color=_SOFT, linestyle='--', linewidth=1)
     for name, (colour, marker) in metric_styles(group.tolist()).items():
         some = judged & (group == name)
         if not some.any():
@@ -219,12 +231,25 @@ def class_plot(choice: Choice) -> str:
     legend = figure.legend(loc='outside upper center', ncols=4, frameon=False, fontsize=9)
     for handle in legend.legend_handles:
         handle.set_sizes([30])
-    return _svg(figure)
+    label = f'Change of {judged.sum()} classes against their training images'
+    return _svg(figure, 'classes', label)
 
 
-def _svg(figure: Figure) -> str:
-    """The same text for the same figure."""
+def _svg(figure: Figure, name: str, label: str) -> str:
+    """The same text for the same figure.
+
+    Args:
+        figure: The plot.
+        name: Of its own on the page, for the ids in it.
+        label: What it shows, for those who do not see it.
+    """
     file = io.StringIO()
     with rc_context({'svg.hashsalt': 'lt_det', 'svg.fonttype': 'path'}):
-        figure.savefig(file, format='svg', dpi=150, metadata={'Date': None})
-    return file.getvalue()
+        figure.savefig(file, format='svg', dpi=150, metadata=dict.fromkeys(_METADATA))
+    text = file.getvalue()
+    text = text[text.index('<svg') :].strip()
+    text = re.sub(r'<!--.*?-->|<style.*?</style>|\sxmlns(:\w+)?="[^"]*"', '', text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf'\1{name}-', text)
+    for colour, value in _PROPERTIES.items():
+        text = text.replace(colour, value)
+    return text.replace('<svg', f'<svg role="img" aria-label="{escape(label)}"', 1)

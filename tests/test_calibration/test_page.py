@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import replace
 from functools import cache
@@ -14,13 +13,14 @@ import numpy as np
 import pytest
 
 from lt_det.calibration.choice import Choice, HeadMap, read_choice
-from lt_det.calibration.page import STYLE, calibration_section, write_page
+from lt_det.calibration.page import MINUS, STYLE, calibration_section, write_page
 from lt_det.calibration.page_plots import SINGLE, arguments, breaks_keep, class_plot, panels
 from lt_det.calibration.select import select
 from lt_det.calibration.settings import Setting, default_settings
 from lt_det.calibration.sweep_file import SweepRow, read_sweep, write_sweep
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
+from lt_det.report.page.colours import colours
 
 FAMILIES = ('NorCal', 'PriorShift', 'TauNorm + PriorShift', 'IIF(link=raw)')
 HASHES = dict(config='1' * 64, checkpoint='2' * 64, held_out='3' * 64, train=None)
@@ -145,10 +145,21 @@ class Reader(HTMLParser):
             self.words.append(data)
 
 
-def pictures(reader: Reader) -> list[ElementTree.Element]:
-    """The images of a page, which are all data of its own."""
-    assert all(link.startswith('data:image/svg+xml;base64,') for link in reader.links)
-    return [ElementTree.fromstring(base64.b64decode(x.partition(',')[2])) for x in reader.links]
+def pictures(text: str) -> list[ElementTree.Element]:
+    """The plots of a page, whose every reference is to a part of the same plot."""
+    found = re.findall(r'<svg.*?</svg>', text, re.S)
+    plots = [ElementTree.fromstring(plot.replace('xlink:href', 'href')) for plot in found]
+    for text, plot in zip(found, plots):
+        own = [element.get('id') for element in plot.iter() if element.get('id')]
+        assert len(own) == len(set(own)) > 0
+        assert set(re.findall(r'(?:href="#|url\(#)(.*?)[")]', text)) <= set(own)
+    ids = [set(re.findall(r'\bid="(.*?)"', text)) for text in found]
+    assert not (len(ids) == 2 and ids[0] & ids[1])
+    return plots
+
+
+def signed(value: float) -> str:
+    return f'{value:+.4f}'.replace('-', MINUS)
 
 
 @pytest.mark.parametrize('kind', ['detector', 'classifier'])
@@ -161,12 +172,12 @@ def test_the_page_is_whole_and_says_what_was_chosen(tmp_path, kind):
     text = page.read_text(encoding='utf-8')
     reader = Reader(text)
     assert reader.open == reader.wrong == []
-    assert 'script' not in reader.tags and 'http' not in re.sub(r'base64,[^"]+', '', text)
-    assert len(pictures(reader)) == 2
+    assert not {'script', 'img', 'link'} & set(reader.tags) and 'http' not in text
+    assert reader.links == [] and len(pictures(text)) == 2
     gain = choice.selection['gains'][choice.metric]
     assert f'Take {choice.setting["name"]} :' in reader.text
     assert f'by {gain["gain"]:.4f} on images' in reader.text
-    assert f'{gain["interval"][0]:+.4f} to {gain["interval"][1]:+.4f}' in reader.text
+    assert f'{signed(gain["interval"][0])} to {signed(gain["interval"][1])}' in reader.text
     assert f'compared on {29 * 8} images' in reader.text
     for name, metrics in choice.selection['metrics'][0].items():
         assert f'{name} ' in reader.text and f'{metrics:.4f}' in reader.text
@@ -189,6 +200,22 @@ def test_the_section_alone():
     assert section.startswith('<section class="calibration">') and section.endswith('</section>')
     assert '<style' not in section and '<body' not in section
     assert all(line.startswith('.calibration ') for line in STYLE.strip().splitlines())
+
+
+@pytest.mark.parametrize('kind', ['detector', 'classifier'])
+def test_plots_take_their_colours_from_the_page(kind):
+    """None is fixed, so that a dark page has light letters; groups have those of all plots."""
+    choice, settings = calibrated(kind=kind)
+    section = calibration_section(choice, rows_of(settings, choice))
+    assert not re.findall(r'#[0-9a-f]{6}\b', section.split('SHA-256')[0])
+    used = set(re.findall(r'var\((--\w+)\)', section))
+    assert used == {'--page', '--soft', '--chosen', '--rare', '--common', '--frequent'}
+    assert used <= set(re.findall(r'(--\w+):', colours() + STYLE))
+    assert '<style' not in section and '<!--' not in section
+    labels = [plot.get('aria-label') for plot in pictures(section)]
+    assert labels[1] == 'Change of 29 classes against their training images'
+    names = 'AP, APr, APc, APf' if kind == 'detector' else 'macro, few, medium, many'
+    assert labels[0] == f'Change of {names} against the strength of rules'
 
 
 def test_masks_of_a_choice_by_boxes():
@@ -214,7 +241,7 @@ def test_class_tables_have_the_largest_changes_in_order():
     assert len(tables) == 3
     for table, wanted in zip(tables, (ups[:20], downs[:20], order)):
         cells = [line.split('<td>')[1:] for line in table.splitlines() if '<td>' in line]
-        assert [float(row[5].split('<')[0]) for row in cells] == [
+        assert [float(row[5].split('<')[0].replace(MINUS, '-')) for row in cells] == [
             pytest.approx(change[n], abs=6e-4) for n in wanted
         ]
         assert [row[1:3] for row in cells] == [
@@ -240,9 +267,10 @@ def test_a_model_that_is_left_as_it_is():
 
 def test_the_identity_alone():
     choice, settings = calibrated(grid='identity')
-    reader = Reader(calibration_section(choice, rows_of(settings, choice)))
+    section = calibration_section(choice, rows_of(settings, choice))
+    reader = Reader(section)
     assert 'there is no setting but the identity' in reader.text
-    assert reader.open == reader.wrong == [] and len(pictures(reader)) == 1
+    assert reader.open == reader.wrong == [] and len(pictures(section)) == 1
     assert 'Class by class' not in reader.text
 
 
@@ -266,9 +294,10 @@ def test_without_what_is_not_known():
     selection['gains']['APr'] = dict(gain=None, interval=None, halves=[None, None])
     selection['metrics'] = [{**row, 'APr': None} for row in selection['metrics']]
     bare = replace(choice, selection=selection, per_class={}, iou_type=None)
-    reader = Reader(calibration_section(bare, rows_of(settings, bare)))
+    section = calibration_section(bare, rows_of(settings, bare))
+    reader = Reader(section)
     assert '– to –' in reader.text and 'Class by class' not in reader.text
-    assert reader.open == reader.wrong == [] and len(pictures(reader)) == 1
+    assert reader.open == reader.wrong == [] and len(pictures(section)) == 1
 
 
 def test_panels_and_their_axes():

@@ -23,7 +23,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..plots import GROUP_COLOURS
+from .colours import colours
 
 FOLDER = Path(__file__).parent
 # in this order: the later ones use what the earlier ones define
@@ -57,7 +57,7 @@ def build(data: dict) -> str:
         title=data['title'],
         kind=data['kind'],
         policy=_policy(scripts),
-        style=Markup(_colours() + _read('page.css')),
+        style=Markup(colours() + _read('page.css')),
         scripts=[Markup(script) for script in scripts],
         data=Markup(as_script_data(shown)),
         calibration=None if calibration is None else Markup(calibration),
@@ -79,12 +79,6 @@ def _policy(scripts: list[str]) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-def _colours() -> str:
-    """The colours of the plots of this package, as properties."""
-    names = zip(('rare', 'common', 'frequent'), GROUP_COLOURS.values())
-    return ':root {' + ' '.join(f'--{name}: {colour};' for name, colour in names) + '}\n'
 
 
 def _read(name: str) -> str:
