@@ -113,6 +113,29 @@ def test_equals_the_cpu(name, dtype):
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * scale)
 
 
+def test_roi_align_has_a_deterministic_gradient():
+    """As ``deterministic=True`` of a Runner asks for it."""
+    regions = torch.rand(200, 5) * 40
+    regions[:, 3:] += regions[:, 1:3]
+    regions[:, 0] = torch.arange(200) % 2
+    maps = torch.randn(2, 8, 16, 16)
+    weight = torch.randn(200, 8, 7, 7)
+
+    def gradient(device: str) -> Tensor:
+        leaf = maps.to(device, copy=True).requires_grad_()
+        pooled = mmcv.ops.roi_align(leaf, regions.to(device), 7, 0.25, 0, 'avg', True)
+        return torch.autograd.grad((pooled * weight.to(device)).sum(), leaf)[0].cpu()
+
+    expected = gradient('cpu')
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, second = gradient('cuda'), gradient('cuda')
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_boxes_and_places():
     rects = torch.rand(40, 4) * 20
     rects[:, 2:] += rects[:, :2] + 1

@@ -2,6 +2,10 @@
 
 A region that is no number, as those of a training that has diverged, gives 0; torchvision would
 read what lies outside its memory.
+
+torchvision's gradient on a GPU is summed in any order, which ``deterministic=True`` of a Runner
+refuses. There it is summed by torch, in the same order every time; slower, and bit for bit the
+same from run to run.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from .precision import wide
 
 FAR = 1e9  # outside every map, and so that regions of it touch none
 OUTSIDE = -2  # a row that no map has
+_AT_ONCE = 2**24  # values that a sum in a fixed order has ready at a time, 64 MB
 
 
 def roi_align_forward(
@@ -54,7 +59,7 @@ def roi_align_forward(
     size = (aligned_height, aligned_width)
     starts, extents = _regions(regions, spatial_scale, aligned)
     for chosen, grid in grids(extents, size, sampling_ratio):
-        if 0 in grid:
+        if min(grid) < 1:
             continue
         y, x = bin_samples(starts[chosen], extents[chosen], size, grid)
         values = sample(features, regions[chosen, 0].long(), y, x)  # (r, h, w, S, D)
@@ -79,6 +84,14 @@ def roi_align_backward(
 ) -> None:
     """Gradient of :func:`roi_align_forward`, written into ``grad_input`` (B, D, H, W)."""
     gradient, regions = wide(grad_output, _finite(rois))
+    if pool_mode == 1 and torch.are_deterministic_algorithms_enabled() and grad_output.is_cuda:
+        starts, extents = _regions(regions, spatial_scale, aligned)
+        grad_input.copy_(
+            average_backward(
+                gradient, regions[:, 0].long(), starts, extents, grad_input.shape, sampling_ratio
+            )
+        )
+        return
     if pool_mode == 1:
         gradient = torch.ops.torchvision._roi_align_backward(
             gradient,
@@ -99,6 +112,44 @@ def roi_align_backward(
         index = (plane[:, :, None, None] * height + y) * width + x
         total.index_add_(0, index.flatten(), (gradient * weight).flatten())
     grad_input.copy_(total.view_as(grad_input))
+
+
+def average_backward(
+    gradient: Tensor,
+    image: Tensor,
+    starts: Tensor,
+    extents: Tensor,
+    shape: tuple[int, int, int, int],
+    sampling_ratio: int,
+) -> Tensor:
+    """Gradient (B, D, H, W) of the average of each bin, by sums whose order torch can fix.
+
+    Args:
+        gradient: (R, D, h, w), that of the output.
+        image: (R,) index of the map of each region.
+        starts: (R, 2) first corners of the regions on the map, y before x.
+        extents: (R, 2) their height and width.
+        shape: B, D, H, W.
+        sampling_ratio: As in :func:`roi_align_forward`.
+    """
+    batch, channels, height, width = shape
+    total = gradient.new_zeros(batch * height * width, channels)
+    size = tuple(gradient.shape[2:])
+    gradient = gradient.movedim(1, 3)[:, :, :, None]  # (R, h, w, 1, D)
+    every = torch.arange(len(image), device=image.device)
+    for chosen, grid in grids(extents, size, sampling_ratio):
+        samples = grid[0] * grid[1]
+        if min(grid) < 1:
+            continue
+        step = max(_AT_ONCE // (size[0] * size[1] * samples * channels), 1)
+        for some in every[chosen].split(step):
+            y, x = bin_samples(starts[some], extents[some], size, grid)  # (r, h, w, S)
+            first = image[some].view(-1, 1, 1, 1) * height
+            for row, column, weight in corners(y, x, height, width):
+                place = (first + row) * width + column
+                values = gradient[some] * (weight / samples)[..., None]
+                total.index_add_(0, place.flatten(), values.flatten(0, 3))
+    return total.view(batch, height, width, channels).movedim(3, 1)
 
 
 def _finite(rois: Tensor) -> Tensor:

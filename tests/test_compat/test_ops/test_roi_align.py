@@ -9,6 +9,8 @@ import torch
 from mmcv.ops import RoIAlign, roi_align
 from torchvision.ops import roi_align as torchvision_roi_align
 
+from lt_det.compat.ops import roi_align as stand_in
+
 from .reference import bilinear_of_border, boxes, compare_halves
 
 
@@ -109,3 +111,38 @@ def test_a_region_that_is_no_number_is_zero(mode, ratio, value):
     assert pooled[1:].equal(alone)
     gradients = [torch.autograd.grad(p.sum(), features)[0] for p in (pooled, alone)]
     assert gradients[0].equal(gradients[1])
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+def test_a_region_inside_out_is_zero(mode):
+    features = torch.randn(1, 2, 16, 16, requires_grad=True)
+    regions = torch.tensor([[0.0, 60, 60, 5, 10], [0, 10, 10, 50, 50]])
+    pooled = roi_align(features, regions, (3, 3), 0.25, 0, mode, True)
+    assert not pooled[0].any()
+    assert pooled[1].any()
+    pooled.sum().backward()
+    assert features.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('ratio', [0, 2])
+@pytest.mark.parametrize('aligned', [True, False])
+@pytest.mark.parametrize('at_once', [1, 2**24])
+def test_gradient_in_a_fixed_order_is_that_of_torchvision(ratio, aligned, at_once, monkeypatch):
+    monkeypatch.setattr(stand_in, '_AT_ONCE', at_once)
+    regions = torch.cat(
+        [
+            rois(torch.float64),
+            torch.tensor([[1.0, 60, 60, 5, 10], [0, 5, 5, 5, 5], [0, -900, -900, -800, -900]]),
+            torch.tensor([[0.0, 0, 0, 64, 64], [1, -20, 30, 90, 60]]),
+        ]
+    ).double()
+    features = torch.randn(2, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    pooled = roi_align(features, regions, (3, 4), 0.25, ratio, 'avg', aligned)
+    gradient = torch.randn_like(pooled)
+    (expected,) = torch.autograd.grad(pooled, features, gradient)
+    starts, extents = stand_in._regions(regions, 0.25, aligned)
+    found = stand_in.average_backward(
+        gradient, regions[:, 0].long(), starts, extents, features.shape, ratio
+    )
+    torch.testing.assert_close(found, expected)
+    assert expected.any()
