@@ -17,8 +17,9 @@ class Draws(Dataset):
 
 
 def epoch(number: int, workers: int) -> torch.Tensor:
-    EpochSeedHook().before_train_epoch(SimpleNamespace(seed=7, epoch=number))
     loader = DataLoader(Draws(), num_workers=workers, worker_init_fn=seed_worker)
+    loop = SimpleNamespace(dataloader=loader)
+    EpochSeedHook().before_train_epoch(SimpleNamespace(seed=7, epoch=number, train_loop=loop))
     return torch.cat([*loader, torch.rand(1, 3, dtype=torch.float64)])
 
 
