@@ -29,7 +29,7 @@ CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.13 python3.10 python3.
 INSTALL := $(PY) -m pip install -qq --no-compile -c requirements/constraints.txt
 WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, hypothesis, pytest
 
-.PHONY: help venv demo demo-data test test-all compare compare-classification gpu-check lint clean
+.PHONY: help venv demo demo-data test test-all compare compare-classification gpu-check docs lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,10 @@ compare-classification: $(READY) ## long-tailed classification methods on glyph 
 
 gpu-check: $(READY) ## what only a GPU can show, in ten minutes on one
 	$(PY) benchmarks/speed/gpu.py $(ARGS) </dev/null
+
+docs: $(READY) ## the documentation into site/; a broken link or reference fails
+	@$(PY) -c 'import mkdocs, material, mkdocstrings' 2>/dev/null || $(INSTALL) -r requirements/docs.txt </dev/null
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build -q $(ARGS) </dev/null
 
 lint: $(READY) ## ruff: rules and format
 	$(PY) -m ruff check .

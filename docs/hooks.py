@@ -1,0 +1,184 @@
+"""Hooks of MkDocs: pages that the repository itself holds, and links that leave ``docs/``.
+
+The home page is the README; configs come from the metafiles and the configs' comments, the
+reference from docstrings, results from ``benchmarks/results``. A link to one of these becomes one
+to its page, a link to another file of the repository its path, or with ``repo_url`` its address.
+What does not exist stays as it is, so that a strict build fails.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from posixpath import normpath, relpath
+
+import yaml
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = 'benchmarks/results'
+# a page of the site, the file of the repository that it shows
+MIRRORED = {
+    'index.md': 'README.md',
+    'changelog.md': 'CHANGELOG.md',
+    'contributing.md': 'CONTRIBUTING.md',
+    'configs/lvis.md': 'configs/lvis/README.md',
+}
+# packages of the reference, each a page
+REFERENCE = {
+    'adjustments': 'Rules at the class logits.',
+    'frequency': 'Class statistics and their groups.',
+    'evaluation': 'AP of LVIS and COCO, accuracy by group, diagnosis.',
+    'calibration': 'Choosing a rule on held-out images, and folding it.',
+    'models': 'Detectors, heads, losses, layers and classifiers.',
+    'datasets': 'Data sets, samplers, transforms, the glyphs.',
+    'formats': 'Readers of annotations, results, lists and words.',
+    'engine': 'Hooks and runners.',
+    'errors': 'What a user can mend.',
+}
+LINK = re.compile(r'(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)')
+CODE = re.compile(r'^(```|~~~).*?^\1|`[^`\n]+`', re.DOTALL | re.MULTILINE)
+_sources: dict[str, str] = {}  # of pages of the site: the file of the repository
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Make room in the navigation for generated pages."""
+    _sources.clear()
+    _sources.update(MIRRORED)
+    for path in sorted((ROOT / RESULTS).glob('*.md')):
+        _sources[f'results/{path.name}'] = f'{RESULTS}/{path.name}'
+    if (ROOT / 'SECURITY.md').is_file():
+        _sources['security.md'] = 'SECURITY.md'
+        _section(config, 'Project').append({'Security': 'security.md'})
+    if (ROOT / 'docs/report.md').is_file():
+        _section(config, 'Guides').append({'The report page': 'report.md'})
+    _section(config, 'Configs').extend({name: f'configs/{name}.md'} for name in config_folders())
+    _section(config, 'Reference').extend({name: f'reference/{name}.md'} for name in REFERENCE)
+    pages = [uri for uri in _sources if uri.startswith('results/')]
+    _section(config, 'Results').extend({title(ROOT / _sources[uri]): uri} for uri in pages)
+    return config
+
+
+def _section(config: MkDocsConfig, name: str) -> list:
+    (section,) = (entry[name] for entry in config.nav if name in entry)
+    return section
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages, and pictures of the results."""
+    pages = {uri: (ROOT / source).read_text('utf-8') for uri, source in _sources.items()}
+    pages |= config_pages() | reference_pages()
+    results = [uri for uri in _sources if uri.startswith('results/')]
+    lines = [f'- [{title(ROOT / _sources[uri])}]({Path(uri).name})' for uri in results]
+    pages['results/index.md'] = f'# Results\n\n{RESULTS_TEXT}\n\n' + '\n'.join(lines)
+    for uri, text in pages.items():
+        files.append(File.generated(config, uri, content=text))
+    for path in sorted((ROOT / RESULTS).glob('*.png')):
+        uri = f'results/{path.name}'
+        files.append(File.generated(config, uri, abs_src_path=str(path)))
+        _sources[uri] = f'{RESULTS}/{path.name}'
+    for file in list(files):
+        _sources.setdefault(file.src_uri, f'docs/{file.src_uri}')
+    return files
+
+
+RESULTS_TEXT = (
+    'Each page is written by the script that it names, beside a json of the same name in '
+    '`benchmarks/results`. What was measured on which machine stands at its head. Accuracies on '
+    'LVIS, ImageNet-LT and the like are not yet measured on a GPU.'
+)
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links of the repository become links of the site; comments stay out of it."""
+    here = page.file.src_uri
+    site = {source: uri for uri, source in _sources.items()}
+
+    def moved(match: re.Match) -> str:
+        mark, text, link = match.groups()
+        if re.match(r'[a-z]+:|#', link):
+            return match[0]
+        path, _, anchor = link.partition('#')
+        target = normpath(str(PurePosixPath(_sources[here]).parent / path))
+        if target in site:
+            anchor = f'#{anchor}' if anchor else ''
+            return f'{mark}[{text}]({relpath(site[target], PurePosixPath(here).parent)}{anchor})'
+        if not (ROOT / target).exists():
+            return match[0]
+        if config.repo_url:
+            return f'[{text}]({config.repo_url.rstrip("/")}/blob/main/{target})'
+        return f'{text} (`{target}`)' if target not in text else f'`{target}`'
+
+    text = re.sub(r'<!--.*?-->', '', markdown, flags=re.DOTALL)
+    text = re.sub(r'^\[(\d+)\] ', r'\\[\1\\] ', text, flags=re.MULTILINE)  # no reference, a note
+    parts, last = [], 0
+    for code in CODE.finditer(text):  # code keeps what looks like a link
+        if '](' in code[0] or code[0].startswith(('```', '~~~')):
+            parts += [LINK.sub(moved, text[last : code.start()]), code[0]]
+            last = code.end()
+    return ''.join([*parts, LINK.sub(moved, text[last:])])
+
+
+def title(path: Path) -> str:
+    return path.read_text('utf-8').split('\n', 1)[0].lstrip('# ')
+
+
+def config_folders() -> list[str]:
+    folders = sorted(path.parent.name for path in (ROOT / 'configs').glob('[!_]*/*.py'))
+    return list(dict.fromkeys(folders))
+
+
+def config_pages() -> dict[str, str]:
+    """A page for each folder of configs: those of a metafile with what it says."""
+    rows = {}
+    for metafile in sorted((ROOT / 'configs').glob('*/metafile.yml')):
+        for model in yaml.safe_load(metafile.read_text('utf-8'))['Models']:
+            rows[model['Config']] = model
+    pages = {}
+    for folder in config_folders():
+        lines = [f'# {folder}', '', '| config | | epochs | command |', '|---|---|---|---|']
+        for path in sorted((ROOT / 'configs' / folder).glob('*.py')):
+            name = path.relative_to(ROOT).as_posix()
+            row = rows.get(name, {})
+            epochs = row.get('Metadata', {}).get('Epochs', '')
+            what = ' '.join(filter(None, [row.get('In Collection', ''), comment(path)]))
+            lines.append(f'| `{path.name}` | {what} | {epochs} | `lt_det train {name}` |')
+        table = '\n'.join(lines)
+        if folder == 'lvis':  # its own page has the published numbers
+            own = (ROOT / MIRRORED['configs/lvis.md']).read_text('utf-8')
+            body = table.split('\n', 2)[2]
+            pages['configs/lvis.md'] = f'{own}\n\n## From the metafile\n\n{body}\n'
+        else:
+            pages[f'configs/{folder}.md'] = table + '\n'
+    lines = [f'- [`configs/{name}`]({name}.md)' for name in config_folders()]
+    pages['configs/index.md'] = f'# Configs\n\n{CONFIGS_TEXT}\n\n' + '\n'.join(lines) + '\n'
+    return pages
+
+
+CONFIGS_TEXT = (
+    'One thin file for each experiment, named `{model}_{backbone}_{method}[_{setting}]`. '
+    '`lt_det train CONFIG` ends with one line of AP, APr, APc and APf (accuracies of classifiers); '
+    'what a paper reports for a config stands on the page of its folder. None has been trained '
+    'here on the data of its paper: that is not yet measured on a GPU.'
+)
+
+
+def comment(path: Path) -> str:
+    """The first comment of a config, which says what it is."""
+    found = re.search(r'^((?:# .*\n)+)', path.read_text('utf-8'), re.MULTILINE)
+    return found[1].replace('# ', '').replace('\n', ' ').replace('|', '/').strip() if found else ''
+
+
+def reference_pages() -> dict[str, str]:
+    """A page for each package, of the modules that have public names."""
+    lines = [f'- [`lt_det.{name}`]({name}.md): {text}' for name, text in REFERENCE.items()]
+    pages = {'reference/index.md': '# Reference\n\nFrom the docstrings.\n\n' + '\n'.join(lines)}
+    for name, text in REFERENCE.items():
+        path = ROOT / 'lt_det' / name
+        files = sorted(path.rglob('*.py')) if path.is_dir() else [path.with_suffix('.py')]
+        modules = ['.'.join(file.relative_to(ROOT).with_suffix('').parts) for file in files]
+        body = [f'::: {module}' for module in modules if not module.endswith('__init__')]
+        pages[f'reference/{name}.md'] = '\n\n'.join([f'# lt_det.{name}', text, *body]) + '\n'
+    return pages

@@ -1,0 +1,57 @@
+"""The site of the documentation: its navigation, and a strict build where MkDocs is installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def navigation(entry: object) -> list[str]:
+    """Pages below an entry of ``nav``."""
+    if isinstance(entry, str):
+        return [entry]
+    children = entry.values() if isinstance(entry, dict) else entry
+    return [page for child in children for page in navigation(child)]
+
+
+def test_navigation_has_every_page():
+    config = yaml.safe_load((ROOT / 'mkdocs.yml').read_text(encoding='utf-8'))
+    pages = {path.relative_to(ROOT / 'docs').as_posix() for path in (ROOT / 'docs').rglob('*.md')}
+    assert pages - {'report.md'} <= set(navigation(config['nav']))
+
+
+def test_templates_and_workflows_are_yaml():
+    files = sorted((ROOT / '.github').rglob('*.yml'))
+    assert {path.name for path in files} >= {'ci.yml', 'bug.yml', 'method.yml'}
+    for path in files:
+        assert yaml.safe_load(path.read_text(encoding='utf-8')), path
+
+
+def test_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    version = {}
+    exec((ROOT / 'lt_det/version.py').read_text(), version)
+    assert citation['version'] == version['__version__']
+    assert f'## [{citation["version"]}] - {citation["date-released"]}' in (
+        ROOT / 'CHANGELOG.md'
+    ).read_text(encoding='utf-8')
+
+
+@pytest.mark.slow
+def test_site_builds(tmp_path):
+    pytest.importorskip('mkdocs', reason='make docs installs it')
+    command = [sys.executable, '-m', 'mkdocs', 'build', '-q', '--site-dir', tmp_path / 'site']
+    environment = os.environ | {'NO_MKDOCS_2_WARNING': '1'}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    reference = (tmp_path / 'site/reference/adjustments/index.html').read_text()
+    assert 'lt_det.adjustments.iif.IIF' in reference
+    home = (tmp_path / 'site/index.html').read_text()
+    assert 'Detectors that find rare classes too' in home and 'measured:' not in home
