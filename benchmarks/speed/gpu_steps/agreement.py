@@ -77,7 +77,8 @@ def compare(name: str, sizes: Sizes, device: torch.device) -> dict[str, tuple[fl
 
 
 def run(context: Context) -> None:
-    from . import agreement_detection, agreement_losses  # noqa: F401  (they add the cases)
+    # they add the cases
+    from . import agreement_detection, agreement_losses, agreement_models  # noqa: F401
 
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

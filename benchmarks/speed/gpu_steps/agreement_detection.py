@@ -5,6 +5,8 @@ from __future__ import annotations
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
 
 # isort: split
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from common.origin import ROOT
@@ -134,12 +136,18 @@ def rois(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
     return with_gradients(loss, **{f'P{index + 2}': level for index, level in enumerate(maps)})
 
 
-@case('Mask R-CNN, losses of a step')
-def detector(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
+def detector(
+    sizes: Sizes, device: torch.device, config: str, changes: dict | None = None
+) -> dict[str, Tensor]:
+    """Losses of a step of a detector of the glyph configs."""
     register_all_modules(init_default_scope=True)
-    cfg = Config.fromfile(ROOT / 'configs/glyphs/mask_rcnn_r18_iif_demo.py').model
-    classes = cfg.roi_head.bbox_head.num_classes
-    cfg.backbone.init_cfg = None
+    cfg = Config.fromfile(ROOT / f'configs/glyphs/{config}.py')
+    cfg.merge_from_dict(changes or {})
+    cfg = cfg.model
+    classes = next(_values(cfg, 'num_classes'))
+    for part in (cfg, cfg.get('detector', {})):
+        if isinstance(part, dict) and 'backbone' in part:
+            part.backbone.init_cfg = None
     model = MODELS.build(cfg)
     model.init_weights()
     for module in frequency_modules(model):
@@ -154,3 +162,39 @@ def detector(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
         for name, value in losses.items()
         if 'loss' in name
     }
+
+
+def _values(config: dict, key: str) -> Iterator:
+    """Values of a key anywhere in a config."""
+    for name, value in config.items():
+        if name == key:
+            yield value
+        elif isinstance(value, dict):
+            yield from _values(value, key)
+
+
+_BOX_HEAD = 'model.roi_head.bbox_head.'
+_MASK_RCNN = 'mask_rcnn_r18_iif_demo'
+for _name, _config, _changes in (
+    ('Mask R-CNN', _MASK_RCNN, {}),
+    # without virtual features, which are drawn on the device
+    (
+        'Mask R-CNN with FASA',
+        _MASK_RCNN,
+        {_BOX_HEAD + 'type': 'FASABBoxHead', _BOX_HEAD + 'fasa': dict(begin=9)},
+    ),
+    (
+        'Mask R-CNN with CAM calibration',
+        _MASK_RCNN,
+        {
+            'model.roi_head.type': 'CAMCalibratedRoIHead',
+            'model.roi_head.calibration': dict(label_prob=0.0),
+        },
+    ),
+    ('RetinaNet', 'retinanet_r18_prior_shift_demo', {}),
+):
+    case(f'{_name}, losses of a step')(
+        lambda sizes, device, config=_config, changes=_changes: detector(
+            sizes, device, config, changes
+        )
+    )

@@ -166,16 +166,21 @@ def adjustments(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
         ('FRACAL', {}),
         ('TauNorm', {}),
         ('LearnedScale', {}),
+        ('Temperature', dict(temperature=1.5)),
     ):
         rule = build_adjustment(dict(type=name, **arguments), num_classes=len(weight))
-        rule.to(device).train(rule.stage == 'train')
+        rule.train(rule.stage == 'train')
         rule.set_class_frequency(frequency(len(weight)))
         if hasattr(rule, 'set_box_dimension'):
             rule.set_box_dimension(dimension)
+        rule.to(device)
         if hasattr(rule, 'set_classifier'):
             rows = torch.cat([weight, weight[:1]]).to(device)
             rule.set_classifier(rows, torch.zeros(len(rows), device=device))
         found[f'value of {name}'] = rule(logits.to(device))
+    both = [dict(type='IIF', stage='test'), dict(type='NorCal', gamma=0.6)]
+    rule = build_adjustment(both, frequency(len(weight))).to(device).eval()
+    found['value of IIF and NorCal'] = rule(logits.to(device))
     return found
 
 
