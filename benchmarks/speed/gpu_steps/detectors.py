@@ -82,17 +82,20 @@ SMALL = {
 }
 
 
-def build(context: Context, changes: dict, from_scratch: bool = False) -> nn.Module:
+def build(
+    context: Context, changes: dict, from_scratch: bool = False, classes: int | None = None
+) -> nn.Module:
     """Mask R-CNN R50-FPN of the LVIS configs on the device; small in a dry run.
 
     Args:
         context: The setting.
         changes: Keys and values of the config.
         from_scratch: Whether every layer trains, with norms that allow it.
+        classes: C. Default: that of LVIS, or of a dry run.
     """
     register_all_modules(init_default_scope=True)
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/mask_rcnn_r50_fpn_lvis.py')
-    classes = num_classes(context)
+    classes = classes or num_classes(context)
     keys = {
         'model.backbone.init_cfg': None,  # nothing is downloaded
         BOX_HEAD + 'num_classes': classes,

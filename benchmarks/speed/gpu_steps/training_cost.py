@@ -22,7 +22,45 @@ def run(context: Context) -> None:
             if context.left() < context.pick(12, 0):
                 context.note(f'batch {number}, {dtype}', left_out='no time')
                 continue
-            context.add_row(compare(context, models, number, dtype))
+            row = compare(context, models, number, dtype)
+            context.add_row(row | reached(row))
+    del models
+    context.free()
+    growth(context)
+
+
+def reached(row: dict) -> dict:
+    """Whether the largest batch in half precision is as much cheaper as it should be."""
+    if 'batch 16' not in row['stage'] or 'float16' not in row['stage'] or 'stock_mb' not in row:
+        return {}
+    less_gb = (row['stock_mb'] - row['ours_mb']) / 1024
+    goal = 'at least 1.15 times as fast, 12 GB less'
+    return dict(
+        expected=goal,
+        less_gb=round(less_gb, 1),
+        goal_reached=less_gb >= 12 and row['speedup'] >= 1.15,
+    )
+
+
+def growth(context: Context) -> None:
+    """What a training step costs with few classes and with many."""
+    size, number = context.pick(((800, 1333), 4), ((96, 128), 1))
+    seconds = {}
+    for classes in context.pick((100, 1000, 10_000), (10, 100)):
+        if context.left() < context.pick(8, 0):
+            context.note(f'{classes} classes', left_out='no time')
+            break
+        model = build(context, {}, classes=classes).train()
+        batch = make_batch(number, size, 12, classes)
+        step = make_step(context, model, batch, context.pick(torch.float16, torch.float32))
+        peak = context.peak_mb(step)
+        seconds[classes] = context.median_s(step, 5, 2)
+        row = dict(
+            s=seconds[classes], times_the_first=seconds[classes] / next(iter(seconds.values()))
+        )
+        context.note(f'training step, batch {number}, {classes} classes', **row, mb=peak)
+        del model, step
+        context.free()
 
 
 def compare(
