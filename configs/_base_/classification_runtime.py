@@ -11,6 +11,9 @@ custom_hooks = [
     dict(type='EpochSeedHook'),
     dict(type='ReportHook'),
 ]
+# images have one size, so cuDNN may look for its fastest algorithms once; not where randomness has
+# deterministic=True
+env_cfg = dict(cudnn_benchmark=True)
 visualizer = dict(type='UniversalVisualizer')
 
 val_cfg = dict()

@@ -7,7 +7,10 @@ long_tail_data = dict(
 )
 # new workers every epoch, seeded by it: see EpochSeedHook
 long_tail_train = dict(
-    persistent_workers=False, worker_init_fn=dict(type='seed_worker'), dataset=long_tail_data
+    persistent_workers=False,
+    pin_memory=True,
+    worker_init_fn=dict(type='seed_worker'),
+    dataset=long_tail_data,
 )
 long_tail_metric = dict(_delete_=True, type='LongTailLVISMetric', ann_file='')
 long_tail_hooks = [

@@ -16,6 +16,7 @@ test_pipeline = [dict(type='PackInputs')]
 train_dataloader = dict(
     batch_size=128,
     num_workers=4,
+    pin_memory=True,
     dataset=dict(
         type='CIFAR100LT',
         data_root='data/cifar100',
@@ -29,6 +30,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=256,
     num_workers=4,
+    pin_memory=True,
     dataset=dict(
         type='CIFAR100LT',
         data_root='data/cifar100',

@@ -13,6 +13,7 @@ test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
 train_dataloader = dict(
     batch_size=32,
     num_workers=1,
+    pin_memory=True,
     dataset=dict(
         type='ListFileDataset',
         data_root=data_root,
@@ -26,6 +27,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=256,
     num_workers=1,
+    pin_memory=True,
     dataset=dict(
         type='ListFileDataset',
         data_root=data_root,

@@ -24,6 +24,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
+    pin_memory=True,
     dataset=dict(
         data_root=data_root,
         ann_file='annotations/glyphs_train.json',
@@ -33,6 +34,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=4,
     num_workers=1,
+    pin_memory=True,
     dataset=dict(
         data_root=data_root, ann_file='annotations/glyphs_val.json', pipeline=test_pipeline
     ),

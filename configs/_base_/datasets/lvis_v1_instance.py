@@ -28,6 +28,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,
+    pin_memory=True,
     # new workers every epoch, seeded by it: see EpochSeedHook
     persistent_workers=False,
     worker_init_fn=dict(type='seed_worker'),
@@ -46,6 +47,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=1,
     num_workers=2,
+    pin_memory=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(

@@ -28,6 +28,7 @@ evaluated = dict(
 train_dataloader = dict(
     batch_size=64,
     num_workers=4,
+    pin_memory=True,
     dataset=dict(
         type='ListFileDataset',
         data_root=data_root,
@@ -41,12 +42,14 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=64,
     num_workers=4,
+    pin_memory=True,
     dataset=dict(ann_file='Places_LT_val.txt', **evaluated),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 test_dataloader = dict(
     batch_size=64,
     num_workers=4,
+    pin_memory=True,
     dataset=dict(ann_file='Places_LT_test.txt', **evaluated),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
