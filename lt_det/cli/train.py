@@ -8,10 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
 from .common import add_common_arguments, build_runner, download_errors, load_config
 from .console import quiet_loggers
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
     if args.gpus > 1:
         start_processes(args)
     cfg = load_config(args)
+    make_resumable(cfg)
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
@@ -49,6 +54,29 @@ def run(args: argparse.Namespace) -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     with quiet_loggers(not args.verbose), download_errors(cfg):
         build_runner(cfg, args).train()
+
+
+def make_resumable(cfg: Config) -> None:
+    """Have any config train so that an interruption costs what came after the last checkpoint.
+
+    MMEngine's CheckpointHook becomes the one that writes whole files, and EpochSeedHook is added
+    where it is missing.
+    """
+    # what MMEngine takes where a config has none
+    hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+    cfg.default_hooks = {**hooks, **(cfg.get('default_hooks') or {})}
+    checkpoint = cfg.default_hooks.checkpoint
+    if checkpoint is not None and _name(checkpoint) == 'CheckpointHook':
+        checkpoint['type'] = 'WholeCheckpointHook'
+    own = cfg.get('custom_hooks') or []
+    if not any(_name(hook) == 'EpochSeedHook' for hook in own):
+        cfg.custom_hooks = [*own, dict(type='EpochSeedHook')]
+
+
+def _name(hook: dict) -> str:
+    """The name of a hook's class, which a config gives as text, with a scope or not, or itself."""
+    kind = hook.get('type')
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
 def start_processes(args: argparse.Namespace) -> None:

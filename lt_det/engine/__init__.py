@@ -1,3 +1,5 @@
+from .backbone_hook import BackboneHook
+from .checkpoint_hook import WholeCheckpointHook
 from .class_frequency_hook import ClassFrequencyHook
 from .console_hook import ConsoleHook
 from .epoch_seed import EpochSeedHook, seed_worker
@@ -11,6 +13,7 @@ from .report_hook import ReportHook
 from .words_hook import WordsHook
 
 __all__ = [
+    'BackboneHook',
     'ClassFrequencyHook',
     'ConsoleHook',
     'EpochSeedHook',
@@ -18,6 +21,7 @@ __all__ = [
     'FirstStageHook',
     'ModuleEpochHook',
     'ReportHook',
+    'WholeCheckpointHook',
     'WordsHook',
     'seed_worker',
 ]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from ..errors import MissingFileError
+from .checkpoint_hook import latest_checkpoint
 
 
 @HOOKS.register_module()
@@ -45,9 +46,7 @@ class FirstStageHook(Hook):
 
     def _find(self) -> str:
         folder = Path(self.work_dir)
-        found = find_latest_checkpoint(str(folder)) if folder.is_dir() else None
-        if found and not Path(found).is_file():  # the work dir has moved
-            found = str(folder / Path(found).name)
+        found = latest_checkpoint(folder)
         if found is None:
             raise MissingFileError(
                 f'this is the second stage of a recipe, and the work dir of the first, {folder}, '

@@ -58,8 +58,17 @@ class Seen(Hook):
         self.indices.append(data_batch[1].tolist())
 
 
-def train(work: Path, resume: Path | None = None, **options) -> tuple[dict, list, list]:
-    """Train; the last checkpoint, the batches, and what was said about the resuming."""
+def train(
+    work: Path,
+    resume: Path | str | None = None,
+    heard: list | None = None,
+    extra_hooks: list | None = None,
+    **options,
+) -> tuple[dict, list, list]:
+    """Train; the last checkpoint, the batches, and what was said about the resuming.
+
+    ``heard`` gets all that is logged, ``resume='auto'`` takes the latest checkpoint.
+    """
     loader = dict(
         batch_size=BATCH,
         num_workers=0,
@@ -68,7 +77,7 @@ def train(work: Path, resume: Path | None = None, **options) -> tuple[dict, list
         collate_fn=dict(type='default_collate'),
     )
     loader.update(options.pop('loader', {}))
-    seen, said = Seen(), []
+    seen, said = Seen(), [] if heard is None else heard
     config = dict(
         model=Model(),
         work_dir=str(work),
@@ -79,9 +88,14 @@ def train(work: Path, resume: Path | None = None, **options) -> tuple[dict, list
         default_hooks=dict(
             checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1, max_keep_ckpts=-1)
         ),
-        custom_hooks=[dict(type='EpochSeedHook'), dict(type='EMAHook', momentum=0.1), seen],
+        custom_hooks=[
+            dict(type='EpochSeedHook'),
+            dict(type='EMAHook', momentum=0.1),
+            seen,
+            *(extra_hooks or []),
+        ],
         randomness=dict(seed=3),
-        load_from=None if resume is None else str(resume),
+        load_from=None if resume in (None, 'auto') else str(resume),
         resume=resume is not None,
         experiment_name=f'exact{next(NUMBERS)}',
         default_scope='mmengine',
