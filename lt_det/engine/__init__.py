@@ -1,4 +1,3 @@
-from .backbone_hook import BackboneHook
 from .checkpoint_hook import WholeCheckpointHook
 from .class_frequency_hook import ClassFrequencyHook
 from .console_hook import ConsoleHook
@@ -13,7 +12,6 @@ from .report_hook import ReportHook
 from .words_hook import WordsHook
 
 __all__ = [
-    'BackboneHook',
     'ClassFrequencyHook',
     'ConsoleHook',
     'EpochSeedHook',
