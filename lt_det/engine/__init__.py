@@ -1,3 +1,4 @@
+from .backbone_hook import BackboneHook
 from .checkpoint_hook import WholeCheckpointHook
 from .class_frequency_hook import ClassFrequencyHook
 from .console_hook import ConsoleHook
@@ -12,6 +13,7 @@ from .report_hook import ReportHook
 from .words_hook import WordsHook
 
 __all__ = [
+    'BackboneHook',
     'ClassFrequencyHook',
     'ConsoleHook',
     'EpochSeedHook',
