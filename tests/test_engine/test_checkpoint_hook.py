@@ -79,7 +79,9 @@ def test_a_run_that_dies_at_any_change_of_a_file(tmp_path, monkeypatch):
         assert checked(folder) in (begun - 1, begun)
         reached.add(steps[dies_at - 1])
     assert {'fsync', 'replace', 'remove'} <= reached
-    again, _, _ = train(folder, resume='auto', train_cfg=dict(max_epochs=1), **hooks())
+    again, _, _ = train(
+        folder, resume='auto', train_cfg=dict(by_epoch=True, max_epochs=1), **hooks()
+    )
     assert equal(straight, again)
 
 

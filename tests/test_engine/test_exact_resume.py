@@ -78,6 +78,7 @@ def train(
     )
     loader.update(options.pop('loader', {}))
     seen, said = Seen(), [] if heard is None else heard
+    torch.manual_seed(0)  # of the weights
     config = dict(
         model=Model(),
         work_dir=str(work),
