@@ -3,9 +3,25 @@
 The command line tools print these without a traceback.
 """
 
+from __future__ import annotations
+
+import re
+
+_BREAKS = re.compile(r'\s*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+\s*')
+_START, _END = 700, 250  # characters of a longer message that are shown
+
 
 class UserError(Exception):
-    """Base of every error whose cause is a config, a file or an argument."""
+    """Base of every error whose cause is a config, a file or an argument.
+
+    The message is one line, and of a value that fills pages it has the beginning and the end.
+    """
+
+    def __str__(self) -> str:
+        text = _BREAKS.sub(' ', super().__str__())
+        if len(text) <= _START + _END:
+            return text
+        return f'{text[:_START]} ... {text[-_END:]}'
 
 
 class BadInputError(UserError, ValueError):

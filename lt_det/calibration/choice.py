@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadInputError, MissingFileError
+from ..errors import BadInputError
 from ..formats.files import whole_file
+from ..formats.json_file import read_json
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -145,15 +146,8 @@ def read_choice(path: str | os.PathLike) -> Choice:
         MissingFileError: There is no such file.
         BadInputError: It is of another format, or a value in it cannot be.
     """
-    try:
-        with open(path, encoding='utf-8') as file:
-            record = json.load(file)
-    except (FileNotFoundError, IsADirectoryError):
-        raise MissingFileError(
-            f'choice {path} does not exist; expected the choice.json that lt_det calibrate wrote'
-        ) from None
-    except ValueError as error:
-        raise BadInputError(f'{path}: not a json file: {error}') from None
+    missing = 'choice {path} does not exist; expected the choice.json that lt_det calibrate wrote'
+    record = read_json(path, missing)
     _check(path, record)
     heads = [HeadMap(**_known(HeadMap, head)) for head in record['heads']]
     return Choice(**{**_known(Choice, record), 'heads': heads})

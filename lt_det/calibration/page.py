@@ -84,7 +84,20 @@ def calibration_section(choice: Choice, sweep: Sequence[SweepRow]) -> str:
     Args:
         choice: What ``choice.json`` holds.
         sweep: What ``sweep.csv`` holds: settings (S) in the order of the selection.
+
+    Raises:
+        BadInputError: They are not of one calibration, or were changed by hand.
     """
+    try:
+        return _section(choice, sweep)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadInputError(
+            f'choice.json and sweep.csv cannot be shown ({error!r}); expected both as lt_det '
+            'calibrate wrote them'
+        ) from error
+
+
+def _section(choice: Choice, sweep: Sequence[SweepRow]) -> str:
     kept = ' and '.join(f'{name} by more than {loss:g}' for name, loss in choice.keep.items())
     kept = f'Hollow: lowers {kept}, which is more than allowed. ' if kept else ''
     parts = [

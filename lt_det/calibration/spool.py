@@ -96,7 +96,11 @@ class Spool:
         try:
             state = json.loads(self._note.read_text(encoding='utf-8'))
             done, rows, origin = state['done'], state['rows'], state['of']
-        except (ValueError, KeyError) as error:
+            if not _are_counts([done]) or not _are_counts(rows) or not isinstance(origin, dict):
+                raise ValueError('expected numbers of images and rows, and what they are of')
+            if done and len(rows) != len(self._rows):
+                raise ValueError(f'{len(rows)} settings, expected {len(self._rows)}')
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise BadInputError(
                 f'{self._note} cannot be read ({error!r}); remove {self.folder} to start anew'
             ) from error
@@ -112,14 +116,33 @@ class Spool:
                 f'{self.folder} has the sweep of other files or options ({", ".join(other)}); '
                 'expected those it was begun with, or another --out'
             )
-        self.done, self._rows = done, rows
+        if done:
+            self.done, self._rows = done, rows
+            for number, count in enumerate(rows):
+                self._check_length(number, count)
+
+    def _check_length(self, number: int, count: int) -> None:
+        """Refuse a file that is shorter than the note says."""
+        path = self._file(number)
+        size = path.stat().st_size if path.is_file() else 0
+        if size < count * ROW.itemsize:
+            raise BadInputError(
+                f'{path} has {size} bytes, expected at least {count * ROW.itemsize}; remove '
+                f'{self.folder} to start anew'
+            )
+
+
+def _are_counts(values: object) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values
+    )
 
 
 def images_done(folder: str | os.PathLike) -> int:
     """Number of images whose rows a folder has; 0 where there is nothing that can be read."""
     try:
         return int(json.loads(Path(folder, 'state.json').read_text(encoding='utf-8'))['done'])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return 0
 
 

@@ -74,7 +74,14 @@ def load_config(args: argparse.Namespace) -> Config:
 
     if '::' not in args.config and not Path(args.config).is_file():
         raise MissingFileError(f'config {args.config} does not exist')
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except UserError:
+        raise
+    except Exception as error:  # a config is code, which may raise anything
+        raise BadInputError(
+            f'config {args.config} cannot be read: {type(error).__name__}: {error}'
+        ) from error
     cfg.launcher = getattr(args, 'launcher', 'none')
     add_statistics(cfg)
     try:

@@ -102,6 +102,8 @@ def _class_names(
     names = meta.get('CLASSES')
     if not names:
         return None
+    if not isinstance(names, (str, list, tuple)):
+        raise BadInputError(f'the checkpoint has {names!r} as CLASSES, expected class names')
     names = (names,) if isinstance(names, str) else tuple(map(str, names))
     # that of Seesaw has one for the object beside the background
     extra = 2 if 'SeesawLoss' in str(meta.get('config')) else 1

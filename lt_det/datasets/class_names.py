@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from ..errors import BadInputError, MissingFileError
 from ..formats.annotation_records import category_record
+from ..formats.json_file import read_json
 from ..formats.text_file import read_text
 
 NAMES = Path(__file__).parent / 'names'
@@ -102,8 +102,8 @@ def with_class_names(metainfo: dict | None) -> dict | None:
 
 
 def _read_json(path: Path) -> list[str]:
+    content = read_json(path)
     try:
-        content = json.loads(path.read_bytes())
         categories = content.get('categories') if isinstance(content, dict) else content
         if not isinstance(categories, list):
             raise BadInputError("no list 'categories'")

@@ -143,9 +143,10 @@ class FeatureCacheDataset(Dataset):
         path = self.folder / MARK
         if path.is_file():
             try:
-                return json.loads(path.read_text(encoding='utf-8'))
-            except ValueError:
+                mark = json.loads(path.read_bytes())
+            except (ValueError, RecursionError):
                 return dict()
+            return mark if isinstance(mark, dict) else dict()
         if self.folder.is_dir() and any(self.folder.iterdir()):
             raise BadInputError(f'{self.folder} is no feature cache ({MARK} is missing)')
         return None
@@ -153,9 +154,13 @@ class FeatureCacheDataset(Dataset):
     def _map(self, folder: Path) -> np.ndarray:
         try:
             features = np.load(folder / FEATURES, mmap_mode='r')
-        except (OSError, ValueError) as error:
+        except Exception as error:  # bytes that are no array raise what they happen to
             raise BadInputError(f'{folder / FEATURES} cannot be read: {error}') from error
-        if features.shape[:2] != (self.views, len(self)):
+        if features.dtype not in (np.float32, np.float16):
+            raise BadInputError(
+                f'{folder / FEATURES} is of type {features.dtype}, expected float32 or float16'
+            )
+        if features.ndim != 3 or features.shape[:2] != (self.views, len(self)):
             raise BadInputError(
                 f'{folder / FEATURES} has shape {features.shape}, expected {self.views} views of '
                 f'{len(self)} images'

@@ -6,14 +6,35 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ..errors import BadInputError, MissingFileError
+from ..errors import BadInputError
+from ..formats.arrays import read_arrays
 from ..formats.files import whole_file
+from ..formats.segmentations import rle_areas
 from .detections import Detections
-from .ground_truth import GroundTruth
+from .ground_truth import FREQUENCY_GROUPS, GroundTruth
+
+IOU_TYPES = ('bbox', 'segm')
+_CORNERS = 'bbox.corners'
+_EXPECTED = {
+    'image_id': ('i', ('I',)),
+    'category_id': ('i', ('C',)),
+    'all_category_id': ('i', ('K',)),
+    'group': ('U', ('K',)),
+    'train_images': ('i', ('K',)),
+    'bbox.score?': ('f', ('N',)),
+    'bbox.image_id?': ('i', ('N',)),
+    'bbox.category_id?': ('i', ('N',)),
+    'bbox.boxes?': ('f', ('N', 4)),
+    'bbox.corners?': ('f', ('N', 4)),
+    'segm.score?': ('f', ('M',)),
+    'segm.image_id?': ('i', ('M',)),
+    'segm.category_id?': ('i', ('M',)),
+    'segm.lengths?': ('i', ('M',)),
+    'segm.codes?': ('u', ('B',)),
+}
 
 
 @dataclass
@@ -85,46 +106,58 @@ def read_kept(path: str | os.PathLike, truth: GroundTruth) -> KeptDetections:
         MissingFileError: There is no such file.
         BadInputError: It is no such file, or of other annotations.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f'{path} does not exist')
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            columns = dict(file.items())
-        return _read(path, columns, truth)
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise BadInputError(
-            f'{path} cannot be read ({error!r}); expected detections that an evaluation kept'
-        ) from error
-
-
-def _read(path: str | os.PathLike, columns: dict, truth: GroundTruth) -> KeptDetections:
+    columns = read_arrays(path, _EXPECTED, 'detections that an evaluation kept')
     if not np.array_equal(columns['all_category_id'], truth.category_ids):
         raise BadInputError(f'{path}: categories are not those of {truth.source}')
-    truth.frequency = columns['group'].astype(object)
+    groups = columns['group'].astype(object)
+    unknown = [group for group in groups if group not in (*FREQUENCY_GROUPS, '')]
+    if unknown:
+        raise BadInputError(
+            f'{path}: group has {unknown[0]!r}, expected one of {FREQUENCY_GROUPS}, or none'
+        )
+    images, categories = np.zeros(truth.num_images, bool), np.zeros(truth.num_categories, bool)
+    images[_known(path, 'images', truth.find_images(columns['image_id']), truth)] = True
+    of_file = truth.find_categories(columns['category_id'])
+    categories[_known(path, 'categories', of_file, truth)] = True
+    detections = {t: _detections(path, columns, t, truth) for t in IOU_TYPES if _has(columns, t)}
+    truth.frequency = groups
     counts = columns['train_images'].tolist()
     truth.train_images = [None if count < 0 else count for count in counts]
-    images, categories = np.zeros(truth.num_images, bool), np.zeros(truth.num_categories, bool)
-    images[_known(path, truth.find_images(columns['image_id']), truth)] = True
-    categories[truth.find_categories(columns['category_id'])] = True
-    detections = {}
-    for iou_type in ('bbox', 'segm'):
-        if f'{iou_type}.score' not in columns:
-            continue
-        image = _known(path, truth.find_images(columns[f'{iou_type}.image_id']), truth)
-        category = truth.find_categories(columns[f'{iou_type}.category_id'])
-        score = columns[f'{iou_type}.score'].astype(np.float64)
-        boxes = masks = None
-        if iou_type == 'bbox':
-            boxes = _boxes(columns)
-        else:
-            masks = _masks(columns, truth.image_sizes[image])
-        detections[iou_type] = Detections(image, category, score, boxes, masks)
     return KeptDetections(images, categories, detections)
 
 
-def _known(path: str | os.PathLike, numbers: np.ndarray, truth: GroundTruth) -> np.ndarray:
+def _has(columns: dict, iou_type: str) -> bool:
+    return f'{iou_type}.score' in columns
+
+
+def _detections(
+    path: str | os.PathLike, columns: dict, iou_type: str, truth: GroundTruth
+) -> Detections:
+    def column(name: str) -> np.ndarray:
+        if f'{iou_type}.{name}' not in columns:
+            raise BadInputError(f'{path}: {iou_type}.{name} is missing')
+        return columns[f'{iou_type}.{name}']
+
+    image = _known(path, 'images', truth.find_images(column('image_id')), truth)
+    category = _known(path, 'categories', truth.find_categories(column('category_id')), truth)
+    score = column('score').astype(np.float64)
+    if iou_type == 'bbox':
+        boxes = (
+            _boxes(columns) if 'bbox.boxes' in columns else _boxes({_CORNERS: column('corners')})
+        )
+        if (boxes[:, 2:] < 0).any():
+            raise BadInputError(f'{path}: has boxes of negative width or height')
+        return Detections(image, category, score, boxes)
+    sizes = truth.image_sizes[image]
+    masks = _masks(path, column('codes'), column('lengths'), sizes)
+    return Detections(image, category, score, None, masks)
+
+
+def _known(
+    path: str | os.PathLike, what: str, numbers: np.ndarray, truth: GroundTruth
+) -> np.ndarray:
     if (numbers < 0).any():
-        raise BadInputError(f'{path}: has images that are not in {truth.source}')
+        raise BadInputError(f'{path}: has {what} that are not in {truth.source}')
     return numbers
 
 
@@ -132,15 +165,15 @@ def _box_columns(boxes: np.ndarray) -> dict[str, np.ndarray]:
     """Corners in single precision where sizes come back from them exactly, else x, y, w, h."""
     corners = boxes.copy()
     corners[:, 2:] += corners[:, :2]
-    small = {'bbox.corners': corners.astype(np.float32)}
+    small = {_CORNERS: corners.astype(np.float32)}
     return small if np.array_equal(_boxes(small), boxes) else {'bbox.boxes': boxes}
 
 
 def _boxes(columns: dict[str, np.ndarray]) -> np.ndarray:
     """(N, 4) float64 x, y, w, h."""
     if 'bbox.boxes' in columns:
-        return columns['bbox.boxes']
-    boxes = columns['bbox.corners'].astype(np.float64)
+        return columns['bbox.boxes'].astype(np.float64)
+    boxes = columns[_CORNERS].astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes
 
@@ -155,11 +188,16 @@ def _bytes(counts: bytes | str) -> bytes:
     return counts if isinstance(counts, bytes) else counts.encode()
 
 
-def _masks(columns: dict, sizes: np.ndarray) -> list[dict]:
-    codes = columns['segm.codes'].tobytes()
-    ends = np.cumsum(columns['segm.lengths'])
-    starts = ends - columns['segm.lengths']
-    return [
-        {'size': size, 'counts': codes[start:end]}
-        for size, start, end in zip(sizes.tolist(), starts.tolist(), ends.tolist(), strict=True)
-    ]
+def _masks(
+    path: str | os.PathLike, codes: np.ndarray, lengths: np.ndarray, sizes: np.ndarray
+) -> list[dict]:
+    """Compressed masks of one text after the other."""
+    if (lengths < 1).any() or lengths.sum() != len(codes):
+        raise BadInputError(
+            f'{path}: segm.lengths adds up to {lengths.sum()}, segm.codes has {len(codes)} bytes'
+        )
+    text, ends = codes.tobytes(), np.cumsum(lengths)
+    counts = [text[end - length : end] for end, length in zip(ends.tolist(), lengths.tolist())]
+    if (rle_areas(counts, sizes.prod(1)) < 0).any():
+        raise BadInputError(f'{path}: segm.codes are no masks of the images')
+    return [{'size': size, 'counts': code} for size, code in zip(sizes.tolist(), counts)]

@@ -145,10 +145,10 @@ class DetectionReader:
             return Detections.concatenate([])
         # array() is stricter than numpy: 'q' takes nothing but integers, 'd' nothing but numbers.
         try:
-            image, category, score = (
-                np.array(array(code, map(itemgetter(name), records)))
-                for code, name in (('q', 'image_id'), ('q', 'category_id'), ('d', 'score'))
-            )
+            columns = [list(map(itemgetter(name), records)) for name in (*_NAMING, 'score')]
+            if bool in set(map(type, chain(*columns))):
+                return None
+            image, category, score = (np.array(array(c, v)) for c, v in zip('qqd', columns))
             has_box = ['bbox' in record for record in records]
             has_mask = [
                 _MASK in record and not (box and self.boxes_only)
@@ -159,7 +159,10 @@ class DetectionReader:
                 boxes = [r['bbox'] if b else _NO_BOX for r, b in zip(records, has_box)]
                 if set(map(len, boxes)) != {4}:
                     return None
-                boxes = np.array(array('d', chain.from_iterable(boxes))).reshape(-1, 4)
+                sides = list(chain.from_iterable(boxes))
+                if bool in set(map(type, sides)):
+                    return None
+                boxes = np.array(array('d', sides)).reshape(-1, 4)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             return None
         if not all(box or mask for box, mask in zip(has_box, has_mask)):

@@ -129,7 +129,7 @@ def open_cache(path: Path) -> AnnotationColumns | None:
             return None
         columns = _MappedColumns(folder)
         found = {name: _checksum(folder / f'{name}.npy') for name in columns.arrays}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # bytes that are no array raise what they happen to
         raise _CorruptError(f'cannot be read ({error})') from error
     if found != meta['checksums']:
         wrong = next(name for name in found if found[name] != meta['checksums'][name])

@@ -54,8 +54,19 @@ def read_foreign(
     category_ids = np.array([ids[name] for name in classes], np.int64)
     try:
         return convert(content, _Numbering(path, category_ids))
-    except (KeyError, IndexError, TypeError) as error:
+    except BadInputError:
+        raise
+    except KeyError as error:
         raise BadInputError(f'{path}: a sample lacks or has an unknown {error}') from None
+    except (
+        IndexError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
+        raise BadInputError(f'{path}: a sample cannot be used: {in_line(error)}') from None
 
 
 def _load(path: Path) -> Any:

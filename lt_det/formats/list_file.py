@@ -38,7 +38,7 @@ def read_list_file(
     lines = [line for line in read_utf8(path).splitlines() if line.strip()]
     try:
         labels = np.array([int(line.rsplit(None, 1)[1]) for line in lines], np.int64)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError):
         raise _first_bad_line(path) from None
     if not len(labels):
         raise BadInputError(f'{path} is empty, expected lines "relative/path label"')
@@ -66,9 +66,9 @@ def _first_bad_line(path: Path) -> BadInputError:
         words = line.rsplit(None, 1)
         try:
             if words:
-                int(words[1])
-        except (ValueError, IndexError):
+                np.int64(int(words[1]))
+        except (ValueError, IndexError, OverflowError):
             return BadInputError(
-                f'{path}:{number} is "{line.decode(errors="replace")}", {EXPECTED}'
+                f'{path}:{number} is "{line.decode(errors="replace"):.200}", {EXPECTED}'
             )
     raise AssertionError('no bad line')

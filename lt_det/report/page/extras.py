@@ -66,10 +66,10 @@ def calibration_html(run: RunFiles) -> str | None:
 
         try:
             choice, sweep = read_choice(folder / 'choice.json'), read_sweep(folder / 'sweep.csv')
+            return f'<style>{STYLE}</style>{calibration_section(choice, sweep)}'
         except UserError as error:
             run.notes.append(f'no calibration: {error}')
             return None
-        return f'<style>{STYLE}</style>{calibration_section(choice, sweep)}'
     return None
 
 
@@ -92,12 +92,20 @@ def inspection(run: RunFiles) -> dict | None:
 def _rows(path: Path) -> list[dict]:
     """The lines that are whole; the last one of a run that was killed may not be."""
     rows = []
-    for line in path.read_text(encoding='utf-8').splitlines():
+    for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(row, dict) and _are_plain(row):
+            rows.append(row)
     return rows
+
+
+def _are_plain(row: dict) -> bool:
+    """Whether what is drawn of a line are numbers."""
+    drawn = [row[key] for key in ('loss', 'lr') if key in row]
+    return type(row.get('step', 0)) is int and all(type(v) in (int, float) for v in drawn)
 
 
 def _points(values: dict[int, float]) -> list[list[float]]:

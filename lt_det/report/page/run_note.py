@@ -86,6 +86,47 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
+_TEXT, _WHOLE = (str, type(None)), (int, type(None))
+_KINDS = {
+    **dict.fromkeys(('ann_file', 'images', 'train_ann_file', 'protocol', 'outfile_prefix'), _TEXT),
+    **dict.fromkeys(('config', 'date', 'command'), _TEXT),
+    'max_dets': _WHOLE,
+    'bounds': (list, type(None)),
+    'checkpoint': (dict, type(None)),
+    'versions': (dict, type(None)),
+}
+
+
+def read_note(path: Path) -> dict:
+    """``run.json``, its values of the types that they are written with.
+
+    Raises:
+        MissingFileError: It does not exist.
+        BadInputError: It is no json, or a value is of another type.
+    """
+    note = read_json(path)
+    for key, kinds in _KINDS.items():
+        value = note.get(key)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            expected = ' or '.join('null' if k is type(None) else k.__name__ for k in kinds)
+            raise BadInputError(f'{path}: {key} is {value!r}, expected {expected}')
+        if isinstance(value, str) and '\0' in value:
+            raise BadInputError(f'{path}: {key} is {value!r}, which no file can be named')
+    kind, bounds = note.get('kind', 'detector'), note.get('bounds')
+    if kind not in ('detector', 'classifier'):
+        raise BadInputError(f"{path}: kind is {kind!r}, expected 'detector' or 'classifier'")
+    if bounds is not None and [type(bound) for bound in bounds] != [int, int]:
+        raise BadInputError(f'{path}: bounds is {bounds!r}, expected two numbers of images')
+    versions = note.get('versions') or {}
+    if not all(isinstance(each, str) for each in versions.values()):
+        raise BadInputError(f'{path}: versions is {versions!r}, expected a text for each package')
+    weights = note.get('checkpoint') or {}
+    for key in ('file', 'sha256'):
+        if not isinstance(weights.get(key), _TEXT):
+            raise BadInputError(f'{path}: checkpoint.{key} is {weights[key]!r}, expected a text')
+    return note
+
+
 def read_json(path: Path) -> dict:
     """A json file that holds an object.
 
@@ -97,7 +138,7 @@ def read_json(path: Path) -> dict:
         content = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
         raise MissingFileError(f'{path} does not exist') from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInputError(f'{path} is no json: {error}') from error
     if not isinstance(content, dict):
         raise BadInputError(f'{path} holds a {type(content).__name__}, expected an object')

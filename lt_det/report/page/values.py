@@ -13,7 +13,7 @@ def known(metrics: Mapping, key: str) -> float | None:
     """A number of ``metrics.json``; None where it is not there, or -1: nothing to judge."""
     value = metrics.get(key)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and value == value and value >= 0 else None
+    return float(value) if is_number and 0 <= value < float('inf') else None
 
 
 def plain(values: np.ndarray) -> list[float | None]:
