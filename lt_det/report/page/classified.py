@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import BadInputError, MissingFileError
+from ...errors import BadInputError
+from ...formats.arrays import read_arrays
 from ...formats.files import whole_file
+
+_EXPECTED = {
+    'label': ('i', ('N',)),
+    'predicted': ('i', ('N',)),
+    'confidence': ('f', ('N',)),
+    'image': ('U', ('N',)),
+    'name': ('U', ('C',)),
+    'group': ('U', ('C',)),
+    'train_images': ('i', ('C',)),
+    'num_bins': ('i', ()),
+    'shown?': ('i', ('M',)),
+    'view?': ('S', ('M',)),
+    'attention?': ('f', ('M', 'H', 'W')),
+}
 
 
 @dataclass
@@ -54,17 +67,21 @@ class Classified:
             MissingFileError: There is none.
             BadInputError: It is another one.
         """
-        if not Path(path).is_file():
-            raise MissingFileError(f'{path} does not exist')
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                values = dict(file.items())
-            values['num_bins'] = int(values['num_bins'])
-            return cls(**values)
-        except (ValueError, KeyError, OSError, TypeError, zipfile.BadZipFile) as error:
+        values = read_arrays(path, _EXPECTED, 'predictions of a classifier')
+        values['num_bins'] = int(values['num_bins'])
+        known = len(values['name'])
+        for name in ('label', 'predicted'):
+            outside = values[name][(values[name] < 0) | (values[name] >= known)]
+            if len(outside):
+                raise BadInputError(f'{path}: {name} has {outside[0]}, expected 0..{known - 1}')
+        unknown = set(values['group'].tolist()) - {'few', 'medium', 'many'}
+        if unknown or values['num_bins'] < 1:
             raise BadInputError(
-                f'{path} cannot be read ({error!r}); expected predictions of a classifier'
-            ) from error
+                f'{path}: group has {sorted(unknown)} beside few, medium and many, or num_bins is '
+                f'{values["num_bins"]}, expected 1 or more'
+            )
+        fields = cls.__dataclass_fields__
+        return cls(**{name: value for name, value in values.items() if name in fields})
 
     @classmethod
     def of(cls, metric: Any, dataset: Any) -> Classified:
