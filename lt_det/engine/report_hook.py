@@ -131,9 +131,12 @@ class ReportHook(Hook):
             if per_class and 'accuracy' in per_class[0]:
                 written += _classification(folder, per_class, metric.reliability)
                 if self.page:
+                    from ..report.page.attention import with_attention
                     from ..report.page.classified import Classified
 
-                    Classified.of(metric, dataloader.dataset).write(folder / PREDICTIONS)
+                    predictions = Classified.of(metric, dataloader.dataset)
+                    predictions = with_attention(predictions, runner.model, dataloader.dataset)
+                    predictions.write(folder / PREDICTIONS)
             elif per_class:
                 iou_type = 'segm' if 'segm_AP' in per_class[0] else 'bbox'
                 written.append(folder / 'ap_by_frequency.png')

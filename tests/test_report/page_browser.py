@@ -73,7 +73,7 @@ def shown(value: float | None, digits: int = 3, sign: bool = False) -> str:
         return '–'
     text = f'{value:+.{digits}f}' if sign else f'{value:.{digits}f}'
     if sign and float(text) == 0:
-        text = '±' + text[1:]
+        text = text[1:]
     return text.replace('-', '\N{MINUS SIGN}')
 
 

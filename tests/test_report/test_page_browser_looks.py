@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
 
 import numpy as np
 import pytest
+
+from lt_det.report.page.thumbnails import veil
 
 from .page_browser import DATA, drawn, opened, picture, texts, written
 
@@ -45,7 +48,9 @@ def test_light_and_dark(browser, file, scheme):
         assert luminance(page.evaluate('getComputedStyle(document.body).backgroundColor')) < 0.1
 
 
-def test_phone(browser, file):
+@pytest.mark.parametrize('kind', ['detector', 'classifier'])
+def test_phone(browser, tmp_path, kind):
+    file = written(DATA if kind == 'detector' else classifier(), tmp_path)
     with opened(browser, file, width=390, has_touch=True, is_mobile=True) as page:
         assert page.evaluate('document.documentElement.scrollWidth') <= 390
         small = page.evaluate(
@@ -62,7 +67,7 @@ def test_phone(browser, file):
             }).map((e) => e.textContent)"""
         )
         assert cut == []
-        picture(page, 'detector_390')
+        picture(page, f'{kind}_390')
 
 
 def test_print(browser, file):
@@ -74,6 +79,24 @@ def test_print(browser, file):
         folded = page.locator('details:not([open])').count()
         assert folded > 0 and len(page.pdf()) > 20_000
         assert page.locator('details:not([open])').count() == folded  # again
+
+
+def test_paper_has_all_classes_and_columns(browser, tmp_path):
+    data = {**large(), 'gallery': []}
+    with opened(browser, written(data, tmp_path), width=704) as page:  # A4, margins of 12 mm
+        page.emulate_media(media='print')
+        page.locator('#classes input[type=search]').evaluate(
+            "e => { e.value = '11'; e.dispatchEvent(new Event('input')); }"
+        )
+        rows = page.locator('.classes tbody tr')
+        expected = sum('11' in name for name in data['classes']['name'])
+        assert expected > 25 == rows.count()
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert rows.count() == expected
+        table, room = (page.locator(s).bounding_box() for s in ('.classes', 'main'))
+        assert table['x'] + table['width'] <= room['x'] + room['width']
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert rows.count() == 25
 
 
 # other runs
@@ -102,7 +125,16 @@ def classifier() -> dict:
 
 
 def test_classifier(browser, tmp_path):
-    with opened(browser, written(classifier(), tmp_path)) as page:
+    data = classifier()
+    png = base64.b64encode(veil(np.eye(4, dtype=np.float16))).decode()
+    for crop in data['gallery']:
+        crop['veil'] = f'data:image/png;base64,{png}'
+    with opened(browser, written(data, tmp_path)) as page:
+        assert page.locator('#gallery .veil').count() == page.locator('.crop').count() > 0
+        page.get_by_label('attention').uncheck()
+        assert not page.locator('#gallery .veil').first.is_visible()
+        page.get_by_label('attention').check()
+        assert page.locator('#gallery .veil').first.is_visible()
         assert texts(page, '.tile .metric')[0] == 'top1'
         assert page.locator('.dot').first.is_visible()
         assert 'accuracy' in texts(page, '.classes thead th')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ class Classified:
         name, group: (C,) str; groups are 'few', 'medium' or 'many'.
         train_images: (C,) int64.
         num_bins: Of the calibration error.
+        shown: (M,) int64, numbers of images with a class activation map.
+        view: (M,) bytes, what the network sees of each as JPEG.
+        attention: (M, h, w) float16 in 0..1, where that is the predicted class.
     """
 
     label: np.ndarray
@@ -48,6 +51,9 @@ class Classified:
     group: np.ndarray
     train_images: np.ndarray
     num_bins: int
+    shown: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    view: np.ndarray = field(default_factory=lambda: np.zeros(0, 'S1'))
+    attention: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.float16))
 
     @property
     def correct(self) -> np.ndarray:

@@ -5,7 +5,6 @@ N images, C classes, R resamples.
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from itertools import zip_longest
 from pathlib import Path
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 
 from ...errors import BadInputError
-from ...evaluation.classification import SHOT_GROUPS, reliability
+from ...evaluation.classification import SHOT_GROUPS, class_accuracy, reliability
 from ...evaluation.diagnosis.comparison import interval_of, means_of_known, resample
 from ...frequency import SHOT_BOUNDS
 from .classified import Classified
@@ -22,11 +21,11 @@ from .gallery import MOST
 from .provenance import common_provenance
 from .run_files import RunFiles
 from .run_note import PREDICTIONS
+from .thumbnails import as_url, jpeg, shrunk, veil
 from .values import centred_interval, known, plain
 
 _METRICS = ('top1', 'macro', *SHOT_GROUPS, 'top5')
 _HISTOGRAM = 50
-_SIDE, _QUALITY = 160, 80
 _MOST_CONFUSIONS = 2000
 _NEAR = 1e-6
 
@@ -81,7 +80,7 @@ def classifier_parts(run: RunFiles, base: RunFiles | None, resamples: int, seed:
         'classes': classes,
         'flows': {**_flows(mine), 'confusions': confusions[:_MOST_CONFUSIONS]},
         'scores': {'groups': {g: _scores(mine, chosen) for g, chosen in _images(mine).items()}},
-        'gallery': _gallery(mine, values['classes'][0], run.notes),
+        'gallery': _gallery(mine, run.notes),
     }
 
 
@@ -204,9 +203,13 @@ def _scores(found: Classified, chosen: np.ndarray) -> dict:
     }
 
 
-def _gallery(found: Classified, accuracy: np.ndarray, notes: list[str]) -> list[dict]:
-    """Images, the worst classes of the rarest group first: of each in turn the errors and hits with
-    the highest confidence."""
+def picks(found: Classified) -> list[tuple[str, int, int]]:
+    """Kind, class and image of each crop, at most ``MOST``.
+
+    The worst classes of the rarest group come first; of each in turn the errors and hits with the
+    highest confidence.
+    """
+    accuracy = class_accuracy(found.label, found.correct, len(found.name))
     ranks = [SHOT_GROUPS[::-1].index(group) for group in found.group]
     order = np.lexsort((accuracy, ranks))  # NaN comes last in its group
     by_confidence = np.argsort(-found.confidence, kind='stable')
@@ -220,24 +223,38 @@ def _gallery(found: Classified, accuracy: np.ndarray, notes: list[str]) -> list[
         }
         columns = zip_longest(*([(kind, k, i) for i in rows] for kind, rows in kinds.items()))
         queues.append([pick for row in columns for pick in row if pick is not None])
-    picks = [pick for queue in queues for pick in queue[:3]]
-    picks += [pick for queue in queues for pick in queue[3:]]
-    crops = [_picture(found, *pick) for pick in picks[:MOST]]
+    ordered = [pick for queue in queues for pick in queue[:3]]
+    ordered += [pick for queue in queues for pick in queue[3:]]
+    return ordered[:MOST]
+
+
+def _gallery(found: Classified, notes: list[str]) -> list[dict]:
+    known = found.shown.tolist() if found.attention.size else []
+    attended = {image: place for place, image in enumerate(known)}
+    crops = [_picture(found, *pick, attended.get(pick[2])) for pick in picks(found)]
+    if crops and not attended:
+        notes.append(
+            'no attention: the model has no class activation map (a last feature map, its average '
+            'and one linear layer), or the run is of before such maps were kept'
+        )
     if None in crops:
         notes.append(f'{crops.count(None)} of {len(crops)} images cannot be read: not shown')
     return [crop for crop in crops if crop is not None]
 
 
-def _picture(found: Classified, kind: str, k: int, index: int) -> dict | None:
+def _picture(found: Classified, kind: str, k: int, index: int, attended: int | None) -> dict | None:
+    """A crop of the schema, with the map of that number where there is one."""
     path = str(found.image[index])
-    pixels = cv2.imread(path, cv2.IMREAD_COLOR) if Path(path).is_file() else None
-    if pixels is None:
+    if attended is not None:
+        content = found.view[attended]
+        coded = np.frombuffer(content, np.uint8)
+        small = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
+    else:
+        pixels = cv2.imread(path, cv2.IMREAD_COLOR) if Path(path).is_file() else None
+        small = None if pixels is None else shrunk(pixels)
+        content = b'' if small is None else jpeg(small)
+    if small is None:
         return None
-    height, width = pixels.shape[:2]
-    scale = min(_SIDE / max(height, width), 1.0)
-    size = [max(1, round(width * scale)), max(1, round(height * scale))]
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    jpeg = cv2.imencode('.jpg', small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
     own, given = int(found.label[index]), int(found.predicted[index])
     names = found.name
     return {
@@ -247,13 +264,26 @@ def _picture(found: Classified, kind: str, k: int, index: int) -> dict | None:
         'truth': own,
         'score': float(found.confidence[index]),
         'iou': None,
-        'image': Path(path).name,
-        'src': 'data:image/jpeg;base64,' + base64.b64encode(jpeg).decode(),
-        'width': size[0],
-        'height': size[1],
-        **dict.fromkeys(('box', 'truth_box', 'outline', 'truth_outline')),
+        'image': Path(path).name or f'number {index}',
+        'src': as_url(content, 'jpeg'),
+        'width': small.shape[1],
+        'height': small.shape[0],
+        'veil': None if attended is None else as_url(veil(found.attention[attended]), 'png'),
+        'outline': None if attended is None else _core(found.attention[attended], small.shape),
+        **dict.fromkeys(('box', 'truth_box', 'truth_outline')),
         'text': f'{names[own]} found' if own == given else f'{names[own]} taken for {names[given]}',
     }
+
+
+def _core(attention: np.ndarray, shape: tuple[int, ...]) -> list[list[float]] | None:
+    """The largest region with at least half of the most of a map, in pixels of a picture (H, W)."""
+    smooth = cv2.resize(attention.astype(np.float32), shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    if not smooth.any():  # nothing speaks for the class
+        return None
+    parts = (smooth >= 0.5 * smooth.max()).astype(np.uint8)
+    contours = cv2.findContours(parts, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    largest = max(contours, key=cv2.contourArea)
+    return (cv2.approxPolyDP(largest, 0.7, True)[:, 0] + 0.5).tolist()
 
 
 def _provenance(run: RunFiles, base: RunFiles | None, found: Classified | None) -> dict:

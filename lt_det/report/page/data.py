@@ -43,8 +43,9 @@ classes and files, notes) are as in the data: hostile input to whoever shows the
                   (false_positive: of the annotation under it), score|null, iou|null, image (file
                   name), src 'data:image/jpeg;base64,...', width, height (of the crop), box [x, y,
                   w, h]|null (detection), truth_box|null, outline, truth_outline [[x, y], ...]|null
-                  (masks), all in pixels of the crop, text (str, what happened)}, worst rare
-                  classes first
+                  (masks; classifier: outline of where the predicted class is seen), all in pixels
+                  of the crop, text (str, what happened), veil (classifier: null|
+                  'data:image/png;base64,...', which darkens the rest)}, worst rare classes first
     curves        null|{loss [[iter, v]], lr [[iter, v]], metrics {name: [[iter, v]]}}
     calibration_html  null|str, trusted html of ``calibration_section`` (names escaped there)
     inspect       null|dict, what ``lt_det inspect --json`` writes for the annotation files

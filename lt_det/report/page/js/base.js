@@ -25,7 +25,7 @@ function fraction(value, digits = 3) {
 function signed(value, digits = 3) {
   if (!isNumber(value)) return NONE;
   const text = Math.abs(value).toFixed(digits);
-  return (Number(text) === 0 ? '±' : value > 0 ? '+' : MINUS) + text;
+  return (Number(text) === 0 ? '' : value > 0 ? '+' : MINUS) + text;
 }
 
 const count = (value) => (isNumber(value) ? value.toLocaleString('en-US') : NONE);
@@ -39,8 +39,13 @@ function number(value, format = fraction, attributes = {}) {
 
 /** A name from the data: isolated, so that text from right to left stays in its place. */
 function nameOf(text) {
-  const parts = String(text).split(/(?<=[_/\\])/); // lines may break there
-  return el('bdi', {}, ...parts.flatMap((part, k) => (k ? [el('wbr'), part] : [part])));
+  return el('bdi', {}, ...breakable(text));
+}
+
+/** A text whose lines may also break after the joints of names. */
+function breakable(text) {
+  const parts = String(text).split(/(?<=[_/\\])/);
+  return parts.flatMap((part, k) => (k ? [el('wbr'), part] : [part]));
 }
 
 // groups, rarest first, have the same colour and mark everywhere
@@ -74,7 +79,8 @@ function chip(key, text) {
 
 const AP_NAMES = { bbox: 'box AP', segm: 'mask AP', accuracy: 'accuracy' };
 const AR_NAMES = { bbox: 'box AR', segm: 'mask AR', accuracy: 'recall' };
-const OBJECTS = DATA.kind === 'classifier' ? 'images' : 'annotations';
+const CLASSIFIER = DATA.kind === 'classifier';
+const OBJECTS = CLASSIFIER ? 'images' : 'annotations';
 
 /** Show a section with its heading and an entry in the navigation. */
 function section(id, title, ...children) {

@@ -57,6 +57,13 @@ function spread(places, gap, lowest, highest) {
   return moved.map((place) => Math.max(place, lowest));
 }
 
+/** Texts of an SVG: a mark in its colour, then words. */
+function marked(texts, mark, colour, words) {
+  texts.selectChildren().remove();
+  texts.append('tspan').attr('class', 'mark-in').style('fill', colour).text((d) => `${mark(d)} `);
+  texts.append('tspan').text(words);
+}
+
 function legend(keys) {
   return el('div', { class: 'legend' }, ...keys.map((key) => chip(key)));
 }

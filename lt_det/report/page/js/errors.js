@@ -74,7 +74,11 @@ function flowChart() {
   const draw = (svg, width) => {
     const narrow = width < 480;
     const [top, bottom, gap] = [26, height - 8, 22];
-    const [left, right] = narrow ? [84, width - 112] : [110, width - 185];
+    const wordsOf = (column) => (narrow && GROUPS.includes(column) ? `a ${look(column).name} one`
+      : columnName(column));
+    const room = (texts) => 34 + 6.7 * d3.max(texts, (words) => words.length);
+    const left = room(keys.map((key) => look(key).name));
+    const right = width - room(used.map(wordsOf));
     // groups are equally high, whatever their size, so that rare ones are seen
     const unit = (bottom - top - gap * (Math.max(keys.length, used.length) - 1)) / keys.length;
     const from = {};
@@ -104,19 +108,18 @@ function flowChart() {
       .attr('x', x).attr('y', y).attr('width', 12).attr('height', Math.max(high, 1)).style('fill', colour);
     const text = (x, y, anchor, words) => svg.append('text').attr('class', 'node-name')
       .attr('x', x).attr('y', y).attr('text-anchor', anchor).text(words);
+    const named = (x, y, anchor, { mark, colour }, words) => text(x, y, anchor, '')
+      .call(marked, () => mark, colour, words);
     for (const key of keys) {
       node(left, from[key], unit, look(key).colour);
-      text(left - 6, from[key] + unit / 2, 'end', `${look(key).mark} ${look(key).name}`);
+      named(left - 6, from[key] + unit / 2, 'end', look(key), look(key).name);
       text(left - 6, from[key] + unit / 2 + 15, 'end', count(d3.sum(groups[key])));
     }
     const middles = used.map((column) => (to[column] + into[column]) / 2 + 4);
     const places = spread(middles, 15, top, bottom);
     used.forEach((column, k) => {
-      const { colour, mark } = columnLook(column);
-      node(right - 12, to[column], into[column] - to[column], colour);
-      const words = narrow && GROUPS.includes(column) ? `a ${look(column).name} one`
-        : columnName(column);
-      text(right + 6, places[k], 'start', `${mark} ${words}`);
+      node(right - 12, to[column], into[column] - to[column], columnLook(column).colour);
+      named(right + 6, places[k], 'start', columnLook(column), wordsOf(column));
     });
     text(left + 12, 14, 'end', `${OBJECTS} of`);
     text(right - 12, 14, 'start', 'taken for');
@@ -126,7 +129,7 @@ function flowChart() {
   ]);
   return el('div', {}, DATA.errors ? el('h3', {}, 'Where objects go') : null,
     paragraph(`Each group as a whole, whatever its number of ${OBJECTS}: what `
-      + (DATA.kind === 'classifier' ? 'they are taken for.' : 'the best detection on each says.'),
+      + (CLASSIFIER ? 'they are taken for.' : 'the best detection on each says.'),
     'small'),
     chart('Flows from groups of classes to what they are taken for', height, draw),
     numbersBelow(smallTable(`Numbers of ${OBJECTS}`, ['', ...columns.map(columnName)], rows)));
@@ -142,7 +145,7 @@ function confusionTable() {
   const state = { text: '', group: '', limit: 12 };
   const body = el('tbody');
   const more = el('button', {
-    type: 'button',
+    type: 'button', class: 'more',
     onclick: () => {
       state.limit += 50;
       update();
@@ -168,7 +171,7 @@ function confusionTable() {
     more.hidden = found.length <= state.limit;
     more.textContent = `More (${count(found.length - state.limit)})`;
   }
-  const head = [DATA.kind === 'classifier' ? 'image of' : 'object', 'taken for', 'number', 'see'];
+  const head = [CLASSIFIER ? 'image of' : 'object', 'taken for', 'number', 'see'];
   const table = el('table', { class: 'confusions' },
     el('caption', { class: 'unseen' }, 'Most frequent confusions'),
     el('thead', {}, el('tr', {}, ...head.map((text) => el('th', { scope: 'col' }, text)))), body);
@@ -180,7 +183,7 @@ function confusionTable() {
         state.text = text;
         update();
       })),
-      GROUPS.length ? labelled('Objects of', select(groups, (key) => {
+      GROUPS.length ? labelled(CLASSIFIER ? 'Images of' : 'Objects of', select(groups, (key) => {
         state.group = key;
         update();
       })) : null),
@@ -193,6 +196,7 @@ function errors() {
   if (DATA.errors) parts.push(errorChart());
   if (DATA.flows) parts.push(flowChart());
   if (DATA.flows?.confusions.length && DATA.classes) parts.push(confusionTable());
-  const title = DATA.errors ? 'Errors, and where objects go' : 'Where objects go';
+  const title = DATA.errors ? 'Errors, and where objects go'
+    : CLASSIFIER ? 'What images are taken for' : 'Where objects go';
   section('errors', title, el('div', { class: 'columns' }, ...parts));
 }

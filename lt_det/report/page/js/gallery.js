@@ -5,6 +5,8 @@ const CROPS_A_PAGE = 24;
 const className = (i) => (isNumber(i) ? DATA.classes?.name[i] ?? `class ${i}` : 'nothing');
 let showCrops = () => {};
 
+const VEILED = DATA.gallery?.some((crop) => crop.veil);
+
 /** What happened, the names in it isolated: text from right to left stays in its place. */
 function wording(crop) {
   const names = [crop.class, crop.truth, crop.predicted].filter(isNumber).map(className)
@@ -18,6 +20,10 @@ function wording(crop) {
 function overlay(crop) {
   const svg = d3.create('svg:svg').attr('viewBox', `0 0 ${crop.width} ${crop.height}`)
     .attr('aria-hidden', 'true');
+  if (crop.veil) {
+    svg.append('image').attr('class', 'veil').attr('href', crop.veil).attr('preserveAspectRatio', 'none')
+      .attr('x', -0.5).attr('y', -0.5).attr('width', crop.width + 1).attr('height', crop.height + 1);
+  }
   const shapes = [
     ['truth', crop.truth_box, crop.truth_outline], ['found', crop.box, crop.outline],
   ];
@@ -34,7 +40,7 @@ function overlay(crop) {
 
 function picture(crop) {
   return el('div', { class: 'picture' },
-    el('img', { src: crop.src, alt: wording(crop), loading: 'lazy', decoding: 'async' }), overlay(crop));
+    el('img', { src: crop.src, alt: wording(crop), decoding: 'async' }), overlay(crop));
 }
 
 const cropKind = (crop) => el('span', { class: `kind ${crop.kind}` },
@@ -55,7 +61,7 @@ function gallery() {
     },
   });
   const more = el('button', {
-    type: 'button',
+    type: 'button', class: 'more',
     onclick: () => {
       const first = state.limit;
       state.limit += CROPS_A_PAGE;
@@ -84,7 +90,7 @@ function gallery() {
     return el('button', { type: 'button', class: 'crop', onclick: () => open(k) },
       picture(crop),
       el('span', { class: 'line' }, cropKind(crop), chip(groupOf(crop), '')),
-      el('span', { class: 'line' }, wording(crop)),
+      el('span', { class: 'line' }, el('span', {}, ...breakable(wording(crop)))),
       el('span', { class: 'small' }, ...numbers));
   }
 
@@ -99,7 +105,7 @@ function gallery() {
       only.replaceChildren('only ', nameOf(words), ' ✕');
     }
     status.textContent = shown.length ? `${shown.length} of ${crops.length} crops`
-      : `No crop of this was kept; the page keeps ${crops.length}, worst rare classes first.`;
+      : `No crop of this was kept; the page keeps ${crops.length}, worst of the rarest classes first.`;
   }
 
   // one crop, large
@@ -109,7 +115,7 @@ function gallery() {
     at = (k + shown.length) % shown.length;
     const crop = shown[at];
     const rows = [['truth', nameOf(className(crop.truth))],
-      ['detection', nameOf(className(crop.predicted))],
+      [CLASSIFIER ? 'prediction' : 'detection', nameOf(className(crop.predicted))],
       ...facts(crop).map(([what, value]) => [what, number(value)]), ['image', nameOf(crop.image)]];
     const step = (text, label, by) => el('button', {
       type: 'button', 'aria-label': label, onclick: () => open(at + by),
@@ -140,12 +146,19 @@ function gallery() {
   const groups = [['', 'all groups'], ...GROUPS.map((key) => [key, look(key).name])];
   const pickers = { kind: select(kinds, filter('kind')), group: select(groups, filter('group')) };
   const find = search('part of a class name', filter('text'));
+  const veils = VEILED ? el('label', { class: 'toggle' }, el('input', {
+    type: 'checkbox', checked: true,
+    onchange: (event) => document.body.classList.toggle('unveiled', !event.target.checked),
+  }), 'attention') : null;
   const key = (kind, text) => el('span', { class: 'key' },
     el('span', { class: `line-of ${kind}`, 'aria-hidden': 'true' }), text);
   section('gallery', 'Crops',
     el('div', { class: 'controls' }, labelled('Show', pickers.kind),
-      GROUPS.length ? labelled('Group', pickers.group) : null, labelled('Find', find), only),
-    el('div', { class: 'legend' }, key('found', 'detection'), key('truth', 'truth (dashed)')),
+      GROUPS.length ? labelled('Group', pickers.group) : null, labelled('Find', find), veils, only),
+    CLASSIFIER ? null
+      : el('div', { class: 'legend' }, key('found', 'detection'), key('truth', 'truth (dashed)')),
+    VEILED ? paragraph('Bright, and in yellow lines, is where the model sees the class that it predicts '
+      + '(at least half of the most, in the class activation map).', 'small') : null,
     status, grid, more);
   update();
 

@@ -1,14 +1,24 @@
 // Tiles and provenance.
 const METRICS = {
   AP: 'all classes', APr: 'rare classes', APc: 'common classes', APf: 'frequent classes',
-  AP50: 'at IoU 0.5', AP75: 'at IoU 0.75', top1: 'of images', top5: 'of images, among five',
-  macro: 'mean of classes', few: 'few-shot classes', medium: 'medium-shot classes',
+  AP50: 'at IoU 0.5', AP75: 'at IoU 0.75', top1: 'all images', top5: 'among the best five', macro: 'mean of classes',
+  few: 'few-shot classes', medium: 'medium-shot classes',
   many: 'many-shot classes',
 };
 const ROWS = { bbox: 'Boxes', segm: 'Masks', null: '' };
 
 /** The group a metric is of, from its name. */
-const groupOfMetric = (metric) => GROUPS.find((key) => metric === key || metric === `AP${key}`);
+const groupOfMetric = (metric) => ORDER.find((key) => metric === key || metric === `AP${key}`);
+
+/** What was evaluated, below the title. */
+function subtitle() {
+  const { data, against } = DATA.provenance;
+  const parts = [CLASSIFIER ? 'Classifier' : 'Detector'];
+  if (isNumber(data?.images)) parts.push(` on ${count(data.images)} images`);
+  if (DATA.classes) parts.push(` of ${count(DATA.classes.name.length)} classes`);
+  if (against) parts.push(', compared with ', nameOf(against));
+  return el('p', { class: 'subtitle' }, ...parts);
+}
 
 function tile(t) {
   const group = groupOfMetric(t.metric);
@@ -68,6 +78,8 @@ function provenance() {
 
 function headline() {
   const host = byId('headline');
+  document.querySelector('h1').replaceChildren(nameOf(DATA.title));
+  host.append(subtitle());
   const kinds = [...new Set(DATA.tiles.map((t) => t.iou_type))];
   for (const kind of kinds) {
     const tiles = DATA.tiles.filter((t) => t.iou_type === kind).map(tile);

@@ -2,7 +2,8 @@
 function curveChart(title, series, { log = false, digits = 3 } = {}) {
   const points = series.flatMap((s) => s.points);
   const draw = (svg, width, height) => {
-    const [left, right, top, bottom] = [52, width - (series.length > 1 ? 62 : 14), 26, height - 44];
+    const names = 30 + 7 * d3.max(series, (s) => s.name.length);
+    const [left, right, top, bottom] = [52, width - (series.length > 1 ? names : 14), 26, height - 44];
     const x = d3.scaleLinear().domain(d3.extent(points, (p) => p[0])).range([left, right]);
     const [low, high] = d3.extent(points, (p) => p[1]);
     const decades = d3.range(-12, 9).map((e) => 10 ** e).filter((v) => v >= low && v <= high);
@@ -22,7 +23,8 @@ function curveChart(title, series, { log = false, digits = 3 } = {}) {
     const places = spread(series.map((s) => y(s.points.at(-1)[1])), 14, top, bottom);
     if (series.length > 1) {
       svg.append('g').attr('class', 'curve-names').selectAll('text').data(series).join('text')
-        .attr('x', right + 5).attr('y', (s, k) => places[k] + 4).text((s) => `${s.mark} ${s.name}`);
+        .attr('x', right + 5).attr('y', (s, k) => places[k] + 4)
+        .call(marked, (s) => s.mark, (s) => s.colour, (s) => s.name);
     }
     svg.append('rect').attr('class', 'cover').attr('x', left).attr('y', top)
       .attr('width', right - left).attr('height', bottom - top)
@@ -54,7 +56,8 @@ function metricCharts(metrics) {
   }
   return [...charts].map(([of, series]) => {
     const main = series.filter((s) => s.main);
-    return curveChart(`validation ${of.replaceAll('_', ' ')}`, main.length ? main : series);
+    const words = AP_NAMES[of] ?? of.replaceAll('_', ' ');
+    return curveChart(`validation ${words || 'accuracy'}`, main.length ? main : series);
   });
 }
 
@@ -68,6 +71,16 @@ function curves() {
   if (cards.length) section('curves', 'Training', el('div', { class: 'cards' }, ...cards));
 }
 
+// what `lt_det inspect` calls by shorter names
+const TERMS = {
+  imbalance_images: 'imbalance (images of the largest class per image of the rarest)',
+  imbalance_instances: 'imbalance of instances',
+  median_images: 'images of the median class',
+  without_images: 'classes without images',
+  with_masks: 'annotations with masks',
+  bounds: 'images up to which a class is rare, common',
+};
+
 /** Any json as a list of terms. */
 function terms(value) {
   const text = (v) => {
@@ -80,7 +93,8 @@ function terms(value) {
       : nameOf(String(v));
   };
   return el('dl', {}, ...Object.entries(value).filter(([, v]) => isNumber(v)).flatMap(
-    ([term, v]) => [el('dt', {}, term.replace(/^num_/, '').replaceAll('_', ' ')), el('dd', {}, text(v))],
+    ([term, v]) => [el('dt', {}, TERMS[term] ?? term.replace(/^num_/, '').replaceAll('_', ' ')),
+      el('dd', {}, text(v))],
   ));
 }
 

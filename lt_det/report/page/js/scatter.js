@@ -45,6 +45,8 @@ function scatter() {
     const isDim = (i) => state.text !== '' && !matches(i);
     const place = (i) => `translate(${x(where(i))},${y(values[i])})`;
     const size = known.length > 300 ? 34 : 70;
+    const means = meansOf(values);
+    drawMeans(svg, means, x, y);
     for (const [key, own] of d3.group(known, (i) => group[i])) {
       const { colour, symbol } = look(key);
       const g = svg.append('g').attr('class', 'dots').style('color', colour);
@@ -57,7 +59,7 @@ function scatter() {
       g.selectAll('.dot').data(own).join('path').attr('data-class', (i) => i).attr('d', shape)
         .attr('transform', place).attr('class', (i) => (isDim(i) ? 'dot dim' : 'dot'));
     }
-    drawMeans(svg, values, { x, y, right, narrow, top, bottom });
+    nameMeans(svg, means, { x, y, right, narrow, top, bottom });
     if (state.text && shown.length <= 12) {
       svg.append('g').attr('class', 'dot-names').selectAll('text').data(shown).join('text')
         .attr('x', (i) => x(where(i)) + (x(where(i)) > (left + right) / 2 ? -9 : 9))
@@ -81,12 +83,15 @@ function scatter() {
     }).join('');
   }
 
-  function drawMeans(svg, values, { x, y, right, narrow, top, bottom }) {
-    const means = GROUPS.filter((key) => !state.hidden.has(key)).map((key) => {
+  function meansOf(values) {
+    return GROUPS.filter((key) => !state.hidden.has(key)).map((key) => {
       const own = d3.range(name.length).filter((i) => group[i] === key && isNumber(values[i]));
       const at = own.filter((i) => isNumber(trained[i])).map(where);
       return { key, mean: d3.mean(own, (i) => values[i]), from: d3.min(at), to: d3.max(at) };
     }).filter((m) => m.mean !== undefined && m.from !== undefined);
+  }
+
+  function drawMeans(svg, means, x, y) {
     const lines_ = svg.append('g').attr('class', 'means');
     for (const kind of ['halo', 'mean']) {
       lines_.selectAll(`.${kind}`).data(means).join('line').attr('class', kind)
@@ -94,12 +99,16 @@ function scatter() {
         .attr('y1', (m) => y(m.mean)).attr('y2', (m) => y(m.mean))
         .style('stroke', (m) => (kind === 'mean' ? look(m.key).colour : null));
     }
+  }
+
+  function nameMeans(svg, means, { x, y, right, narrow, top, bottom }) {
     const places = spread(means.map((m) => y(m.mean)), 16, top, bottom);
-    lines_.selectAll('text').data(means).join('text')
+    svg.append('g').attr('class', 'mean-names').selectAll('text').data(means).join('text')
       .attr('x', (m) => (narrow ? Math.max(x(m.to), 130) : right + 8))
-      .attr('y', (m, k) => (narrow ? y(m.mean) - 6 : places[k] + 4))
+      .attr('y', (m, k) => places[k] + (narrow ? -6 : 4))
       .attr('text-anchor', narrow ? 'end' : 'start').attr('class', 'mean-name')
-      .text((m) => `${look(m.key).mark} ${look(m.key).name} ${fraction(m.mean)}`);
+      .call(marked, (m) => look(m.key).mark, (m) => look(m.key).colour,
+        (m) => `${look(m.key).name} ${fraction(m.mean)}`);
   }
 
   /** The nearest mark under the pointer; arrow keys go from class to class. */
@@ -187,7 +196,7 @@ function scatter() {
       },
     }), 'arrows from the baseline') : null,
     status);
-  const title = DATA.kind === 'classifier' ? 'Accuracy against training images'
+  const title = CLASSIFIER ? 'Accuracy against training images'
     : 'AP against training images';
   section('frequency', title, paragraph(
     'A mark is a class; lines are the means of the groups. Point at a mark for its numbers, '

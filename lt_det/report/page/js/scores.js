@@ -1,9 +1,11 @@
 // Whether scores can be trusted: reliability, and scores of hits and false positives.
+const [RIGHT, WRONG] = CLASSIFIER ? ['right', 'wrong'] : ['hits', 'false positives'];
+
 function reliability(key, scores) {
   const most = d3.max(scores.bins, (bin) => bin.count) ?? 1;
   const lines = (bin) => [`scores ${fraction(bin.lower, 2)} to ${fraction(bin.upper, 2)}`,
     `mean score ${fraction(bin.confidence)}`, `of them right ${fraction(bin.accuracy)}`,
-    `${count(bin.count)} ${DATA.kind === 'classifier' ? 'images' : 'detections'}`];
+    `${count(bin.count)} ${CLASSIFIER ? 'images' : 'detections'}`];
   const draw = (svg, width, height) => {
     const [left, right, top, bottom] = [34, width - 12, 26, height - 44];
     const x = d3.scaleLinear().domain([0, 1]).range([left, right]);
@@ -53,10 +55,10 @@ function histogram(key, scores) {
       const at = x.invert(d3.pointer(event)[0]);
       const k = Math.min(Math.max(d3.bisectRight(edges, at) - 1, 0), hits.length - 1);
       showTip([`scores ${fraction(edges[k], 2)} to ${fraction(edges[k + 1], 2)}`,
-        `hits ${count(hits[k])}`, `false positives ${count(wrong[k])}`], event.clientX, event.clientY);
+        `${RIGHT} ${count(hits[k])}`, `${WRONG} ${count(wrong[k])}`], event.clientX, event.clientY);
     }).on('pointerleave', hideTip);
   };
-  const sums = `${count(d3.sum(hits))} hits, ${count(d3.sum(wrong))} false positives`;
+  const sums = `${count(d3.sum(hits))} ${RIGHT}, ${count(d3.sum(wrong))} ${WRONG}`;
   return chart(`Scores of ${look(key).name}: ${sums}`, 220, draw, { role: 'img' });
 }
 
@@ -67,17 +69,19 @@ function scores() {
     el('h3', {}, chip(key)),
     el('p', { class: 'small' }, 'Expected calibration error ', number(groups[key].ece)),
     reliability(key, groups[key]), histogram(key, groups[key])));
+  const ofBest = order.some((key) => groups[key].best_f1)
+    ? { threshold: 'threshold', F1: 'f1', precision: 'precision', recall: 'recall' } : {};
   const rows = order.map((key) => {
     const { ece, best_f1: best, hits, false_positives: wrong } = groups[key];
-    return [chip(key), number(ece), number(best?.threshold), number(best?.f1),
-      number(best?.precision), number(best?.recall), number(d3.sum(hits), count),
-      number(d3.sum(wrong), count)];
+    return [chip(key), number(ece), ...Object.values(ofBest).map((name) => number(best?.[name])),
+      number(d3.sum(hits), count), number(d3.sum(wrong), count)];
   });
   section('scores', 'Can scores be trusted?',
-    paragraph('Above: of detections with about the same score, how many are right; on the dashed '
-      + 'line a score is what it says. The size of a dot is their number. Below: bars are hits, '
-      + 'the outline is false positives.', 'small'),
+    paragraph(`Above: of ${CLASSIFIER ? 'images' : 'detections'} with about the same score, how many `
+      + 'are right; on the dashed line a score is what it says. The size of a dot is their number. '
+      + `Below: numbers by score; bars are ${CLASSIFIER ? 'right' : 'hits'}, the outline is ${WRONG}.`,
+    'small'),
     el('div', { class: 'cards' }, ...cards),
-    smallTable('Calibration error, and the threshold with the best F1',
-      ['', 'ECE', 'threshold', 'F1', 'precision', 'recall', 'hits', 'false positives'], rows));
+    smallTable(`Expected calibration error (ECE)${ofBest.F1 ? ', and the threshold with the best F1' : ''}`,
+      ['', 'ECE', ...Object.keys(ofBest), RIGHT, WRONG], rows));
 }

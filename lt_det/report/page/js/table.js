@@ -114,11 +114,11 @@ function classTable() {
   }, text);
   const [previous, next] = [button('‹', 'Previous page', -1), button('›', 'Next page', 1)];
 
-  function draw() {
-    const pages = Math.max(1, Math.ceil(order.length / state.size));
+  function draw(size = state.size) {
+    const pages = Math.max(1, Math.ceil(order.length / size));
     state.page = Math.min(Math.max(state.page, 0), pages - 1);
-    const first = state.page * state.size;
-    const rows = order.slice(first, first + state.size);
+    const first = state.page * size;
+    const rows = order.slice(first, first + size);
     body.replaceChildren(...rows.map(row));
     previous.disabled = state.page === 0;
     next.disabled = state.page === pages - 1;
@@ -139,6 +139,17 @@ function classTable() {
     });
     draw();
   }
+
+  // paper has all rows that the filters leave
+  let page = 0;
+  window.addEventListener('beforeprint', () => {
+    page = state.page;
+    draw(Math.max(1, order.length));
+  });
+  window.addEventListener('afterprint', () => {
+    state.page = page;
+    draw();
+  });
 
   const csv = () => {
     const exact = (column) => column.csv ?? column.value;

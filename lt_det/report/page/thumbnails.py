@@ -1,0 +1,36 @@
+"""Small pictures inside a page."""
+
+from __future__ import annotations
+
+import base64
+
+import cv2
+import numpy as np
+
+SIDE, QUALITY = 160, 80
+_DARKEST = 150  # of 255
+
+
+def shrunk(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, 3) of which no side is longer than ``SIDE``."""
+    height, width = image.shape[:2]
+    scale = min(SIDE / max(height, width), 1.0)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """JPEG of an image (H, W, 3) in OpenCV's order of channels."""
+    return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+
+
+def veil(attention: np.ndarray) -> bytes:
+    """PNG (h, w) that, laid over a picture, darkens it where a map in 0..1 is low."""
+    layers = np.zeros((*attention.shape, 4), np.uint8)
+    layers[..., 3] = np.rint(_DARKEST * (1 - attention.astype(np.float32)))
+    return cv2.imencode('.png', layers)[1].tobytes()
+
+
+def as_url(content: bytes, kind: str) -> str:
+    """A picture as the address of an image in a page."""
+    return f'data:image/{kind};base64,' + base64.b64encode(content).decode()
