@@ -13,7 +13,7 @@ from .calibration import measure_calibration
 from .comparison import compare
 from .confusion import count_confusions, takers
 from .errors import KINDS, count_and_cost, find_errors
-from .matches import class_groups, find_overlaps, match
+from .matches import class_groups, match
 from .table import format_diagnosis
 
 __all__ = ['KINDS', 'compare', 'diagnose', 'format_diagnosis']
@@ -45,8 +45,8 @@ def diagnose(
         that has any; 'errors', as ``errors.count_and_cost`` gives them; 'confusion', as
         ``confusion.count_confusions``; 'calibration', as ``calibration.measure_calibration``.
     """
-    matches = match(truth, detections, iou_type, max_dets, (FOREGROUND,), images)
-    pairs = find_overlaps(truth, detections, matches, iou_type, BACKGROUND)
+    matches = match(truth, detections, iou_type, max_dets, (FOREGROUND,), images, BACKGROUND)
+    pairs = matches.overlaps
     mistakes = find_errors(truth, matches, pairs, FOREGROUND, BACKGROUND)
     taker = takers(matches, pairs, FOREGROUND)
     groups = class_groups(truth, categories)

@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 
 from ..ground_truth import GroundTruth
-from .matches import Matches, Overlaps, class_groups
+from .matches import Matches, class_groups
+from .overlaps import Overlaps
 
 NUM_CONFUSIONS = 10
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..ground_truth import GroundTruth
-from .matches import Matches, Overlaps, class_groups
+from .matches import Matches, class_groups
+from .overlaps import Overlaps
 
 KINDS = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')
 _CLASSIFICATION, _LOCALISATION, _BOTH, _DUPLICATE, _BACKGROUND, _MISSED = range(6)

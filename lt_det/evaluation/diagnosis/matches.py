@@ -1,26 +1,26 @@
-"""Which detection takes which annotation, and how much they overlap: what all diagnoses start from.
+"""Which detection takes which annotation: what all diagnoses start from.
 
-The engine, hotcoco, decides the matches. Overlaps with annotations of other classes it keeps to
-itself, so they are asked of it again, image by image.
+Overlaps come from the engines, hotcoco (boxes) and pycocotools (masks). The matches follow from
+them here: hotcoco decides them alike, but gives them as Python lists, one cell of an image and a
+class after the other, which takes longer than everything else. Tests hold both against each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from ...formats.segmentations import to_rle
 from ..detections import Detections, within_limit
-from ..engine import MAX_DETS, load
+from ..engine import MAX_DETS
 from ..ground_truth import FREQUENCY_GROUPS, GroundTruth, box_polygon
+from .overlaps import Overlaps, find_overlaps
 
-_CHUNK = 1000  # images whose matches are Python lists at the same time
-_ANY_AREA = [0.0, 1e10]
-_INFINITE = 1e300
-_SMALLEST = float(np.nextafter(0, 1))
+_LARGEST = 1e10  # square pixels that count
+_SURE = 1 - 1e-10  # pycocotools' overlap that is 1
 
 
 @dataclass
@@ -36,6 +36,8 @@ class Matches:
         ignored: (T, N) bool, neither hit nor false positive: it takes an annotation that does not
             count, or none and its category is not exhaustively annotated on the image.
         counted: (G,) bool, annotations that are to be found.
+        overlaps: Pairs of a scored detection and a counted annotation of its image, any classes;
+            None where they were not asked for.
     """
 
     rows: np.ndarray
@@ -45,26 +47,12 @@ class Matches:
     annotation: np.ndarray
     ignored: np.ndarray
     counted: np.ndarray
+    overlaps: Overlaps | None = None
 
     @property
     def hit(self) -> np.ndarray:
         """(T, N) bool, whether a detection takes an annotation that counts."""
         return (self.annotation >= 0) & ~self.ignored
-
-
-@dataclass
-class Overlaps:
-    """P pairs of a scored detection and a counted annotation of its image, any classes.
-
-    Attributes:
-        detection: (P,) int64 numbers of the N detections of ``Matches``.
-        annotation: (P,) int64 numbers of the G annotations.
-        iou: (P,) float64, at least the smallest that was asked for.
-    """
-
-    detection: np.ndarray
-    annotation: np.ndarray
-    iou: np.ndarray
 
 
 def match(
@@ -74,6 +62,7 @@ def match(
     max_dets: int | None = None,
     thresholds: Iterable[float] = (0.5,),
     images: np.ndarray | None = None,
+    smallest: float | None = None,
 ) -> Matches:
     """Match detections and annotations of the same category, as the protocol does.
 
@@ -85,6 +74,8 @@ def match(
             300 and 100 by default, all if negative.
         thresholds: T overlaps from which a detection takes an annotation.
         images: (I,) bool, those to look at; all by default.
+        smallest: Overlap from which on the pairs are kept, of any classes; it is at most the
+            smallest threshold. None: they are not kept.
     """
     if images is None:
         images = np.ones(truth.num_images, bool)
@@ -94,154 +85,96 @@ def match(
         group = group * truth.num_categories + detections.category
     keep = within_limit(group, detections.score, limit) & images[detections.image]
     rows = np.flatnonzero(keep & truth.judged(detections.image, detections.category))
-    alone = np.zeros(len(rows), bool)
-    if iou_type == 'bbox' and detections.all_boxed:
-        if truth.protocol == 'lvis':  # lvis-api leaves out detections without an area
-            rows = rows[detections.boxes[rows, 2:].prod(1) > 0]
-        # where nothing is annotated nothing is matched: most pairs in coco need not be looked at
-        size = truth.num_categories
-        places = detections.image[rows].astype(np.int64) * size + detections.category[rows]
-        alone = ~np.isin(places, truth.image * size + truth.category)
-    thresholds = [float(threshold) for threshold in thresholds]
-    loaded, annotation, ignored, counted = _engine_matches(
-        truth, detections.take(rows[~alone]), iou_type, thresholds, images
-    )
-    alone, rows = rows[alone], rows[~alone][loaded]
-    partly = truth.partly_annotated(detections.image[alone], detections.category[alone])
-    nothing = np.full((len(thresholds), len(alone)), -1, np.int32)
-    annotation = np.concatenate([annotation, nothing], axis=1)
-    ignored = np.concatenate([ignored, np.broadcast_to(partly, nothing.shape)], axis=1)
-    rows = np.concatenate([rows, alone])
-    category, score = detections.category[rows], detections.score[rows]
-    order = np.lexsort((rows, truth.image_ids[detections.image[rows]], -score, category))
-    rows = rows[order]
-    columns = (getattr(detections, name)[rows] for name in ('image', 'category', 'score'))
-    return Matches(rows, *columns, annotation[:, order], ignored[:, order], counted)
+    score, image_id = detections.score[rows], truth.image_ids[detections.image[rows]]
+    rows = rows[np.lexsort((rows, image_id, -score, detections.category[rows]))]
+    scored = _comparable(truth, detections.take(rows), iou_type)
+    areas = scored.areas()
+    if truth.protocol == 'lvis' and not (areas > 0).all():  # lvis-api leaves these out
+        rows, scored, areas = rows[areas > 0], scored.take(areas > 0), areas[areas > 0]
+    counted = images[truth.image] & ~_never_count(truth, iou_type)
+    levels = np.minimum(np.array([*thresholds], float), _SURE)
+    least = levels.min() if smallest is None else min(smallest, levels.min())
+    pairs = find_overlaps(truth, scored, iou_type, least, own_class=smallest is None)
+    own = truth.category[pairs.annotation] == scored.category[pairs.detection]
+    own &= pairs.iou >= levels.min()
+    annotation = _take(truth, scored, pairs.take(own), counted, levels)
+    out = (areas > _LARGEST) | truth.partly_annotated(scored.image, scored.category)
+    ignored = np.tile(out, (len(levels), 1))
+    ignored[annotation >= 0] = ~counted[annotation[annotation >= 0]]
+    kept = None if smallest is None else pairs.take(counted[pairs.annotation])
+    columns = rows, scored.image, scored.category, scored.score
+    return Matches(*columns, annotation, ignored, counted, kept)
 
 
-def _engine_matches(
+def _comparable(truth: GroundTruth, detections: Detections, iou_type: str) -> Detections:
+    """The same with boxes, or with masks as codes."""
+    if iou_type == 'bbox':
+        return replace(detections.boxed(truth), segmentations=None)
+    masks = detections.segmentations or [None] * len(detections)
+    sizes = truth.image_sizes[detections.image].tolist()
+    codes = [
+        to_rle(box_polygon(detections.boxes[row]) if mask is None else mask, *size)
+        for row, (mask, size) in enumerate(zip(masks, sizes))
+    ]
+    return replace(detections, segmentations=codes)
+
+
+def _never_count(truth: GroundTruth, iou_type: str) -> np.ndarray:
+    """(G,) bool, annotations that can be taken, but need not be found."""
+    never = truth.ignore | (truth.areas < 0) | (truth.areas > _LARGEST)
+    if iou_type != 'bbox':
+        never = never | (truth.columns.arrays['mask_problem'][truth.rows] > 0)
+    return never
+
+
+def _take(
     truth: GroundTruth,
     detections: Detections,
-    iou_type: str,
-    thresholds: list[float],
-    images: np.ndarray,
-) -> tuple[np.ndarray, ...]:
-    """(n,) numbers of the detections looked at, (T, n) annotation, (T, n) ignored, (G,) counted."""
-    from hotcoco import COCOeval
+    pairs: Overlaps,
+    counted: np.ndarray,
+    levels: np.ndarray,
+) -> np.ndarray:
+    """(T, N) int32 annotation that each detection takes at each of T levels, -1 for none.
 
-    dt = load(truth, detections, iou_type)
-    federated = truth.protocol == 'lvis'
-    if federated and dt.get_ann_ids(area_rng=[-_INFINITE, 0]):
-        dt = dt.filter(area_rng=[_SMALLEST, _INFINITE], drop_empty_images=False)
-    if federated:  # else the engine applies its own limit of 300
-        dt = dt.cap_detections_per_image(None)
-    engine = COCOeval(truth.engine(iou_type != 'bbox'), dt, iou_type, lvis_style=federated)
-    engine.params.iou_thrs = thresholds
-    engine.params.area_rng, engine.params.area_rng_lbl = [_ANY_AREA], ['all']
-    engine.params.max_dets = [max(len(detections), 1)]
-    counted = np.zeros(len(truth.rows), bool)
-    image_ids = np.sort(truth.image_ids[images])
-    parts = [_flatten([], len(thresholds), counted)]
-    for start in range(0, len(image_ids), _CHUNK):
-        engine.params.img_ids = image_ids[start : start + _CHUNK].tolist()
-        engine.evaluate()
-        parts.append(_flatten(engine.eval_imgs, len(thresholds), counted))
-    return (*(np.concatenate(column, axis=-1) for column in zip(*parts)), counted)
-
-
-def _flatten(cells: list, num_thresholds: int, counted: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(n,) numbers of the loaded detections, (T, n) annotations that they take, (T, n) ignored.
-
-    ``counted`` is filled in. Ids in the engine are numbers plus one, so no match is 0.
-    """
-    cells = [cell for cell in cells if cell is not None]
-
-    def joined(lists: Iterable[list], dtype: type) -> np.ndarray:
-        return np.fromiter(chain.from_iterable(lists), dtype)
-
-    seen = joined((cell['gtIds'] for cell in cells), np.int64) - 1
-    counted[seen] = ~joined((cell['gtIgnore'] for cell in cells), bool)
-    loaded = joined((cell['dtIds'] for cell in cells), np.int64) - 1
-    thresholds = range(num_thresholds)
-    annotation = [joined((c['dtMatches'][t] for c in cells), np.int32) - 1 for t in thresholds]
-    ignored = [joined((c['dtIgnore'][t] for c in cells), bool) for t in thresholds]
-    return loaded, np.array(annotation, np.int32), np.array(ignored, bool)
-
-
-def find_overlaps(
-    truth: GroundTruth,
-    detections: Detections,
-    matches: Matches,
-    iou_type: str = 'bbox',
-    smallest: float = 0.1,
-) -> Overlaps:
-    """Find the counted annotations, of any class, that scored detections overlap with.
+    In each cell of an image and a category, one detection after the other takes what is left: the
+    annotation that it overlaps with most, the later one of equals; one that does not count only
+    where no other is left. Crowds (coco) are never used up. All cells go on at the same time.
 
     Args:
-        truth, detections, iou_type: As in ``match``.
-        matches: Its result.
-        smallest: Overlap below which a pair is left out.
+        truth: Annotations.
+        detections: The N detections; those of a cell from the highest score down.
+        pairs: Of the same category, from the lowest level on.
+        counted: (G,) bool.
+        levels: (T,) overlaps.
     """
-    from hotcoco import mask as engine
+    result = np.full((len(levels), len(detections)), -1, np.int32)
+    taken = np.zeros((len(levels), len(truth.rows)), bool)
+    able = np.unique(pairs.detection)
+    cell = detections.image[able] * truth.num_categories + detections.category[able]
+    order = np.argsort(cell, kind='stable')
+    starts = np.flatnonzero(np.diff(cell[order], prepend=-1))
+    turn = np.zeros(len(detections), np.int64)
+    sizes = np.diff(starts, append=len(able))
+    turn[able[order]] = np.arange(len(able)) - np.repeat(starts, sizes)
 
-    by_image = np.argsort(matches.image, kind='stable')
-    counted = np.flatnonzero(matches.counted)
-    present = np.unique(matches.image)
-    starts = np.searchsorted(matches.image[by_image], present)
-    firsts, lasts = np.searchsorted(truth.image[counted], [present, present + 1])
-    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    for image, start, end, first, last in zip(
-        present.tolist(), starts.tolist(), [*starts[1:].tolist(), len(by_image)], firsts, lasts
-    ):
-        if first == last:
-            continue
-        found, wanted = by_image[start:end], counted[first:last]
-        no_crowds = np.zeros(len(wanted), bool)
-        rows = matches.rows[found]
-        if iou_type == 'bbox':
-            iou = engine.bbox_iou(detections.boxes[rows], truth.boxes[wanted], no_crowds)
-        else:
-            height, width = truth.image_sizes[image].tolist()
-            codes = [
-                [to_rle(mask, height, width) for mask in masks]
-                for masks in (
-                    [_mask(detections, row) for row in rows.tolist()],
-                    [truth.segmentation(i) for i in wanted.tolist()],
-                )
-            ]
-            iou = _mask_iou(*codes, smallest)
-        rows, columns = np.nonzero(iou >= smallest)
-        parts.append((found[rows], wanted[columns], iou[rows, columns]))
-    return Overlaps(*(np.concatenate(columns) for columns in zip(*parts)))
-
-
-def _mask_iou(found: list[dict], wanted: list[dict], smallest: float) -> np.ndarray:
-    """(n, m) IoU of masks; 0 where boxes and areas say that it is below the smallest asked for.
-
-    The intersection of two masks is at most that of their boxes, their union at least the larger
-    one. Most pairs of an image are far apart and need not be compared run by run.
-    """
-    from hotcoco import mask as engine
-
-    boxes, others = np.asarray(engine.to_bbox(found)), np.asarray(engine.to_bbox(wanted))
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(*((b[..., :2] + b[..., 2:]) for b in (boxes[:, None], others[None])))
-    shared = (high - low).clip(0).prod(-1)
-    areas = np.maximum.outer(np.asarray(engine.area(found)), np.asarray(engine.area(wanted)))
-    near = shared > areas * smallest * (1 - 1e-9)
-    iou = np.zeros(near.shape)
-    for column in np.flatnonzero(near.any(0)).tolist():
-        rows = np.flatnonzero(near[:, column])
-        codes = [found[row] for row in rows.tolist()]
-        iou[rows, column] = engine.iou(codes, [wanted[column]], [False])[:, 0]
-    return iou
-
-
-def _mask(detections: Detections, row: int) -> list | dict:
-    masks = detections.segmentations
-    if masks is None or masks[row] is None:
-        return box_polygon(detections.boxes[row])
-    return masks[row]
+    turns = turn[pairs.detection]
+    keys = pairs.annotation, pairs.iou, counted[pairs.annotation], pairs.detection, turns
+    order = np.lexsort(keys)  # the best of each detection comes last
+    pairs, turns = pairs.take(order), turns[order]
+    again = truth.crowd & (truth.protocol == 'coco')
+    bounds = np.searchsorted(turns, np.arange(sizes.max(initial=0) + 1)).tolist()
+    for first, last in pairwise(bounds):
+        annotation = pairs.annotation[first:last]
+        free = ~taken[:, annotation] | again[annotation]
+        free &= pairs.iou[first:last] >= levels[:, None]
+        starts = np.flatnonzero(np.diff(pairs.detection[first:last], prepend=-1))
+        numbers = np.where(free, np.arange(first, last), -1)
+        best = np.maximum.reduceat(numbers, starts, axis=1)
+        level, column = np.nonzero(best >= 0)
+        best = best[level, column]
+        result[level, pairs.detection[best]] = pairs.annotation[best]
+        taken[level, pairs.annotation[best]] = True
+    return result
 
 
 def class_groups(truth: GroundTruth, categories: np.ndarray | None = None) -> dict:

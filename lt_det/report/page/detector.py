@@ -18,7 +18,8 @@ from ...evaluation.diagnosis.calibration import NUM_HISTOGRAM_BINS, measure_cali
 from ...evaluation.diagnosis.comparison import THRESHOLDS, means_of_known, resampled_precision
 from ...evaluation.diagnosis.confusion import count_confusions, takers
 from ...evaluation.diagnosis.errors import count_and_cost, find_errors
-from ...evaluation.diagnosis.matches import Matches, Overlaps, find_overlaps, match
+from ...evaluation.diagnosis.matches import Matches, match
+from ...evaluation.diagnosis.overlaps import Overlaps
 from ...evaluation.ground_truth import GroundTruth
 from ...evaluation.kept_detections import KeptDetections
 from .values import plain
@@ -70,7 +71,8 @@ class Judged:
         detections = kept.detections[iou_type]
         if iou_type == 'bbox':
             detections = detections.boxed(truth)
-        matches = match(truth, detections, iou_type, max_dets, THRESHOLDS, kept.images)
+        smallest = BACKGROUND if whole else None
+        matches = match(truth, detections, iou_type, max_dets, THRESHOLDS, kept.images, smallest)
         precision = resampled_precision(truth, matches, weights)
         precision[:, ~kept.categories] = np.nan
         size = truth.num_categories
@@ -79,15 +81,15 @@ class Judged:
         matches = matches if whole else None
         return cls(truth, detections, iou_type, wanted, hits, matches, precision)
 
-    @property
+    @cached_property
     def hit(self) -> np.ndarray:
         """(N,) bool, detections that take an annotation at the first threshold."""
         return self.matches.hit[0]
 
-    @property
+    @cached_property
     def wrong(self) -> np.ndarray:
         """(N,) bool, false positives at the first threshold."""
-        return ~self.matches.hit[0] & ~self.matches.ignored[0]
+        return ~self.hit & ~self.matches.ignored[0]
 
     @cached_property
     def false_positives(self) -> np.ndarray:
@@ -101,10 +103,10 @@ class Judged:
         share = self.hits / np.maximum(self.wanted, 1)
         return np.where(self.wanted > 0, share.mean(0), np.nan)
 
-    @cached_property
+    @property
     def overlaps(self) -> Overlaps:
         """Annotations, of any class, under the detections."""
-        return find_overlaps(self.truth, self.detections, self.matches, self.iou_type, BACKGROUND)
+        return self.matches.overlaps
 
     @cached_property
     def taker(self) -> np.ndarray:

@@ -1,0 +1,90 @@
+"""How much detections and annotations overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...formats.segmentations import to_rle
+from ..detections import Detections
+from ..ground_truth import GroundTruth
+
+
+@dataclass
+class Overlaps:
+    """P pairs of a detection and an annotation of its image.
+
+    Attributes:
+        detection: (P,) int32 numbers of the N detections of ``Matches``.
+        annotation: (P,) int32 numbers of the G annotations.
+        iou: (P,) float64, at least the smallest that was asked for.
+    """
+
+    detection: np.ndarray
+    annotation: np.ndarray
+    iou: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Overlaps:
+        """The pairs with the given numbers, (M,) int64, or a (P,) bool of those to keep."""
+        return Overlaps(self.detection[rows], self.annotation[rows], self.iou[rows])
+
+
+def find_overlaps(
+    truth: GroundTruth,
+    detections: Detections,
+    iou_type: str,
+    smallest: float,
+    own_class: bool = False,
+) -> Overlaps:
+    """Find the annotations that detections overlap with.
+
+    Args:
+        truth: Annotations. The overlap with a crowd (coco) is the share of the detection in it.
+        detections: N, with boxes, or with masks as compressed codes.
+        iou_type: 'bbox' or 'segm'.
+        smallest: Overlap below which a pair is left out.
+        own_class: Whether to look at annotations of the class of a detection alone.
+    """
+    place, others = detections.image.astype(np.int64), truth.image
+    if own_class:
+        place = place * truth.num_categories + detections.category
+        others = others * truth.num_categories + truth.category
+    found, wanted = np.argsort(place, kind='stable'), np.argsort(others, kind='stable')
+    place, others = place[found], others[wanted]
+    shared = np.intersect1d(place, others)
+    bounds = [np.searchsorted(x, y) for x in (place, others) for y in (shared, shared + 1)]
+    crowd = truth.crowd & (truth.protocol == 'coco')
+    parts = [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0))]
+    for start, end, first, last in zip(*(bound.tolist() for bound in bounds)):
+        these, those = found[start:end], wanted[first:last]
+        if iou_type == 'bbox':
+            iou = _box_iou(detections.boxes[these], truth.boxes[those], crowd[those])
+        else:
+            iou = _mask_iou(truth, detections, these.tolist(), those.tolist(), crowd[those])
+        rows, columns = np.nonzero(iou >= smallest)
+        pairs = these[rows].astype(np.int32), those[columns].astype(np.int32)
+        parts.append((*pairs, iou[rows, columns]))
+    return Overlaps(*(np.concatenate(columns) for columns in zip(*parts)))
+
+
+def _box_iou(boxes: np.ndarray, others: np.ndarray, crowd: np.ndarray) -> np.ndarray:
+    from hotcoco import mask as engine
+
+    return engine.bbox_iou(boxes, others, crowd)
+
+
+def _mask_iou(
+    truth: GroundTruth,
+    detections: Detections,
+    these: list[int],
+    those: list[int],
+    crowd: np.ndarray,
+) -> np.ndarray:
+    """(n, m) of masks on one image."""
+    from pycocotools import mask as engine  # twice as fast as hotcoco's, with the same numbers
+
+    size = truth.image_sizes[truth.image[those[0]]].tolist()
+    codes = [detections.segmentations[row] for row in these]
+    others = [to_rle(truth.segmentation(row), *size) for row in those]
+    return engine.iou(codes, others, crowd.astype(np.uint8))
