@@ -133,7 +133,7 @@ FOREIGN = {
     'CUDA out of memory',
     'Weights only load failed',
     'nan',
-    '-1',
+    '-',
 }
 
 
