@@ -63,7 +63,9 @@ def rules(value: object) -> list:
     """Values of the key ``adjustment`` in a config."""
     if not isinstance(value, dict):
         return []
-    return [value['adjustment']] if 'adjustment' in value else sum(map(rules, value.values()), [])
+    if 'adjustment' in value:
+        return [value['adjustment']]
+    return [rule for inner in value.values() for rule in rules(inner)]
 
 
 def written() -> list[tuple[str, object]]:
