@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..formats.coded_masks import CodedMasks, take_masks
 from ..formats.segmentations import to_rle
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Detections:
     category: np.ndarray
     score: np.ndarray
     boxes: np.ndarray | None = None
-    segmentations: list | None = None
+    segmentations: list | CodedMasks | None = None
 
     def __len__(self) -> int:
         return len(self.score)
@@ -46,7 +47,7 @@ class Detections:
             self.category[rows],
             self.score[rows],
             None if self.boxes is None else self.boxes[rows],
-            None if masks is None else [masks[i] for i in rows.tolist()],
+            None if masks is None else take_masks(masks, rows),
         )
 
     @classmethod
@@ -94,12 +95,12 @@ class Detections:
 
         if self.all_boxed or not len(self):
             return np.zeros(0) if not len(self) else self.boxes[:, 2] * self.boxes[:, 3]
-        areas = np.asarray(mask_utils.area(self.segmentations), np.float64)
-        return (
-            areas
-            if self.boxes is None
-            else np.where(np.isnan(self.boxes[:, 0]), areas, self.boxes[:, 2] * self.boxes[:, 3])
-        )
+        masks = self.segmentations
+        coded = isinstance(masks, CodedMasks)
+        areas = np.asarray(masks.areas if coded else mask_utils.area(masks), np.float64)
+        if self.boxes is None:
+            return areas
+        return np.where(np.isnan(self.boxes[:, 0]), areas, self.boxes[:, 2] * self.boxes[:, 3])
 
     def boxed(self, truth: GroundTruth) -> Detections:
         """The same, the box of its mask where a detection has none."""

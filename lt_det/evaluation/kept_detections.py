@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..formats.arrays import read_arrays
+from ..formats.coded_masks import CodedMasks
 from ..formats.files import whole_file
-from ..formats.segmentations import rle_areas
 from .detections import Detections
 from .ground_truth import FREQUENCY_GROUPS, GroundTruth
 
@@ -190,14 +190,13 @@ def _bytes(counts: bytes | str) -> bytes:
 
 def _masks(
     path: str | os.PathLike, codes: np.ndarray, lengths: np.ndarray, sizes: np.ndarray
-) -> list[dict]:
+) -> CodedMasks:
     """Compressed masks of one text after the other."""
     if (lengths < 1).any() or lengths.sum() != len(codes):
         raise BadInputError(
             f'{path}: segm.lengths adds up to {lengths.sum()}, segm.codes has {len(codes)} bytes'
         )
-    text, ends = codes.tobytes(), np.cumsum(lengths)
-    counts = [text[end - length : end] for end, length in zip(ends.tolist(), lengths.tolist())]
-    if (rle_areas(counts, sizes.prod(1)) < 0).any():
+    masks = CodedMasks(codes, lengths, sizes)
+    if (masks.areas < 0).any():
         raise BadInputError(f'{path}: segm.codes are no masks of the images')
-    return [{'size': size, 'counts': code} for size, code in zip(sizes.tolist(), counts)]
+    return masks

@@ -41,7 +41,7 @@ def test_what_is_read_is_what_was_written(tmp_path_factory, noise, seed):
         for name in ('image', 'category', 'score'):
             assert np.array_equal(getattr(actual, name), getattr(expected, name))
             assert getattr(actual, name).dtype == getattr(expected, name).dtype
-        assert actual.segmentations == expected.segmentations
+        assert list(actual.segmentations or ()) == (expected.segmentations or [])
         assert (actual.boxes is None) == (expected.boxes is None)
         if expected.boxes is not None:
             assert np.array_equal(actual.boxes, expected.boxes)

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ...formats.coded_masks import CodedMasks
 from ...formats.segmentations import to_rle
 from ..detections import Detections, within_limit
 from ..engine import MAX_DETS
@@ -110,6 +111,8 @@ def _comparable(truth: GroundTruth, detections: Detections, iou_type: str) -> De
     """The same with boxes, or with masks as codes."""
     if iou_type == 'bbox':
         return replace(detections.boxed(truth), segmentations=None)
+    if isinstance(detections.segmentations, CodedMasks):
+        return detections
     masks = detections.segmentations or [None] * len(detections)
     sizes = truth.image_sizes[detections.image].tolist()
     codes = [

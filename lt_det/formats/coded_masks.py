@@ -1,0 +1,58 @@
+"""Many compressed masks in one piece of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .segmentations import rle_areas
+
+_BLOCK = 10_000  # masks decoded together
+
+
+class CodedMasks(Sequence):
+    """Masks as compressed run lengths, which become dicts when they are asked for.
+
+    Half a million dicts take a multiple of the memory of their codes, and the garbage collector
+    goes through them again and again.
+
+    Args:
+        codes: (B,) uint8, the strings one after the other.
+        lengths: (N,) int64 of each string, at least 1.
+        sizes: (N, 2) int64 height and width in pixels.
+
+    Attributes:
+        areas: (N,) int64 pixels, -1 where the string is no code of such a mask.
+    """
+
+    def __init__(self, codes: np.ndarray, lengths: np.ndarray, sizes: np.ndarray) -> None:
+        ends = np.cumsum(lengths)
+        self._codes, self._sizes = codes, sizes
+        self._ranges = np.stack([ends - lengths, ends], axis=1)
+        pixels, self.areas = sizes.prod(1), np.zeros(len(ends), np.int64)
+        for start in range(0, len(ends), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            counts = [codes[i:j].tobytes() for i, j in self._ranges[rows].tolist()]
+            self.areas[rows] = rle_areas(counts, pixels[rows])
+
+    def __len__(self) -> int:
+        return len(self._ranges)
+
+    def __getitem__(self, number: int) -> dict:
+        start, end = self._ranges[number].tolist()
+        return {'size': self._sizes[number].tolist(), 'counts': self._codes[start:end].tobytes()}
+
+    def take(self, rows: np.ndarray) -> CodedMasks:
+        """The masks with the given numbers, (M,) int64; codes are not copied."""
+        taken = CodedMasks.__new__(CodedMasks)
+        taken._codes, taken._sizes = self._codes, self._sizes[rows]
+        taken._ranges, taken.areas = self._ranges[rows], self.areas[rows]
+        return taken
+
+
+def take_masks(masks: Sequence, rows: np.ndarray) -> list | CodedMasks:
+    """The masks with the given numbers, (M,) int64, as what they are kept in."""
+    if isinstance(masks, CodedMasks):
+        return masks.take(rows)
+    return [masks[row] for row in rows.tolist()]
