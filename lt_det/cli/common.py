@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from mmengine.runner import Runner
 
 
+PARTS = ('train', 'val', 'test')
+
+
 class KeyValueAction(argparse.Action):
     """MMEngine's DictAction, imported when the option is used."""
 
@@ -82,6 +85,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise BadInputError(
             f'config {args.config} cannot be read: {type(error).__name__}: {error}'
         ) from error
+    check_kinds(cfg, args.config)
     cfg.launcher = getattr(args, 'launcher', 'none')
     add_statistics(cfg)
     try:
@@ -95,6 +99,26 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
     return cfg
+
+
+def check_kinds(cfg: Config, path: str) -> None:
+    """Refuse parts of a config that are no dict or list where MMEngine takes them for one.
+
+    Raises:
+        BadInputError: Names the key, the value and what is expected.
+    """
+    kinds = {
+        **dict.fromkeys(('model', 'optim_wrapper', 'default_hooks', 'env_cfg'), dict),
+        **{f'{part}_{key}': dict for part in PARTS for key in ('dataloader', 'cfg')},
+        **{f'{part}_evaluator': (dict, list, tuple) for part in ('val', 'test')},
+        'custom_hooks': (list, tuple),
+        'custom_imports': dict,
+    }
+    for key, kind in kinds.items():
+        value = cfg.get(key)
+        if value is not None and not isinstance(value, kind):
+            expected = 'a dict' if kind is dict else 'a list'
+            raise BadInputError(f'config {path}: {key} is {value!r:.100}, expected {expected}')
 
 
 def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:

@@ -56,6 +56,8 @@ def convert_checkpoint(
             f'Cascade Mask R-CNN or HTC; found {sorted(state)[:3]}'
         )
     meta = checkpoint.get('meta') or {}
+    if not isinstance(meta, dict):
+        raise BadInputError(f"the checkpoint has {meta!r} as 'meta', expected a dict")
     _refuse_version_1(predictors, meta)
     names = _class_names(meta, frequency, [len(state[key]) for key in predictors])
     converted = {}

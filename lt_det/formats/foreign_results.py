@@ -112,7 +112,7 @@ def _from_mmdetection(samples: list[dict], category_ids: _Numbering) -> dict[str
     for sample in samples:
         instances = sample['pred_instances']
         scores = np.asarray(instances['scores'])
-        boxes = np.asarray(instances['bboxes']).astype(np.float64).reshape(-1, 4)
+        boxes = _float(instances['bboxes']).reshape(-1, 4)
         boxes[:, 2:] -= boxes[:, :2]
         columns['image_id'].append(np.full(len(scores), sample['img_id'], dtype=np.int64))
         columns['category_id'].append(category_ids(np.asarray(instances['labels'])))
@@ -130,6 +130,11 @@ def _from_mmdetection(samples: list[dict], category_ids: _Numbering) -> dict[str
             'segmentation': masks,
         }
     return results
+
+
+def _float(values: Any) -> np.ndarray:
+    """Numbers as float64; those with an imaginary part are none."""
+    return np.asarray(values).astype(np.float64, casting='safe')
 
 
 def _from_detectron2(samples: list[dict], category_ids: _Numbering) -> dict[str, list[dict]]:

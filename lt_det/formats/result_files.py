@@ -32,7 +32,7 @@ def record_blocks(path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES) -> I
         MissingFileError: The file does not exist.
         BadInputError: It is not a json list.
     """
-    text = b''
+    text = piece = b''
     for piece in text_pieces(path, piece_bytes):
         text += piece
         try:
@@ -45,6 +45,8 @@ def record_blocks(path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES) -> I
         yield records
     if text:
         raise BadInputError(f'{path}: not a json file: {problem}') from None
+    if not piece.rstrip().endswith(b']'):
+        raise BadInputError(f'{path}: cut off behind a record, the list does not end')
 
 
 def text_pieces(path: str | os.PathLike, piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:

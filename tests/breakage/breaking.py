@@ -111,7 +111,7 @@ def replaced(content: Any, path: tuple, new: Any) -> Any:
         return new
     parent = at(content, path[:-1])
     if isinstance(parent, tuple):
-        changed = parent[: path[-1]] + (new,) + parent[path[-1] + 1 :]
+        changed = (*parent[: path[-1]], new, *parent[path[-1] + 1 :])
         return replaced(content, path[:-1], changed)
     parent[path[-1]] = new
     return content
@@ -126,11 +126,16 @@ def shown(value: Any) -> str:
 def broken_bytes(draw: Callable, data: bytes) -> Broken:
     """Bytes that are cut, changed, longer, in another encoding, or others altogether."""
     what = draw(
-        st.sampled_from(['cut', 'flip', 'remove', 'insert', 'repeat', 'zero', 'end', 'all'])
+        st.sampled_from(
+            ['cut', 'end of record', 'flip', 'remove', 'insert', 'repeat', 'zero', 'end', 'all']
+        )
     )
     place = draw(st.integers(0, max(len(data) - 1, 0)))
     if what == 'cut':
         return Broken(f'cut off at {place}', data[:place])
+    if what == 'end of record' and b'}' in data:
+        stop = draw(st.sampled_from([i + 1 for i, byte in enumerate(data) if byte == ord('}')]))
+        return Broken(f'cut off behind a record at {stop}', data[:stop])
     if what == 'flip' and data:
         bit = draw(st.integers(0, 7))
         changed = bytes([data[place] ^ 1 << bit])
