@@ -1,0 +1,213 @@
+"""Peaks of memory in the parts whose memory grows with the number of classes, stock and ours.
+
+Counted are the bytes that torch's allocator holds at the peak of a step, beyond what was there
+before it, from the profiler's record of every allocation. The numbers depend on shapes alone, not
+on the load of the machine, and a GPU holds the same tensors. Sizes are those of LVIS: 1203 classes,
+512 RoIs of each of 4 images, where it is not said otherwise.
+
+    python benchmarks/speed/memory.py
+
+writes benchmarks/results/memory.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+# isort: split
+from common.origin import option_parser, origin, publish
+
+
+def parse_args() -> argparse.Namespace:
+    return option_parser(__doc__).parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
+import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
+
+# isort: split
+import torch
+from mmdet.models.layers import multiclass_nms
+from mmdet.models.losses import EQLV2Loss, SeesawLoss
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+
+from lt_det.models.layers import CAMCalibration
+from lt_det.models.losses import LongTailEQLV2Loss, LongTailSeesawLoss
+from lt_det.models.roi_heads.topk_nms import topk_multiclass_nms
+
+C, ROIS = 1203, 2048
+OF_AN_IMAGE = 512
+
+
+def peak_mb(step: Callable[[], object]) -> float:
+    """MB at the peak of a step that has run before."""
+    step()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        step()
+    events = record.profiler.kineto_results.events()
+    changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == '[memory]']
+    held = peak = 0
+    for _, change in sorted(changes, key=lambda pair: pair[0]):
+        held += change
+        peak = max(peak, held)
+    return peak / 2**20
+
+
+def of_loss(loss: nn.Module, channels: int) -> Callable[[], None]:
+    logits, labels = torch.randn(ROIS, channels), torch.randint(C + 1, (ROIS,))
+    labels[ROIS // 4 :] = C  # a quarter are objects, as the sampler has it
+    logits.requires_grad_()
+    weights = torch.ones(ROIS)
+
+    def step() -> None:
+        found = loss(logits, labels, weights)
+        found = sum(found.values()) if isinstance(found, dict) else found
+        torch.autograd.grad(found, logits)
+
+    return step
+
+
+def of_box_head(kind: str) -> Callable[[], None]:
+    """Loss and gradients of the two predictors of a box head, on RoI vectors of 1024."""
+    head = MODELS.build(
+        dict(type=kind, num_shared_fcs=1, in_channels=4, fc_out_channels=1024, num_classes=C)
+    )
+    head.init_weights()
+    features = torch.randn(ROIS, 4, 7, 7)
+    labels = torch.randint(C, (ROIS,))
+    labels[ROIS // 4 :] = C
+    boxes, ones = torch.rand(ROIS, 4), torch.ones(ROIS)
+
+    def step() -> None:
+        logits, deltas = head(features)
+        losses = head.loss(logits, deltas, F.pad(boxes, (1, 0)), labels, ones, boxes, boxes)
+        total = sum(value for name, value in losses.items() if name.startswith('loss'))
+        torch.autograd.grad(total, list(head.parameters()))
+
+    return step
+
+
+def of_nms(ours: bool, classes: int, kept: int) -> Callable[[], object]:
+    """1000 proposals, each with a box of each class; all scores are above the threshold."""
+    corner = torch.rand(1000, classes, 2) * 900
+    boxes = torch.cat([corner, corner + 30 + 60 * torch.rand(1000, classes, 2)], 2)
+    scores = torch.rand(1000, classes + 1)
+    if ours:
+        return lambda: topk_multiclass_nms(scores[:, :-1], lambda p, c: boxes[p, c], 0.0, 0.5, kept)
+    cfg = dict(type='nms', iou_threshold=0.5)
+    return lambda: multiclass_nms(boxes.flatten(1), scores, 0.0, cfg, kept)
+
+
+def plain_calibration(cam: CAMCalibration, features: Tensor, probabilities: Tensor) -> Tensor:
+    """The formula of CAMCalibration as it is written, with unit vectors of all places."""
+    embedding = F.normalize(cam.embed(features).float(), dim=1)
+    weights, classes = probabilities[:, :C].topk(cam.top_k)
+    query = (weights[..., None] * cam.prototypes[classes]).sum(1)
+    response = torch.einsum('bd,bdhw->bhw', query, embedding)
+    places = response[0].numel()
+    attention = (response.flatten(1) / cam.temperature).softmax(1).view_as(response) * places
+    gamma = cam.gamma[0]
+    return features * (1 + gamma * attention)[:, None] / (1 + gamma)
+
+
+def of_calibration(ours: bool, half: bool) -> Callable[[], None]:
+    cam = CAMCalibration(C, 256, label_prob=0.0)
+    cam.prototypes.normal_()
+    features = torch.randn(OF_AN_IMAGE, 256, 7, 7)
+    features = (features.bfloat16() if half else features).requires_grad_()
+    probabilities = torch.randn(OF_AN_IMAGE, C + 1).softmax(1)
+    labels = torch.randint(C + 1, (OF_AN_IMAGE,))
+
+    def step() -> None:
+        with torch.autocast('cpu', torch.bfloat16, enabled=half):
+            if ours:
+                result = cam(features, probabilities, labels)
+            else:
+                result = plain_calibration(cam, features, probabilities)
+        torch.autograd.grad(result.float().mean(), [features, cam.gamma, cam.embed.weight])
+
+    return step
+
+
+STAGES: dict[str, tuple[Callable, Callable]] = {
+    'Seesaw loss': (
+        lambda: of_loss(SeesawLoss(num_classes=C), C + 2),
+        lambda: of_loss(LongTailSeesawLoss(num_classes=C), C + 2),
+    ),
+    'EQLv2 loss': (
+        lambda: of_loss(EQLV2Loss(num_classes=C), C + 1),
+        lambda: of_loss(LongTailEQLV2Loss(num_classes=C), C + 1),
+    ),
+    'box head, softmax': (
+        lambda: of_box_head('ConvFCBBoxHead'),
+        lambda: of_box_head('LongTailBBoxHead'),
+    ),
+    'NMS, 1203 classes, 300 detections': (
+        lambda: of_nms(False, C, 300),
+        lambda: of_nms(True, C, 300),
+    ),
+    'NMS, 1203 classes, 10,000 detections': (
+        lambda: of_nms(False, C, 10_000),
+        lambda: of_nms(True, C, 10_000),
+    ),
+    'CAM calibration of one image, float32 (stock: its formula)': (
+        lambda: of_calibration(False, False),
+        lambda: of_calibration(True, False),
+    ),
+    'CAM calibration of one image, bfloat16 (stock: its formula)': (
+        lambda: of_calibration(False, True),
+        lambda: of_calibration(True, True),
+    ),
+}
+
+
+def report(content: dict) -> str:
+    lines = [
+        '# Peaks of memory',
+        '',
+        f'{content["date"]}, `{content["command"]}`, {content["machine"]}, commit '
+        f'{content["commit"]}.',
+        '',
+        f'{C} classes, {ROIS} RoIs. MB that the allocator holds at the peak of a step, forward and '
+        'backward where there is a loss, beyond what was there before. What is measured: the head '
+        'of benchmarks/speed/memory.py.',
+        '',
+        '| stage | stock MB | ours MB | stock / ours |',
+        '|---|---|---|---|',
+    ]
+    for row in content['rows']:
+        stock, ours = row['stock_mb'], row['ours_mb']
+        lines.append(f'| {row["stage"]} | {stock:.1f} | {ours:.1f} | {stock / ours:.1f} |')
+    return '\n'.join(lines) + '\n'
+
+
+def main() -> None:
+    args = parse_args()
+    register_all_modules(init_default_scope=True)
+    torch.set_num_threads(1)
+    content = origin(f'torch {torch.__version__}')
+    content['rows'] = []
+    for stage, contenders in STAGES.items():
+        row = dict(stage=stage)
+        for name, make in zip(('stock_mb', 'ours_mb'), contenders):
+            torch.manual_seed(0)
+            row[name] = round(peak_mb(make()), 1)
+        content['rows'].append(row)
+        print(row, flush=True)
+    publish(args.out, 'memory', content, report(content))
+
+
+if __name__ == '__main__':
+    main()
