@@ -21,6 +21,10 @@ from lt_det.report.page.thumbnails import veil
 CLASSES, CHANNELS = 3, 5
 
 
+def coded(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8)
+
+
 class Mean(nn.Module):
     def forward(self, maps):
         return tuple(features.mean((2, 3)) for features in maps)
@@ -142,17 +146,16 @@ def test_pictures_are_what_the_network_sees_of_the_images_of_the_page(tmp_path):
     assert crops and notes == []
     for crop in crops:
         jpeg = base64.b64decode(crop['src'].split(',')[1])
-        pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        pixels = cv2.imdecode(coded(jpeg), cv2.IMREAD_COLOR)
         views = [view.permute(1, 2, 0).numpy() for view in inputs]
         difference = [np.abs(view - pixels.astype(int)).mean() for view in views]
         index = int(np.argmin(difference))
         assert min(difference) < 40 and pixels.shape == (32, 48, 3)
         assert (crop['truth'], crop['predicted']) == (found.label[index], found.predicted[index])
         place = more.shown.tolist().index(index)
-        layers = np.frombuffer(base64.b64decode(crop['veil'].split(',')[1]), np.uint8)
+        layers = coded(base64.b64decode(crop['veil'].split(',')[1]))
         layers = cv2.imdecode(layers, cv2.IMREAD_UNCHANGED)
-        alpha = 150 * (1 - more.attention[place].astype(float))
-        assert np.abs(layers[..., 3] - alpha).max() <= 1 and not layers[..., :3].any()
+        assert np.array_equal(layers, cv2.imdecode(coded(veil(more.attention[place])), -1))
 
 
 def test_the_outline_holds_the_most_of_a_map():
@@ -168,7 +171,7 @@ def test_images_that_are_no_files_are_rgb():
     of_files = with_attention(evaluated(model, inputs, 'a.png'), model, dataset(inputs))
     others = with_attention(evaluated(model, inputs), model, dataset(inputs))
     for one, other in zip(of_files.view.tolist(), others.view.tolist()):
-        one, other = (cv2.imdecode(np.frombuffer(x, np.uint8), 1).astype(int) for x in (one, other))
+        one, other = (cv2.imdecode(coded(x), 1).astype(int) for x in (one, other))
         assert np.abs(one - other[..., ::-1]).mean() < 25 < np.abs(one - other).mean()
 
 
@@ -188,5 +191,12 @@ def test_a_model_of_another_kind_is_left_alone():
 
 
 def test_a_veil_is_darkest_where_a_map_is_low():
-    layers = cv2.imdecode(np.frombuffer(veil(np.array([[0, 1.0]], np.float16)), np.uint8), -1)
-    assert layers.tolist() == [[[0, 0, 0, 150], [0, 0, 0, 0]]]
+    attention = np.random.default_rng(0).random((4, 7)).astype(np.float16)
+    attention[2, 3] = 0
+    layers = cv2.imdecode(coded(veil(attention)), -1)
+    assert layers.shape == (40, 70, 4) and not layers[..., :3].any()
+    assert 150 >= layers[..., 3].max() == layers[25, 35, 3] > 140
+    middles = 150 * (1 - attention.astype(float))
+    smooth = layers[..., 3].reshape(4, 10, 7, 10)[:, 4:6, :, 4:6].mean((1, 3))
+    assert np.abs(smooth - middles).max() < 15
+    assert np.allclose(layers[..., 3].mean(), middles.mean(), atol=5)

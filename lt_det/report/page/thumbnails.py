@@ -9,6 +9,7 @@ import numpy as np
 
 SIDE, QUALITY = 160, 80
 _DARKEST = 150  # of 255
+_SMOOTH = 40
 
 
 def shrunk(image: np.ndarray) -> np.ndarray:
@@ -25,9 +26,17 @@ def jpeg(image: np.ndarray) -> bytes:
 
 
 def veil(attention: np.ndarray) -> bytes:
-    """PNG (h, w) that, laid over a picture, darkens it where a map in 0..1 is low."""
-    layers = np.zeros((*attention.shape, 4), np.uint8)
-    layers[..., 3] = np.rint(_DARKEST * (1 - attention.astype(np.float32)))
+    """PNG that, laid over a picture, darkens it where a map (h, w) in 0..1 is low.
+
+    It has at least 40 pixels a side, for on paper a browser draws the squares of fewer.
+    """
+    height, width = attention.shape
+    scale = max(1, -(-_SMOOTH // min(height, width)))
+    dark = _DARKEST * (1 - attention.astype(np.float32))
+    size = width * scale, height * scale
+    dark = cv2.resize(dark, size, interpolation=cv2.INTER_LINEAR)
+    layers = np.zeros((*dark.shape, 4), np.uint8)
+    layers[..., 3] = np.rint(dark)
     return cv2.imencode('.png', layers)[1].tobytes()
 
 
