@@ -1,8 +1,9 @@
 """Files of every kind broken in one place: read as documented, or refused in one line.
 
 The generator and the documented readings are those of ``tests/breakage``. Each process tries some
-hundreds of cases with 2 GB of memory more than it has after its imports, and 10 seconds a case. A
-case is lost where anything comes out but an equal reading or one line of ``UserError``.
+hundreds of cases with 2 GB of memory more than it has after its imports, and 10 seconds of the
+processor a case. A case is lost where anything comes out but an equal reading or one line of
+``UserError``.
 
     python benchmarks/reliability/bad_input.py --tries 10000
 """
@@ -21,13 +22,14 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common')]
 
 MEMORY, SECONDS = 2 * 2**30, 10
-PER_PROCESS = 500
+PER_PROCESS = 250
 
 # Mended since the first campaign; each is a test of tests/breakage, most in test_found.py.
 FIXED: list[str] = []
@@ -49,11 +51,13 @@ def worker(seed: int, tries: int, only: str | None) -> None:
     def late(*_: object) -> None:
         raise TooLongError(f'more than {SECONDS} s')
 
-    signal.signal(signal.SIGALRM, late)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, late)
     with tempfile.TemporaryDirectory() as folder:  # what is imported late, before limits
         for name in [only] if only else subjects.SUBJECTS:
             with contextlib.suppress(Exception):
                 subjects.check(name, Path(folder), b'')
+        subjects.check('choice', Path(folder), subjects.calibration_texts()[0].encode())
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     cases = subjects.cases()
@@ -73,15 +77,17 @@ def worker(seed: int, tries: int, only: str | None) -> None:
         def attempt(case: tuple) -> None:
             name, (how, data) = case
             print(json.dumps({'begin': [name, how]}), flush=True)
-            start, problem = time.monotonic(), None
-            signal.alarm(SECONDS)
+            start, problem = time.process_time(), None
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.alarm(6 * SECONDS)  # that of a machine which others use
             try:
                 subjects.check(name, Path(folder), data)
             except (Exception, MemoryError) as error:
                 problem = described(error)
             finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 signal.alarm(0)
-            seconds = round(time.monotonic() - start, 2)
+            seconds = round(time.process_time() - start, 2)
             print(json.dumps({'problem': problem, 'seconds': seconds}), flush=True)
 
         attempt()
@@ -96,54 +102,65 @@ def described(error: BaseException) -> str:
     return f'{type(error).__name__} at {Path(last.filename).name}:{last.lineno}: {text}'
 
 
-def run(tries: int, seed: int, only: str | None, limit: float) -> dict:
-    """All processes, one after the other."""
-    results, begun, longest, stop = Counter(), 0, 0.0, time.monotonic() + limit
-    lost: dict[tuple[str, str], list] = {}
-    while begun < tries and time.monotonic() < stop:
-        number = min(PER_PROCESS, tries - begun)
-        command = [sys.executable, __file__, '--worker', str(seed + begun), str(number)]
-        command += [only] if only else []
-        environment = {**os.environ, 'RAYON_NUM_THREADS': '1', 'OMP_NUM_THREADS': '1'}
-        environment['PYTHONHASHSEED'] = '0'
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            case = None
-            for line in process.stdout:
-                if not line.startswith(('{"begin"', '{"problem"')):
-                    continue
-                record = json.loads(line)
-                if 'begin' in record:
-                    case, begun = record['begin'], begun + 1
-                    continue
-                longest = max(longest, record['seconds'])
-                results['lost' if record['problem'] else 'survived'] += 1
-                if record['problem']:
-                    note(lost, case, record['problem'])
-                case = None
-            said = process.stderr.read()
-        if process.returncode:
-            if case is None:
-                raise RuntimeError(said)
-            results['lost'] += 1
-            note(lost, case, f'the process ended with {process.returncode}')
-    found = [
-        {'kind': key[0], 'problem': key[1], 'cases': len(how), 'first': how[0]}
-        for key, how in sorted(lost.items())
-    ]
+def run(tries: int, seed: int, only: str | None, limit: float, workers: int) -> dict:
+    """All cases, in processes of ``PER_PROCESS`` cases each."""
+    starts = range(0, tries, PER_PROCESS)
+    stop = time.monotonic() + limit
+
+    def part(start: int) -> list[tuple]:
+        if time.monotonic() > stop:
+            return []
+        return process(seed + start, min(PER_PROCESS, tries - start), only)
+
+    with ThreadPoolExecutor(workers) as pool:
+        cases = [case for cases in pool.map(part, starts) for case in cases]
+    lost: dict[tuple[str, str], list[str]] = {}
+    for kind, how, problem, _ in cases:
+        if problem:
+            lost.setdefault((kind, problem), []).append(how)
+    number = sum(map(len, lost.values()))
     return {
-        'tries': begun,
-        'survived': results['survived'],
-        'lost': results['lost'],
-        'longest_s': longest,
-        'found': found,
+        'tries': len(cases),
+        'survived': len(cases) - number,
+        'lost': number,
+        'longest_s': max((seconds for *_, seconds in cases), default=0),
+        'kinds': dict(sorted(Counter(kind for kind, *_ in cases).items())),
+        'found': [
+            {'kind': kind, 'problem': problem, 'cases': len(how), 'first': how[0]}
+            for (kind, problem), how in sorted(lost.items())
+        ],
     }
 
 
-def note(lost: dict, case: list, problem: str) -> None:
-    print(f'{case[0]}: {case[1]}: {problem}', file=sys.stderr, flush=True)
-    lost.setdefault((case[0], problem), []).append(case[1])
+def process(seed: int, tries: int, only: str | None) -> list[tuple]:
+    """Kind, what was done, problem or None, and seconds of each case that a process has tried."""
+    command = [sys.executable, __file__, '--worker', str(seed), str(tries)]
+    command += [only] if only else []
+    environment = {**os.environ, 'RAYON_NUM_THREADS': '1', 'OMP_NUM_THREADS': '1'}
+    environment['PYTHONHASHSEED'] = '0'
+    cases, begun = [], None
+    with (
+        tempfile.TemporaryFile('w+') as said,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment
+        ) as child,
+    ):
+        for line in child.stdout:
+            if line.startswith('{"begin"'):
+                begun = json.loads(line)['begin']
+            elif line.startswith('{"problem"') and begun:
+                record = json.loads(line)
+                cases.append((*begun, record['problem'], record['seconds']))
+                if record['problem']:
+                    print(*cases[-1][:3], sep=': ', file=sys.stderr, flush=True)
+                begun = None
+        child.wait()
+        if child.returncode and begun is None:
+            said.seek(0)
+            raise RuntimeError(said.read())
+    if begun:  # the case has ended the process
+        cases.append((*begun, f'the process ended with {child.returncode}', 0.0))
+    return cases
 
 
 def main() -> None:
@@ -155,13 +172,14 @@ def main() -> None:
     parser.add_argument('--tries', type=int, default=10_000)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--only', help='a kind of file of tests/breakage/subjects.py')
+    parser.add_argument('--workers', type=int, default=2, help='processes at a time')
     parser.add_argument('--limit', type=float, default=3600, help='seconds after which to end')
     parser.add_argument('--out', help='a json; default: benchmarks/results/reliability')
     args = parser.parse_args()
     from origin import RESULTS, origin
 
     facts = origin()
-    result = run(args.tries, args.seed, args.only, args.limit)
+    result = run(args.tries, args.seed, args.only, args.limit, args.workers)
     content = {'campaign': 'bad input', **result, 'fixed': FIXED, 'command': facts['command']}
     content['origin'] = facts
     path = Path(args.out or RESULTS / 'reliability' / 'bad_input.json')

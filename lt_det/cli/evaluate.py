@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
+from ..formats.files import write_text
+from ..formats.json_file import read_json
 
 if TYPE_CHECKING:
     from ..evaluation import LVISEvaluator
@@ -131,7 +133,7 @@ def run(args: argparse.Namespace) -> None:
     if args.per_class:
         write_per_class(per_class_table(evaluators), args.per_class)
     if args.out:
-        Path(args.out).write_text(json.dumps(metrics, indent=2) + '\n')
+        write_text(args.out, json.dumps(metrics, indent=2) + '\n')
 
 
 def score(evaluator: LVISEvaluator, source: object, args: argparse.Namespace) -> dict[str, float]:
@@ -154,8 +156,10 @@ def diagnose(evaluator: LVISEvaluator, detections: object, args: argparse.Namesp
     diagnosis = evaluator.diagnose(detections)
     print(f'\n{format_diagnosis(diagnosis)}')
     path = Path(args.diagnose)
-    parts = json.loads(path.read_text()) if path.is_file() else {}
-    path.write_text(json.dumps({**parts, evaluator.iou_type: diagnosis}, indent=1) + '\n')
+    parts = read_json(path) if path.is_file() else {}
+    if not isinstance(parts, dict):
+        raise BadInputError(f'--diagnose {path} holds a {type(parts).__name__}, expected an object')
+    write_text(path, json.dumps({**parts, evaluator.iou_type: diagnosis}, indent=1) + '\n')
 
 
 def find_sources(args: argparse.Namespace, results: str, truth: GroundTruth) -> dict[str, object]:

@@ -35,6 +35,7 @@ import sys
 from pathlib import Path
 
 from ..errors import MissingFileError
+from ..formats.files import write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from ..inspection.text import format_inspection
 
     if args.json:
-        Path(args.json).write_text(text, encoding='utf-8')
+        write_text(args.json, text)
     print(printable(format_inspection(found)))
     return found.status
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
+from ..formats.files import whole_file
 
 if TYPE_CHECKING:
     from .lvis_eval import LVISEvaluator
@@ -68,15 +69,14 @@ def write_per_class(rows: list[dict], path: str | os.PathLike) -> None:
         BadInputError: The ending is another one, or pyarrow is missing for .parquet.
     """
     check_per_class_file(path)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == '.parquet':
+    if Path(path).suffix == '.parquet':
         import pyarrow
         from pyarrow import parquet
 
-        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        with whole_file(path) as part:
+            parquet.write_table(pyarrow.Table.from_pylist(rows), part)
         return
-    with path.open('w', newline='', encoding='utf-8') as file:
+    with whole_file(path) as part, part.open('w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
         writer.writeheader()
         writer.writerows(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import MissingFileError, UserError
@@ -31,7 +31,18 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f'{path} cannot be written: {error.strerror or error}') from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is a file, or the part a folder
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all.
+
+    Raises:
+        UserError: It cannot be written, as on a full disk.
+    """
+    with whole_file(path) as part:
+        part.write_text(text, encoding='utf-8')
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -296,3 +296,27 @@ def test_a_config_that_cannot_be_read(text, message, tmp_path):
     (tmp_path / 'mine.py').write_text(text)
     with pytest.raises(BadInputError, match=rf'config .*mine\.py.*{message}'):
         load_config(Namespace(config=str(tmp_path / 'mine.py'), cfg_options=None))
+
+
+def test_a_diagnosis_file_that_is_none_is_named(run, tmp_path):
+    from lt_det.cli.evaluate import diagnose
+
+    (tmp_path / 'd.json').write_text('[')
+    evaluator = evaluator_of('bbox')
+    detections = evaluator.read(files.results())
+    with pytest.raises(BadInputError, match=r'd\.json: not a json file'):
+        diagnose(evaluator, detections, Namespace(diagnose=str(tmp_path / 'd.json')))
+
+
+@pytest.mark.parametrize('write', ['text', 'classes'])
+def test_what_is_written_takes_its_place_at_once(write, tmp_path):
+    """On a disk without space the old file stays, and one line says why."""
+    from lt_det.evaluation.per_class import write_per_class
+    from lt_det.formats.files import write_text
+
+    path = tmp_path / 'a.csv'
+    path.write_text('old')
+    (tmp_path / 'a.csv.part').mkdir()  # nothing can be written there
+    with pytest.raises(UserError, match=r'a\.csv cannot be written'):
+        write_text(path, 'new') if write == 'text' else write_per_class([{'a': 1}], path)
+    assert path.read_text() == 'old'
