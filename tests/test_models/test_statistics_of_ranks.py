@@ -132,6 +132,28 @@ def state_after(kind: type[nn.Module], part: Callable[[int], slice], rank: int) 
     return states
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+@pytest.mark.parametrize('kind', COUNTING)
+def test_rows_that_are_no_numbers_leave_no_trace(kind, value):
+    """As in a step that mixed precision skips; what they left would stay for ever."""
+    torch.manual_seed(0)
+    features, labels = torch.randn(ROWS, 4, 2, 2), torch.randint(C + 1, (ROWS,))
+    features[:2] = value
+    labels[:2] = C - 1
+    states = []
+    for rows in (slice(None), slice(2, None)):
+        torch.manual_seed(0)
+        module = COUNTING[kind][0]()
+        COUNTING[kind][1](module, features[rows], labels[rows], 1)
+        if hasattr(module, 'end_iteration'):
+            module.end_iteration()
+        states.append({name: getattr(module, name) for name in module.data_buffers})
+    assert all(buffer.isfinite().all() for buffer in states[0].values())
+    for name, buffer in states[0].items():
+        if name != 'cum_samples':  # counts labels, whatever the logits are
+            torch.testing.assert_close(buffer, states[1][name], msg=name)
+
+
 def work(rank: int, port: int, expected: dict[type, list[dict]]) -> None:
     join(rank, port)
     for kind, states in expected.items():
