@@ -40,7 +40,7 @@ demo: $(READY) ## softmax and IIF on long-tailed glyphs, and the difference
 	$(PY) -m lt_det evaluate $(DEMO)/iif/results.segm.json --against $(DEMO)/softmax/results.segm.json \
 	  --ann $(DEMO_DATA)/annotations/glyphs_val.json --resamples 1000 </dev/null
 	@echo 'pictures: detections.png and ap_by_frequency.png in $(DEMO)/softmax and $(DEMO)/iif'
-	@$(PY) -m lt_det report $(DEMO)/iif --against $(DEMO)/softmax --out $(DEMO)/report.html </dev/null
+	@$(PY) -m lt_det report $(DEMO)/iif --against $(DEMO)/softmax </dev/null
 
 demo-data: $(READY)
 	$(PY) tools/dataset/make_glyphs.py --size demo --out $(DEMO_DATA) </dev/null
@@ -67,7 +67,7 @@ gpu-check: $(READY) ## what only a GPU can show, in ten minutes on one
 
 docs: $(READY) ## the documentation into site/; a broken link or reference fails
 	@$(PY) -c 'import mkdocs, material, mkdocstrings' 2>/dev/null || $(INSTALL) -r requirements/docs.txt </dev/null
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build -q $(ARGS) </dev/null
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build $(ARGS) </dev/null
 
 lint: $(READY) ## ruff: rules and format
 	$(PY) -m ruff check .
