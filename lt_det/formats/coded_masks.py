@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -28,12 +28,12 @@ class CodedMasks(Sequence):
 
     def __init__(self, codes: np.ndarray, lengths: np.ndarray, sizes: np.ndarray) -> None:
         ends = np.cumsum(lengths)
-        self._codes, self._sizes = codes, sizes
+        self._codes, self._sizes = codes.tobytes(), sizes
         self._ranges = np.stack([ends - lengths, ends], axis=1)
         pixels, self.areas = sizes.prod(1), np.zeros(len(ends), np.int64)
         for start in range(0, len(ends), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            counts = [codes[i:j].tobytes() for i, j in self._ranges[rows].tolist()]
+            counts = [self._codes[i:j] for i, j in self._ranges[rows].tolist()]
             self.areas[rows] = rle_areas(counts, pixels[rows])
 
     def __len__(self) -> int:
@@ -41,7 +41,11 @@ class CodedMasks(Sequence):
 
     def __getitem__(self, number: int) -> dict:
         start, end = self._ranges[number].tolist()
-        return {'size': self._sizes[number].tolist(), 'counts': self._codes[start:end].tobytes()}
+        return {'size': self._sizes[number].tolist(), 'counts': self._codes[start:end]}
+
+    def __iter__(self) -> Iterator[dict]:
+        for size, (start, end) in zip(self._sizes.tolist(), self._ranges.tolist()):
+            yield {'size': size, 'counts': self._codes[start:end]}
 
     def take(self, rows: np.ndarray) -> CodedMasks:
         """The masks with the given numbers, (M,) int64; codes are not copied."""
