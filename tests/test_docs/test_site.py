@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,14 +46,39 @@ def test_citation_is_of_this_version():
     ).read_text(encoding='utf-8')
 
 
+def built(root: Path, out: Path) -> subprocess.CompletedProcess:
+    """A build as ``make docs`` does it; with ``-q`` warnings would not count as errors."""
+    command = [sys.executable, '-m', 'mkdocs', 'build', '--site-dir', out]
+    environment = os.environ | {'NO_MKDOCS_2_WARNING': '1'}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+
+
+def test_make_docs_does_not_hide_warnings():
+    (line,) = re.findall(r'mkdocs build.*', (ROOT / 'Makefile').read_text())
+    assert '-q' not in line
+
+
 @pytest.mark.slow
 def test_site_builds(tmp_path):
     pytest.importorskip('mkdocs', reason='make docs installs it')
-    command = [sys.executable, '-m', 'mkdocs', 'build', '-q', '--site-dir', tmp_path / 'site']
-    environment = os.environ | {'NO_MKDOCS_2_WARNING': '1'}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = built(ROOT, tmp_path / 'site')
     assert done.returncode == 0, done.stderr[-3000:]
     reference = (tmp_path / 'site/reference/adjustments/index.html').read_text()
     assert 'lt_det.adjustments.iif.IIF' in reference
     home = (tmp_path / 'site/index.html').read_text()
     assert 'Detectors that find rare classes too' in home and 'measured:' not in home
+
+
+@pytest.mark.slow
+def test_broken_links_fail_the_build(tmp_path):
+    pytest.importorskip('mkdocs', reason='make docs installs it')
+    ignored = shutil.ignore_patterns('__pycache__', '.mim')
+    for name in ('docs', 'benchmarks/results', 'configs', 'lt_det'):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    for path in [*ROOT.glob('*.md'), ROOT / 'mkdocs.yml', ROOT / 'LICENSE']:
+        shutil.copy(path, tmp_path)
+    with (tmp_path / 'docs/tour.md').open('a') as page:
+        page.write('[x](nowhere.md) [y](methods/iif.md#nothing)')
+    done = built(tmp_path, tmp_path / 'site')
+    assert done.returncode == 1
+    assert "link 'nowhere.md'" in done.stderr and "anchor '#nothing'" in done.stderr
