@@ -17,6 +17,7 @@ from ..errors import BadInputError, MissingFileError
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, frequency_modules
 from ..models.any_detector.class_logits import class_heads, num_object_classes
+from .module_epoch_hook import ModuleEpochHook
 
 
 @HOOKS.register_module()
@@ -69,6 +70,7 @@ class ClassFrequencyHook(Hook):
         dataset = train_loop.dataloader.dataset
         frequency = self._read(dataset)
         _check_num_classes(_unwrap(runner), frequency)
+        _check_epoch_is_told(runner)
         val_loop = runner._val_loop
         if hasattr(val_loop, 'dataloader'):
             _check_same_classes(dataset, val_loop.dataloader.dataset)
@@ -333,6 +335,18 @@ def _check_same_classes(train, val) -> None:
         f"class {label} is '{ours[label]}' in the training set and '{theirs[label]}' in the "
         'validation set'
     )
+
+
+def _check_epoch_is_told(runner: Runner) -> None:
+    """Refuse a model with a schedule of its own that would never begin."""
+    if any(isinstance(hook, ModuleEpochHook) for hook in runner.hooks):
+        return
+    for name, module in _unwrap(runner).named_modules():
+        if hasattr(module, 'set_epoch') and getattr(module, 'needs_epoch', True):
+            raise BadInputError(
+                f'custom_hooks has no ModuleEpochHook, which tells model.{name} '
+                f"({type(module).__name__}) the epoch: expected dict(type='ModuleEpochHook') there"
+            )
 
 
 def _source(dataset) -> str:

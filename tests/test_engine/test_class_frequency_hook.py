@@ -17,13 +17,19 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
 from lt_det.adjustments import build_adjustment
-from lt_det.engine import ClassFrequencyHook
+from lt_det.engine import ClassFrequencyHook, ModuleEpochHook
+from lt_det.engine.class_frequency_hook import _check_epoch_is_told
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
 from lt_det.frequency_module import frequency_modules
 from lt_det.models.layers.cam_calibration import CAMCalibration
 from lt_det.models.layers.fasa import FASA
-from lt_det.models.losses import FederatedLoss, LongTailEQLV2Loss, LongTailSeesawLoss
+from lt_det.models.losses import (
+    ClassBalancedLoss,
+    FederatedLoss,
+    LongTailEQLV2Loss,
+    LongTailSeesawLoss,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -267,3 +273,31 @@ def test_a_label_outside_the_classes_names_its_image(label):
     sample.gt_instances.labels[1] = label
     with pytest.raises(BadInputError, match=f'a/b.jpg: label {label}, but .* has 2 classes'):
         hook.before_train_iter(None, 0, dict(data_samples=[sample]))
+
+
+def test_a_schedule_that_nothing_drives_is_refused(runner):
+    """Deferred re-weighting and FASA never began where the list of hooks had been replaced."""
+    head = {'model.roi_head.bbox_head.type': 'FASABBoxHead', 'model.roi_head.bbox_head.fasa': {}}
+    with pytest.raises(BadInputError, match=r'no ModuleEpochHook.*bbox_head\.fasa \(FASA\)'):
+        runner(**head).train()
+    hooks = [dict(type='ClassFrequencyHook'), dict(type='ModuleEpochHook')]
+    with pytest.raises(Started):
+        runner(custom_hooks=hooks, **head).train()
+
+
+@pytest.mark.parametrize('begin', [0, 2])
+def test_only_a_deferred_loss_needs_the_epoch(begin):
+    model = torch.nn.ModuleDict(
+        dict(loss=ClassBalancedLoss(dict(type='mmpretrain.CrossEntropyLoss'), begin=begin))
+    )
+    told = SimpleNamespace(model=model, hooks=[ModuleEpochHook()])
+    untold = SimpleNamespace(model=model, hooks=[])
+    _check_epoch_is_told(told)
+    if begin == 0:
+        _check_epoch_is_told(untold)
+    else:
+        with pytest.raises(BadInputError, match=r'model\.loss \(ClassBalancedLoss\)'):
+            _check_epoch_is_told(untold)
+    # and no statistics, as without ClassFrequencyHook, are refused in the first iteration
+    with pytest.raises(RuntimeError, match='no class statistics yet'):
+        model['loss'](torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))

@@ -182,3 +182,26 @@ def test_bad_arguments(fasa, message):
 def test_losses_with_other_channels_are_refused():
     with pytest.raises(BadInputError, match=r"'LongTailSeesawLoss'.* expected 'CrossEntropyLoss'"):
         build(loss_cls=dict(type='LongTailSeesawLoss', num_classes=C))
+
+
+def test_a_run_resumed_inside_an_epoch_does_not_adapt_again():
+    module = FASA(2, 2)
+    module.loss_sum.copy_(torch.tensor([[4.0, 4.0], [1.0, 1.0]]))
+    module.last_loss.copy_(torch.tensor([5.0, 3.0]))
+    module.set_epoch(3)
+    adapted = module.probability.clone()
+    assert not torch.equal(adapted, torch.full([2], 0.5))
+    module.loss_sum.copy_(torch.tensor([[9.0, 1.0], [1.0, 1.0]]))
+    again = FASA(2, 2)
+    again.load_state_dict(module.state_dict())
+    again.set_epoch(3)
+    assert torch.equal(again.probability, adapted) and again.loss_sum.any()
+    again.set_epoch(4)
+    assert not torch.equal(again.probability, adapted)
+    # another training from these weights starts at epoch 0
+    other = FASA(2, 2)
+    other.load_state_dict(module.state_dict())
+    other.set_epoch(0)
+    assert torch.equal(other.probability, adapted)
+    other.set_epoch(1)
+    assert not torch.equal(other.probability, adapted)

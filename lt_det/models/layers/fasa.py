@@ -50,7 +50,9 @@ class FASA(FrequencyModule):
     data_buffers = (
         *FrequencyModule.data_buffers,
         *('mean', 'variance', 'seen', 'probability', 'base_power', 'loss_sum', 'last_loss'),
+        'adapted',
     )
+    needs_epoch = True  # of ModuleEpochHook
 
     def __init__(
         self,
@@ -88,6 +90,8 @@ class FASA(FrequencyModule):
         # of this epoch: summed loss and number of RoIs; mean loss of the last
         self.register_buffer('loss_sum', torch.zeros(2, num_classes))
         self.register_buffer('last_loss', torch.zeros(num_classes))
+        # the epoch that probability is of: a run resumed inside an epoch does not adapt again
+        self.register_buffer('adapted', torch.zeros((), dtype=torch.int64))
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         super().set_class_frequency(frequency)
@@ -100,8 +104,9 @@ class FASA(FrequencyModule):
         return weight / weight.sum()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        if prefix + 'probability' in state_dict:  # older checkpoints do not tell their power
+        if prefix + 'probability' in state_dict:  # older checkpoints lack these
             state_dict.setdefault(prefix + 'base_power', torch.tensor(float(self.power)))
+            state_dict.setdefault(prefix + 'adapted', torch.zeros((), dtype=torch.int64))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         saved = self.base_power.item()
         if self.has_frequency and not math.isclose(saved, self.power, rel_tol=1e-3):
@@ -111,8 +116,9 @@ class FASA(FrequencyModule):
 
     def set_epoch(self, epoch: int) -> None:
         """Adapt the probabilities at the start of an epoch (called by ModuleEpochHook)."""
-        if epoch > self.epoch:
+        if epoch > self.adapted.item():
             self.adapt()
+        self.adapted.fill_(epoch)
         self.epoch = epoch
 
     @torch.no_grad()

@@ -63,18 +63,23 @@ class ClassBalancedLoss(nn.Module):
         if hasattr(self.loss, 'set_class_frequency'):
             self.loss.set_class_frequency(frequency)
 
+    @property
+    def needs_epoch(self) -> bool:
+        """Whether it never begins where ``ModuleEpochHook`` is missing."""
+        return self.begin > 0
+
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None, **kwargs):
         """Loss of ``logits`` (N, C) for labels (N,) or soft targets (N, C)."""
-        if self.epoch < self.begin:
-            return self.loss(logits, target, weight=weight, **kwargs)
         if self.class_weight is None:
             raise RuntimeError(
                 "ClassBalancedLoss has no class statistics yet: add dict(type='ClassFrequencyHook')"
                 ' to custom_hooks or call set_class_frequency'
             )
+        if self.epoch < self.begin:
+            return self.loss(logits, target, weight=weight, **kwargs)
         self.class_weight = self.class_weight.to(logits.device)  # moves once, then it is there
         class_weight = self.class_weight.to(widen(logits).dtype)
         if target.ndim == 1:
