@@ -33,9 +33,10 @@ NO_CLAIM = re.compile(
 )
 NUMBER = re.compile(r'(?<![\w.,/])[+\-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\w|[.,]\d)')
 UNIT = re.compile(r'\s?(?:%|(?:points?|ms|s|seconds?|minutes?|hours?|[kMG]i?B|times|images/s)\b)')
-VERSION = re.compile(
+# numbers that measure nothing: versions, thresholds, papers
+NAMED = re.compile(
     r'(?:Python|[Tt]orch|torchvision|CUDA|NumPy|MMDetection|MMPretrain|mm\w+|mkdocs\S*|version'
-    r'|LVIS|API|arXiv) $'
+    r'|LVIS|API|arXiv|IoU) $'
 )
 PAPER = re.compile(r'\d{4}\.\d{4,5}$')
 
@@ -130,7 +131,8 @@ class Claim(NamedTuple):
 def _numbers(text: str, start: int, end: int) -> Iterator[re.Match]:
     for number in NUMBER.finditer(text, start, end):
         before = text[max(0, number.start() - 20) : number.start()]
-        if not VERSION.search(before) and not PAPER.fullmatch(number[0]):
+        level = text.startswith('% interval', number.end())
+        if not level and not NAMED.search(before) and not PAPER.fullmatch(number[0]):
             yield number
 
 

@@ -78,6 +78,7 @@ def test_numbers_are_taken_from_the_end():
     ('page', 'numbers'),
     [
         ('AP is 0.446', ['0.446']),
+        ('a 95% interval at IoU 0.5', []),
         ('it takes 3 s and 2 GB', ['3', '2']),
         ('30 classes, `tau=0.5`, PyTorch 2.4, arXiv 2209.04861, 0.10.12, R50, [x](1.5.md)', []),
         ('```\nAP 0.446\n```\n', []),
