@@ -7,6 +7,7 @@ The tools import what takes seconds after they have parsed their arguments, and 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 
 PARTS = ('train', 'val', 'test')
+# causes that no code of ours can mend: a full or read-only disk, rights, too many open files
+OF_THE_MACHINE = {
+    getattr(errno, name)
+    for name in ('ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EMFILE', 'ENFILE', 'ENAMETOOLONG')
+    if hasattr(errno, name)
+}
 
 
 class KeyValueAction(argparse.Action):
@@ -183,6 +190,12 @@ def user_errors(verbose: bool = False) -> Iterator[None]:
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         # 2, as argparse ends on a bad argument
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            raise
+        where = f'{error.filename}: ' if error.filename else ''
+        print(f'error: {where}{error.strerror}', file=sys.stderr)
         sys.exit(2)
     finally:
         torch = sys.modules.get('torch')  # no need to import it to know

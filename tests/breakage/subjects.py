@@ -87,7 +87,7 @@ def same(found: Any, wanted: Any) -> bool:
         )
     if isinstance(wanted, float) and isinstance(found, float) and math.isnan(wanted):
         return math.isnan(found)
-    return found == wanted
+    return type(found) is not np.ndarray and found == wanted
 
 
 def agree(found: Any, wanted: Any, what: str) -> None:

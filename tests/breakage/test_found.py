@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import zipfile
 from argparse import Namespace
 
@@ -320,3 +322,26 @@ def test_what_is_written_takes_its_place_at_once(write, tmp_path):
     with pytest.raises(UserError, match=r'a\.csv cannot be written'):
         write_text(path, 'new') if write == 'text' else write_per_class([{'a': 1}], path)
     assert path.read_text() == 'old'
+
+
+@pytest.mark.parametrize('number', ['nan', 'inf', '1e39'])
+def test_a_word_vector_that_is_not_finite_is_no_missing_word(number, tmp_path):
+    from lt_det.models.layers.word_vectors import read_word_vectors
+
+    (tmp_path / 'v.txt').write_text(f'a 1 2\nb 1 {number}\n')
+    assert read_word_vectors(str(tmp_path / 'v.txt'), ['a'], 2).tolist() == [[1, 2]]
+    with pytest.raises(BadInputError, match=r'v\.txt:2 has a number that is not finite'):
+        read_word_vectors(str(tmp_path / 'v.txt'), ['a', 'b'], 2)
+
+
+@pytest.mark.parametrize('name', ['ENOSPC', 'EROFS', 'EMFILE'])
+def test_what_the_machine_refuses_is_one_line(name, capsys):
+    from lt_det.cli.common import user_errors
+
+    number = getattr(errno, name)
+    with pytest.raises(SystemExit) as caught, user_errors():
+        raise OSError(number, os.strerror(number), 'a/b.pth')
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f'error: a/b.pth: {os.strerror(number)}\n'
+    with pytest.raises(IsADirectoryError), user_errors():
+        raise IsADirectoryError(errno.EISDIR, 'a fault of ours')

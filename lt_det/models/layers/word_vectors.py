@@ -105,7 +105,7 @@ def read_word_vectors(path: str | None, vocabulary: Sequence[str], width: int) -
 
     Raises:
         MissingFileError: The file does not exist.
-        BadInputError: A line has another number of numbers; names it.
+        BadInputError: A line has another number of numbers, or one not finite; names it.
     """
     if path is None or not Path(path).is_file():
         raise MissingFileError(f'file of word vectors {path} does not exist')
@@ -140,6 +140,8 @@ def _wanted_vectors(
             raise BadInputError(
                 f'{path}:{number} has {len(vector)} numbers, expected word_vectors.width={width}'
             )
+        if not np.isfinite(vector).all():
+            raise BadInputError(f'{path}:{number} has a number that is not finite')
         found[name] = vector
     return found
 
