@@ -31,6 +31,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=int, nargs=2, default=(320, 320), metavar=('H', 'W'))
     parser.add_argument('--batch', type=int, default=2)
     parser.add_argument('--repeats', type=int, default=7)
+    parser.add_argument(
+        '--switches',
+        nargs='+',
+        choices=('channels last', 'compiled', 'both'),
+        default=('channels last', 'compiled', 'both'),
+        help='compiling takes minutes',
+    )
     return parser.parse_args()
 
 
@@ -90,7 +97,8 @@ def measure(args: argparse.Namespace) -> list[dict]:
     register_all_modules(init_default_scope=True)
     images = torch.randn(args.batch, 3, *args.size, device=args.device)
     models = {}
-    for name, options in SWITCHES.items():
+    for name in ('stock', *args.switches):
+        options = SWITCHES[name]
         models[name] = Features().to(args.device).train()
         if options:
             BackboneHook(**options).before_run(SimpleNamespace(model=models[name]))
