@@ -21,6 +21,14 @@ def own_default_scope():
     DefaultScope._instance_dict.clear()
 
 
+@pytest.fixture(scope='session', autouse=True)
+def plain_configs():
+    """MMEngine formats every config that it writes, which takes longer than a small test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, False))
+        yield
+
+
 @pytest.fixture(scope='session')
 def shared_data() -> Path:
     """Published class counts and annotations, kept beside the checkout and not part of it."""

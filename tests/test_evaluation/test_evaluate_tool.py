@@ -1,9 +1,9 @@
 import json
 import os
 import pickle
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -14,7 +14,8 @@ from lt_det.cli.main import main
 from lt_det.evaluation import LVISEvaluator
 from lt_det.formats.foreign_results import read_foreign
 
-ROOT = Path(__file__).resolve().parents[2]
+from ..tool_process import run_new
+
 SIDE = 64
 IDS = {'name4': 4, 'name7': 7, 'name8': 8}
 
@@ -156,19 +157,31 @@ def test_other_pickles_are_refused(tmp_path, ann_file, content):
         read_foreign(tmp_path / 'nowhere.pkl', ('name4',), IDS)
 
 
-def run(*args):
-    command = [sys.executable, str(ROOT / 'tools' / 'analysis' / 'evaluate.py'), *map(str, args)]
-    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+def run(*args) -> CompletedProcess:
+    """``lt_det evaluate`` in this process."""
+    out, err = StringIO(), StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            status = main(['evaluate', *map(str, args)])
+    except SystemExit as end:
+        status = end.code
+    return CompletedProcess(args, status, out.getvalue(), err.getvalue())
 
 
 def test_the_tool_prints_and_writes_all_metrics(tmp_path, ann_file, samples):
     results, out, table = (tmp_path / name for name in ('results.json', 'out.json', 'table.csv'))
     records = records_of(samples)
     results.write_text(json.dumps([*records, {**records[0], 'score': None}]))
-    done = run(
-        *(results, '--ann', ann_file, '--fixed', '--proposals', '--skip-invalid'),
+    done = run_new(
+        *(
+            'tools/analysis/evaluate.py',
+            results,
+            '--ann',
+            ann_file,
+            '--fixed',
+            '--proposals',
+            '--skip-invalid',
+        ),
         *('--per-class', table, '--out', out),
     )
     assert done.returncode == 0, done.stderr
