@@ -24,6 +24,7 @@ MIRRORED = {
     'index.md': 'README.md',
     'changelog.md': 'CHANGELOG.md',
     'contributing.md': 'CONTRIBUTING.md',
+    'security.md': 'SECURITY.md',
     'configs/lvis.md': 'configs/lvis/README.md',
 }
 # packages of the reference, each a page
@@ -49,11 +50,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     _sources.update(MIRRORED)
     for path in sorted((ROOT / RESULTS).glob('*.md')):
         _sources[f'results/{path.name}'] = f'{RESULTS}/{path.name}'
-    if (ROOT / 'SECURITY.md').is_file():
-        _sources['security.md'] = 'SECURITY.md'
-        _section(config, 'Project').append({'Security': 'security.md'})
-    if (ROOT / 'docs/report.md').is_file():
-        _section(config, 'Guides').append({'The report page': 'report.md'})
     _section(config, 'Configs').extend({name: f'configs/{name}.md'} for name in config_folders())
     _section(config, 'Reference').extend({name: f'reference/{name}.md'} for name in REFERENCE)
     pages = [uri for uri in _sources if uri.startswith('results/')]
