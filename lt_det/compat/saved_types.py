@@ -14,7 +14,12 @@ import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 
-KINDS = ('bool', 'int32', 'int64', 'float16', 'float32', 'float64')
+# plain numbers and text; objects would be read by running what they say
+KINDS = (
+    'bool',
+    *(f'{sign}int{bits}' for sign in ('', 'u') for bits in (8, 16, 32, 64)),
+    *('float16', 'float32', 'float64', 'complex64', 'complex128', 'str', 'bytes'),
+)
 
 
 def allow_types_of_mmengine() -> None:

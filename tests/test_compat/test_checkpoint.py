@@ -44,6 +44,36 @@ def test_what_mmengine_saves_is_read(tmp_path):
     assert torch.equal(loaded['state_dict']['w'], torch.ones(2))
 
 
+PLAIN = [
+    *(np.dtype(kind).type(1) for kind in '?bBhHiIlLefdFD'),
+    np.str_('word'),
+    np.arange(3, dtype=np.uint8),
+    np.array(['a', 'bc']),
+]
+
+
+@pytest.mark.parametrize('value', PLAIN, ids=lambda value: value.dtype.name + str(value.ndim))
+def test_plain_numbers_and_text_of_numpy_are_read(value, tmp_path):
+    torch.save(dict(message_hub=dict(runtime_info=dict(mine=value))), tmp_path / 'a.pth')
+    restrict_checkpoint_loading()
+    loaded = load(tmp_path / 'a.pth')['message_hub']['runtime_info']['mine']
+    assert loaded.dtype == value.dtype and np.array_equal(loaded, value)
+
+
+@pytest.mark.parametrize(
+    ('value', 'kind'),
+    [
+        (np.array([1, 'a'], dtype=object), 'Object'),
+        (np.array([(1, 2.0)], dtype=[('a', 'i4'), ('b', 'f8')]), 'Void'),
+    ],
+)
+def test_other_arrays_are_refused_with_their_type(value, kind, tmp_path):
+    torch.save(dict(state_dict={}, mine=value), tmp_path / 'a.pth')
+    restrict_checkpoint_loading()
+    with pytest.raises(BadInputError, match=f'{kind}DType.*--trust-checkpoint'):
+        load(tmp_path / 'a.pth')
+
+
 @pytest.mark.parametrize('package', ['core', '_core'])
 def test_numbers_written_by_numpy_1_and_2(tmp_path, package):
     saved = dict(mean=np.float64(3), history=np.arange(3.0), epoch=np.int64(2), state_dict={})
