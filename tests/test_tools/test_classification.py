@@ -17,6 +17,7 @@ from mmpretrain.registry import MODELS as CLASSIFIERS
 from mmpretrain.utils import register_all_modules as register_all_mmpretrain_modules
 
 from lt_det.frequency import ClassFrequency
+from lt_det.report.page.data import collect
 
 from .conftest import ROOT, losses, run
 
@@ -72,6 +73,8 @@ def test_training_ends_with_the_table_its_json_rows_and_plots(trained):
         assert len(list(csv.DictReader(file))) == 8
     for name in ('accuracy_by_frequency.png', 'reliability.png'):
         assert cv2.imread(str(work_dir / name)).std() > 5
+    crops = collect(work_dir)['gallery']
+    assert crops and all(crop['veil'] for crop in crops)  # a class activation map
     curve = losses(work_dir)
     steps = sorted(curve)
     assert sum(curve[s] for s in steps[-3:]) < 0.9 * sum(curve[s] for s in steps[:3])
