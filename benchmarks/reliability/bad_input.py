@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common')]
 
 MEMORY, SECONDS = 2 * 2**30, 10
-PER_PROCESS = 250
+PER_PROCESS = 500
 
 # Mended since the first campaign; each is a test of tests/breakage, most in test_found.py.
 FIXED: list[str] = []
@@ -110,7 +110,7 @@ def run(tries: int, seed: int, only: str | None, limit: float, workers: int) -> 
     def part(start: int) -> list[tuple]:
         if time.monotonic() > stop:
             return []
-        return process(seed + start, min(PER_PROCESS, tries - start), only)
+        return process(seed + start, min(PER_PROCESS, tries - start), only, stop)
 
     with ThreadPoolExecutor(workers) as pool:
         cases = [case for cases in pool.map(part, starts) for case in cases]
@@ -132,7 +132,7 @@ def run(tries: int, seed: int, only: str | None, limit: float, workers: int) -> 
     }
 
 
-def process(seed: int, tries: int, only: str | None) -> list[tuple]:
+def process(seed: int, tries: int, only: str | None, stop: float) -> list[tuple]:
     """Kind, what was done, problem or None, and seconds of each case that a process has tried."""
     command = [sys.executable, __file__, '--worker', str(seed), str(tries)]
     command += [only] if only else []
@@ -154,6 +154,9 @@ def process(seed: int, tries: int, only: str | None) -> list[tuple]:
                 if record['problem']:
                     print(*cases[-1][:3], sep=': ', file=sys.stderr, flush=True)
                 begun = None
+                if time.monotonic() > stop:
+                    child.kill()
+                    return cases
         child.wait()
         if child.returncode and begun is None:
             said.seek(0)

@@ -12,12 +12,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 from ..errors import BadInputError, MissingFileError, UserError
-from .console import show_data_warnings
+from .console import log_errors_in_a_line, show_data_warnings
 from .loader_options import fit_loader_options
 
 if TYPE_CHECKING:
@@ -142,7 +143,9 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='ConsoleHook')]
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         # MMEngine would select a CUDA device; a process group that exists is left alone.
-        torch.distributed.init_process_group('gloo')
+        timeout = (cfg.get('env_cfg') or {}).get('dist_cfg', {}).get('timeout')
+        limit = {} if timeout is None else dict(timeout=timedelta(seconds=timeout))
+        torch.distributed.init_process_group('gloo', **limit)
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
         cfg.model_wrapper_cfg.setdefault('device_ids', None)
         for key, value in dict(broadcast_buffers=False, find_unused_parameters=False).items():
@@ -185,7 +188,7 @@ def user_errors(verbose: bool = False) -> Iterator[None]:
         verbose: Whether warnings of other packages about themselves are shown.
     """
     try:
-        with show_data_warnings(quiet=not verbose):
+        with show_data_warnings(quiet=not verbose), log_errors_in_a_line():
             yield
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)

@@ -166,3 +166,27 @@ def _to_log(text: str) -> None:
         logging_module.MMLogger.get_current_instance().info(text, extra=LOG_ONLY)
     else:
         _for_log.append(text)
+
+
+@contextmanager
+def log_errors_in_a_line() -> Iterator[None]:
+    """Say once, in a line, that a log cannot be written, as on a full disk.
+
+    Python shows a traceback for every line of the log.
+    """
+    before = logging.Handler.handleError
+    said: set[str] = set()
+
+    def say(handler: logging.Handler, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            before(handler, record)
+        elif str(error) not in said:
+            said.add(str(error))
+            print(f'warning: the log cannot be written: {error.strerror}', file=sys.stderr)
+
+    logging.Handler.handleError = say
+    try:
+        yield
+    finally:
+        logging.Handler.handleError = before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import zipfile
 from argparse import Namespace
@@ -345,3 +346,23 @@ def test_what_the_machine_refuses_is_one_line(name, capsys):
     assert capsys.readouterr().err == f'error: a/b.pth: {os.strerror(number)}\n'
     with pytest.raises(IsADirectoryError), user_errors():
         raise IsADirectoryError(errno.EISDIR, 'a fault of ours')
+
+
+def test_a_log_that_cannot_be_written_is_one_line(capsys):
+    from lt_det.cli.common import user_errors
+
+    class Full:
+        def write(self, text):
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+        def flush(self):
+            pass
+
+    logger = logging.Logger('full')
+    logger.addHandler(logging.StreamHandler(Full()))
+    with user_errors():
+        logger.error('one')
+        logger.error('two')
+    assert capsys.readouterr().err == (
+        'warning: the log cannot be written: No space left on device\n'
+    )
