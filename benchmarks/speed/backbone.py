@@ -154,7 +154,7 @@ def report(content: dict) -> str:
         f'{content["date"]}, `{content["command"]}`, {content["machine"]}, commit '
         f'{content["commit"]}.',
         '',
-        f'ResNet-50 with FPN, {content["images"]} images of {content["size"]}, on '
+        f'ResNet-50 with FPN, batches of {content["images"]} at {content["size"]} pixels, on '
         f'{content["device"]}, medians of {content["repeats"]} in turn. What is measured: the head '
         'of benchmarks/speed/backbone.py. The first call compiles. Apart: norm of the difference '
         'of features, and of the gradient of a weight, relative to those of stock.',

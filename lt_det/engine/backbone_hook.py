@@ -25,12 +25,14 @@ class BackboneHook(Hook):
     The backbone alone is one graph; the ``compile=True`` of MMEngine compiles the whole training
     step, which falls into many graphs at what detectors decide from values. A graph is made anew
     for a new size of images: a few minutes in all, so it is for long trainings with few sizes.
-    What it saves: benchmarks/results/backbone.md, and on a GPU benchmarks/results/gpu.md.
+    What compiling saves on a GPU: benchmarks/results/gpu.md; what channels last do on a CPU:
+    benchmarks/results/backbone.md.
 
     Args:
         compile: True, or arguments of ``torch.compile`` such as ``dict(mode='max-autotune')``.
         channels_last: Whether weights and images have the channels as their last dimension in
-            memory, which convolutions in half precision on a GPU and those on a CPU prefer.
+            memory, the layout of the tensor cores of GPUs in half precision. On a CPU in float32 it
+            has been no gain.
 
     Raises:
         BadInputError: Neither is asked for, or the model has no backbone.
