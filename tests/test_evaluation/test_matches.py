@@ -1,0 +1,74 @@
+"""Matches against those that hotcoco decides, cell by cell."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from lt_det.evaluation.diagnosis.comparison import THRESHOLDS
+from lt_det.evaluation.diagnosis.matches import match
+
+from .diagnosis_cases import build, cases, make_case, protocols, seeds
+
+
+def of_engine(truth, detections, iou_type):
+    """Row -> annotations and flags at all thresholds; the annotations that count."""
+    rows = np.arange(len(detections))
+    judged = truth.judged(detections.image, detections.category)
+    if truth.protocol == 'lvis':
+        rows = rows[detections.boxes[:, 2:].prod(1) > 0]
+    given_rows, found = rows, detections.take(rows)
+    loaded = truth.engine(iou_type != 'bbox').load_res(found.records(truth))
+    from hotcoco import COCOeval
+
+    evaluation = COCOeval(
+        truth.engine(iou_type != 'bbox'), loaded, iou_type, lvis_style=truth.protocol == 'lvis'
+    )
+    evaluation.params.iou_thrs = THRESHOLDS.tolist()
+    evaluation.params.area_rng, evaluation.params.area_rng_lbl = [[0.0, 1e10]], ['all']
+    evaluation.evaluate()
+    states, counted = {}, set()
+    for cell in evaluation.eval_imgs:
+        if cell is None:
+            continue
+        ignored = zip(cell['gtIds'], cell['gtIgnore'])
+        counted |= {number - 1 for number, ignore in ignored if not ignore}
+        taken, flags = np.array(cell['dtMatches']), np.array(cell['dtIgnore'], bool)
+        for column, number in enumerate(cell['dtIds']):
+            row = given_rows[number - 1]
+            assert judged[row]
+            states[row] = (taken[:, column].astype(int) - 1).tolist(), flags[:, column].tolist()
+    return states, counted
+
+
+@protocols
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+@cases
+@given(seed=seeds)
+def test_matches_are_those_of_the_engine(protocol, iou_type, seed):
+    truth, detections = build(*make_case(seed, protocol), protocol)
+    matches = match(truth, detections, iou_type, -1, THRESHOLDS)
+    states, counted = of_engine(truth, detections, iou_type)
+    assert set(np.flatnonzero(matches.counted).tolist()) == counted
+    assert set(matches.rows.tolist()) == states.keys()
+    for number, row in enumerate(matches.rows.tolist()):
+        found = matches.annotation[:, number].tolist(), matches.ignored[:, number].tolist()
+        assert found == states[row]
+
+
+@protocols
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+@cases
+@given(seed=seeds)
+def test_pairs_that_are_kept_change_no_match(protocol, iou_type, seed):
+    truth, detections = build(*make_case(seed, protocol), protocol)
+    alone = match(truth, detections, iou_type, 12, THRESHOLDS)
+    kept = match(truth, detections, iou_type, 12, THRESHOLDS, smallest=0.1)
+    for name in ('rows', 'annotation', 'ignored', 'counted'):
+        assert np.array_equal(getattr(alone, name), getattr(kept, name))
+    assert alone.overlaps is None
+    pairs = kept.overlaps
+    assert (pairs.iou >= 0.1).all() and kept.counted[pairs.annotation].all()
+    assert np.array_equal(kept.image[pairs.detection], truth.image[pairs.annotation])
+    of_hits = kept.hit[0].nonzero()[0]
+    given_pairs = set(zip(pairs.detection.tolist(), pairs.annotation.tolist()))
+    assert given_pairs >= set(zip(of_hits.tolist(), kept.annotation[0][of_hits].tolist()))
