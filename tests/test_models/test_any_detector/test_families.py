@@ -31,6 +31,24 @@ def stock(name: str) -> nn.Module:
     return built(name)
 
 
+@pytest.fixture(scope='module')
+def before(name: str, stock: nn.Module) -> tuple[dict, list]:
+    """Losses and detections of the stock detector."""
+    return losses(stock, name), detections(stock, name)
+
+
+@pytest.fixture(scope='module')
+def at_test(name: str, stock: nn.Module) -> nn.Module:
+    """The detector with a rule at test: not for training, in which DDQ's gets more parameters."""
+    return same_weights(adjusted(name, AT_TEST), stock)
+
+
+@pytest.fixture(scope='module')
+def found(name: str, at_test: nn.Module) -> list:
+    """Its detections."""
+    return detections(at_test, name)
+
+
 def same_weights(detector: nn.Module, stock: nn.Module) -> nn.Module:
     missing, unexpected = detector.load_state_dict(stock.state_dict(), strict=False)
     # DDQ hands its decoder branches of the head when it has been called
@@ -68,8 +86,8 @@ def assert_same_detections(ours: list, theirs: list, exact: bool = False) -> Non
                 assert key not in other or torch.equal(mine[key], other[key])
 
 
-def test_statistics_alone_and_a_shift_of_zero_change_no_bit(name: str, stock: nn.Module) -> None:
-    expected, boxes = losses(stock, name), detections(stock, name)
+def test_statistics_alone_and_a_shift_of_zero_change_no_bit(name: str, stock, before) -> None:
+    expected, boxes = before
     for rule in (None, NOTHING):
         detector = same_weights(adjusted(name, rule), stock)
         assert type(detector) is type(stock) and detector.statistics.has_frequency
@@ -79,13 +97,13 @@ def test_statistics_alone_and_a_shift_of_zero_change_no_bit(name: str, stock: nn
         assert_same_detections(detections(detector, name), boxes, exact=True)
 
 
-def test_training_sees_adjusted_logits_of_all_layers(name: str, stock: nn.Module) -> None:
+def test_training_sees_adjusted_logits_of_all_layers(name: str, stock, before) -> None:
     family = FAMILIES[name]
     detector = same_weights(adjusted(name, IN_TRAINING), stock)
     oracle = changed(stock, family.classifiers, IN_TRAINING, family.sigmoid, training=True)
     ours, theirs = losses(detector, name), losses(oracle, name)
-    before = losses(stock, name)
-    assert any(not torch.allclose(ours[key], before[key], rtol=1e-2) for key in ours)
+    plain, _ = before
+    assert any(not torch.allclose(ours[key], plain[key], rtol=1e-2) for key in ours)
     for key in ours:
         assert ours[key].isfinite()
         torch.testing.assert_close(ours[key], theirs[key], rtol=1e-3, atol=1e-4)
@@ -96,43 +114,40 @@ def test_training_sees_adjusted_logits_of_all_layers(name: str, stock: nn.Module
     assert max(gradient.abs().max() for gradient in gradients) > 0
 
 
-def test_scores_come_from_adjusted_logits_of_the_last_layer(name: str, stock: nn.Module) -> None:
+def test_scores_come_from_adjusted_logits_of_the_last_layer(
+    name: str, stock, before, at_test, found
+) -> None:
     family = FAMILIES[name]
-    detector = same_weights(adjusted(name, AT_TEST), stock)
-    at_test = family.at_test or family.classifiers
-    oracle = changed(stock, at_test, AT_TEST, family.sigmoid, training=False)
-    ours = detections(detector, name)
-    assert_same_detections(ours, detections(oracle, name))
-    plain = detections(stock, name)
+    layers = family.at_test or family.classifiers
+    oracle = changed(stock, layers, AT_TEST, family.sigmoid, training=False)
+    assert_same_detections(found, detections(oracle, name))
+    expected, plain = before
     assert any(
         len(a) != len(b) or not torch.allclose(a.scores, b.scores, rtol=1e-2)
-        for a, b in zip(ours, plain)
+        for a, b in zip(found, plain)
     )
     # and training not at all
-    expected = losses(stock, name)
-    assert all(torch.equal(loss, expected[key]) for key, loss in losses(detector, name).items())
+    training = losses(copy.deepcopy(at_test), name)
+    assert all(torch.equal(loss, expected[key]) for key, loss in training.items())
 
 
-def test_checkpoint_and_copy_have_rule_and_statistics(name: str, stock: nn.Module) -> None:
-    detector = same_weights(adjusted(name, AT_TEST), stock)
-    expected = detections(detector, name)
+def test_checkpoint_and_copy_have_rule_and_statistics(name: str, at_test, found) -> None:
     again = adjusted(name, AT_TEST)
     for module in again.modules():  # as before a hook or a checkpoint has set them
         if hasattr(module, 'has_frequency'):
             module.has_frequency = False
-    again.load_state_dict(detector.state_dict())
-    assert_same_detections(detections(again, name), expected, exact=True)
+    again.load_state_dict(at_test.state_dict())
+    assert_same_detections(detections(again, name), found, exact=True)
     assert again.statistics.frequency.image_count.tolist() == FREQUENCY.image_count.tolist()
     # a copy (EMA) has hooks of its own
-    twin = copy.deepcopy(detector)
+    twin = copy.deepcopy(again)
     with torch.no_grad():
-        detector.get_submodule(FAMILIES[name].head).adjustment.shift.add_(100.0)
-    assert_same_detections(detections(twin, name), expected, exact=True)
+        again.get_submodule(FAMILIES[name].head).adjustment.shift.add_(100.0)
+    assert_same_detections(detections(twin, name), found, exact=True)
 
 
-def test_heads_have_an_adjustment_each(name: str) -> None:
-    detector = adjusted(name, AT_TEST)
-    head = detector.get_submodule(FAMILIES[name].head)
+def test_heads_have_an_adjustment_each(name: str, at_test) -> None:
+    head = at_test.get_submodule(FAMILIES[name].head)
     assert head.adjustment.num_classes == C
     assert head.adjustment.activation == ('sigmoid' if FAMILIES[name].sigmoid else 'softmax')
     assert len(head.adjustment.shift) == C + (not FAMILIES[name].sigmoid)

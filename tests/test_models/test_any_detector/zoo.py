@@ -227,8 +227,10 @@ def _merge(model: dict, changes: dict) -> None:
 def _small(node: Any, key: str = '') -> Any:
     if isinstance(node, dict):
         node = {name: _small(value, name) for name, value in node.items()}
-        if node.get('type') in ('FCNMaskHead', 'HTCMaskHead'):
+        if node.get('type') in ('FCNMaskHead', 'HTCMaskHead', 'DynamicMaskHead'):
             node['num_convs'] = 1
+        if node.get('type') == 'DynamicConv':
+            node['feat_channels'] = 8
         return node
     if isinstance(node, (list, tuple)):
         if key == 'in_channels':  # of the neck: a ResNet of width 8, not 64 times 4
