@@ -23,7 +23,7 @@ _CONTEXT.set_forkserver_preload(['tests.preloaded'])
 
 
 def run_new(
-    *command, env: dict | None = None, cwd: Path = ROOT, timeout: float = 300
+    *command, env: dict | None = None, cwd: Path = ROOT, timeout: float = 600
 ) -> subprocess.CompletedProcess:
     """Run a script of Python or the shell, or ``-m`` and a module; output and errors as text."""
     program = 'bash' if str(command[0]).endswith('.sh') else sys.executable
@@ -40,7 +40,7 @@ def run_new(
 
 
 def run(
-    *command, env: dict | None = None, cwd: Path = ROOT, timeout: float = 300
+    *command, env: dict | None = None, cwd: Path = ROOT, timeout: float = 600
 ) -> subprocess.CompletedProcess:
     """Run a Python script, or ``-m`` and a module, in a fork; output and errors as text."""
     with TemporaryDirectory() as folder:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from .. import tool_process
+from ..tool_process import ROOT
 
 CONFIG = """
 _base_ = ['{base}']
@@ -46,25 +45,14 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(max_keep_ckpts=-1)
 """
 
 
-def run(tool: str, *arguments, env: dict | None = None, cwd: Path = ROOT, timeout: float = 300):
-    """A tool in a process of its own, as a user starts it; output and errors as text."""
-    command = ['bash'] if tool.endswith('.sh') else [sys.executable]
-    return subprocess.run(
-        [*command, str(ROOT / 'tools' / tool), *map(str, arguments)],
-        cwd=cwd,
-        env=environment(env),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+def run(tool: str, *arguments, **kwargs) -> subprocess.CompletedProcess:
+    """A tool in a process of its own, forked from one that has imported what it imports."""
+    return tool_process.run(ROOT / 'tools' / tool, *arguments, **kwargs)
 
 
-def environment(extra: dict | None = None) -> dict:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
-    env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable}
-    return {**env, **(extra or {})}
+def run_new(tool: str, *arguments, **kwargs) -> subprocess.CompletedProcess:
+    """A tool or launch script in a new process, as a user starts it."""
+    return tool_process.run_new(ROOT / 'tools' / tool, *arguments, **kwargs)
 
 
 def losses(work_dir: Path) -> dict[int, float]:
@@ -86,7 +74,7 @@ def config(tiny_glyphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The work dir of an uninterrupted training of two epochs: do not write into it."""
     work_dir = tmp_path_factory.mktemp('trained')
-    result = run('train.py', config, '--work-dir', work_dir)
+    result = run_new('train.py', config, '--work-dir', work_dir)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     (work_dir / 'stdout.txt').write_text(result.stdout + result.stderr)
     return work_dir

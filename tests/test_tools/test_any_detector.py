@@ -23,6 +23,7 @@ model = dict(
 names = {names}
 data = dict(data_root={root!r}, metainfo=dict(classes=names))
 train_dataloader = dict(
+    batch_size=8,
     num_workers=0,
     dataset=dict(
         **data, ann_file='annotations/glyphs_train.json', data_prefix=dict(img='')
@@ -30,7 +31,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     num_workers=0,
-    dataset=dict(**data, ann_file='annotations/glyphs_val.json', data_prefix=dict(img='')),
+    dataset=dict(
+        **data, ann_file='annotations/glyphs_val.json', data_prefix=dict(img=''), indices=8
+    ),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(

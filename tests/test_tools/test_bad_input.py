@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import run
+from .conftest import run, run_new
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,6 @@ def test_missing_checkpoint_and_bad_output_name(config, tmp_path):
     [('dist_train.sh', 2), ('dist_test.sh', 3), ('slurm_train.sh', 4), ('slurm_test.sh', 4)],
 )
 def test_launchers_say_how_they_are_used(script, arguments):
-    result = run(script, *['x'] * (arguments - 1))
+    result = run_new(script, *['x'] * (arguments - 1))
     assert result.returncode == 2
     assert result.stderr.startswith('usage: ')

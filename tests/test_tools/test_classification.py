@@ -19,7 +19,7 @@ from mmpretrain.utils import register_all_modules as register_all_mmpretrain_mod
 from lt_det.frequency import ClassFrequency
 from lt_det.report.page.data import collect
 
-from .conftest import ROOT, losses, run
+from .conftest import ROOT, losses, run, run_new
 
 CONFIG = """
 _base_ = ['{base}']
@@ -51,7 +51,7 @@ def trained(tiny_crops, tmp_path_factory) -> Path:
     """The work dir of two epochs of crops_softmax, its config beside."""
     folder = tmp_path_factory.mktemp('classifier')
     config = write_config(folder, tiny_crops, 'softmax')
-    result = run('train.py', config, '--work-dir', folder / 'softmax')
+    result = run_new('train.py', config, '--work-dir', folder / 'softmax')
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     (folder / 'softmax' / 'stdout.txt').write_text(result.stdout + result.stderr)
     return folder
@@ -167,7 +167,7 @@ def test_attention_picture(tiny_crops, tmp_path):
     torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'camc.pth')
     out = tmp_path / 'attention.png'
     arguments = [config, tmp_path / 'camc.pth', '--out', out, '--images', 3]
-    result = run('analysis/show_attention.py', *arguments)
+    result = run_new('analysis/show_attention.py', *arguments)
     assert result.returncode == 0, result.stderr[-3000:]
     assert cv2.imread(str(out)).std() > 5
 
