@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +16,8 @@ from lt_det.datasets.glyphs import CROP_SIZES, make_crops
 from lt_det.datasets.glyphs.words import vocabulary
 from lt_det.frequency import ClassFrequency
 
-ROOT = Path(__file__).resolve().parents[2]
+from ..tool_process import ROOT, run, run_new
+
 NAMES = sorted(
     path.relative_to(ROOT / 'configs').as_posix()
     for pattern in ('nus_wide/*.py', 'vireofood172/*.py', 'glyphs/words_*.py')
@@ -66,11 +64,6 @@ def test_glyph_config_has_the_words_of_its_data():
     assert cfg.train_pipeline[1].crop_size == recipe.side
 
 
-def run(tool: str, *arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / 'tools' / tool), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
 def test_train_test_and_export(tmp_path):
     data = make_crops(tmp_path / 'crops', 'crops_words_tiny', progress=False)
     base = ROOT / 'configs/glyphs/words_cmltnet.py'
@@ -89,14 +82,14 @@ def test_train_test_and_export(tmp_path):
         'train_cfg = dict(max_epochs=1, val_interval=1)\n'
     )
     work_dir = tmp_path / 'work'
-    result = run('train.py', config, '--work-dir', work_dir)
+    result = run('tools/train.py', config, '--work-dir', work_dir)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert f'100 of 100 images have words, of {words} in the vocabulary' in (
         result.stdout + result.stderr
     )
     trained = json.loads((work_dir / 'metrics.json').read_text())
     checkpoint = work_dir / 'epoch_1.pth'
-    result = run('export_cross_modal.py', config, checkpoint, tmp_path / 'image')
+    result = run_new('tools/export_cross_modal.py', config, checkpoint, tmp_path / 'image')
     assert result.returncode == 0, result.stderr[-3000:]
     before, after = (
         torch.load(p, weights_only=False) for p in (checkpoint, tmp_path / 'image.pth')
@@ -112,7 +105,7 @@ def test_train_test_and_export(tmp_path):
         'test_dataloader = dict(dataset=dict(word_file=None))\n'
         "test_evaluator = dict(_delete_=True, type='LongTailAccuracy')\n"
     )
-    result = run('test.py', config, tmp_path / 'image.pth', '--work-dir', work_dir)
+    result = run('tools/test.py', config, tmp_path / 'image.pth', '--work-dir', work_dir)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     tested = json.loads((work_dir / 'test/metrics.json').read_text())
     assert 'top1' in tested and tested.items() <= trained.items()
