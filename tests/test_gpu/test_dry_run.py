@@ -1,0 +1,54 @@
+"""benchmarks/speed/gpu.py --cpu-dry-run: every step runs, and what the goals need is measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from speed.gpu_steps import STEPS
+
+SCRIPT = Path(__file__).resolve().parents[2] / 'benchmarks/speed/gpu.py'
+MEASURED = {
+    4: ('training step, batch 1, 96 x 128', 'training step, batch 1, 100 classes'),
+    5: ('goals of inference', 'ours, batch 1, with metric', 'stock, batch 1, without metric'),
+    2: ('waits in two images of training, IIF', 'waits in two images of test, IIF'),
+}
+
+
+def rows_of(steps: list[int], folder: Path) -> list[dict]:
+    command = [sys.executable, SCRIPT, '--cpu-dry-run', '--budget', '1500', '--out', folder]
+    run = subprocess.run(
+        [*map(str, command), '--steps', ','.join(map(str, steps))],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+    )
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    content = json.loads((folder / 'gpu.json').read_text())
+    assert {step['step']: step['status'] for step in content['steps']} == dict.fromkeys(
+        steps, 'held'
+    )
+    return content['rows']
+
+
+def check_goals(rows: list[dict]) -> None:
+    for step, stages in MEASURED.items():
+        found = [row['stage'] for row in rows if row['step'] == step]
+        for stage in stages:
+            assert any(name.startswith(stage) for name in found), stage
+
+
+def test_steps_of_cost(tmp_path):
+    """Training, inference and waiting; step 1 is test_agreement.py."""
+    check_goals(rows_of([4, 5, 2], tmp_path))
+
+
+@pytest.mark.slow
+def test_every_step(tmp_path):
+    rows = rows_of(list(STEPS), tmp_path)
+    check_goals(rows)
+    assert {row['step'] for row in rows} == set(STEPS)
