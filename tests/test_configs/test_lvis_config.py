@@ -55,16 +55,17 @@ def write_lvis(root: Path) -> None:
 
 def test_it_trains(tmp_path):
     write_lvis(tmp_path / 'data' / 'lvis')
-    # random weights, since none can be downloaded; few small images and RoIs, since it is a test
+    # random weights, since none can be downloaded; few small images, RoIs and masks in a test
     options = [
         'model.backbone.init_cfg=None',
         'train_dataloader.batch_size=2',
         'train_dataloader.num_workers=0',
-        'train_dataloader.dataset.pipeline.2.scales=[(320,240)]',
+        'train_dataloader.dataset.pipeline.2.scales=[(160,120)]',
         'train_cfg.max_epochs=1',
         'val_dataloader.dataset.indices=1',
-        'val_dataloader.dataset.pipeline.1.scale=(320,240)',
+        'val_dataloader.dataset.pipeline.1.scale=(160,120)',
         'model.train_cfg.rcnn.sampler.num=32',
+        'model.test_cfg.rcnn.max_per_img=20',
         'default_hooks.logger.interval=1',
     ]
     config = ROOT / 'configs' / 'lvis' / 'mask_rcnn_r50_iif.py'
