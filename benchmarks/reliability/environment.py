@@ -140,7 +140,7 @@ def attempt(folder: Path, name: str, before: str, command: str) -> dict:
     good = not changed and 'Traceback' not in said + out
     good &= status == 0 or (status == 2 and len(lines) == 1)
     if 'columns' in command or 'load_columns' in command:
-        good &= status != 0 or set(out.split()) == {'7'}
+        good &= status != 0 or set(''.join(out.split())) == {'7'}
     answer = lines[0] if lines else 'works' if status == 0 else said.strip()[-300:]
     answer = answer.replace(str(home), '.').replace(str(ROOT), '')
     print(f'{"ok  " if good else "LOST"} {name}: {status}: {answer}', flush=True)
