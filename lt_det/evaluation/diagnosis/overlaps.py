@@ -47,12 +47,15 @@ def find_overlaps(
         smallest: Overlap below which a pair is left out.
         own_class: Whether to look at annotations of the class of a detection alone.
     """
-    place, others = detections.image.astype(np.int64), truth.image
+    present = np.zeros(truth.num_images, bool)
+    present[detections.image] = True
+    wanted = np.flatnonzero(present[truth.image])
+    place, others = detections.image.astype(np.int64), truth.image[wanted]
     if own_class:
         place = place * truth.num_categories + detections.category
-        others = others * truth.num_categories + truth.category
-    found, wanted = np.argsort(place, kind='stable'), np.argsort(others, kind='stable')
-    place, others = place[found], others[wanted]
+        others = others * truth.num_categories + truth.category[wanted]
+    found, order = np.argsort(place, kind='stable'), np.argsort(others, kind='stable')
+    wanted, place, others = wanted[order], place[found], others[order]
     shared = np.intersect1d(place, others)
     bounds = [np.searchsorted(x, y) for x in (place, others) for y in (shared, shared + 1)]
     crowd = truth.crowd & (truth.protocol == 'coco')
