@@ -248,8 +248,13 @@ class Calibration(Evaluation):
         return self.start(out, '--resume')
 
     def differs(self, out: Path, straight: Path) -> list[str]:
-        names = ('choice.json', 'sweep.csv')
-        return [n for n in names if (out / n).read_bytes() != (straight / n).read_bytes()]
+        # but for the folder, which the choice names
+        return [
+            name
+            for name in ('choice.json', 'sweep.csv')
+            if (out / name).read_text().replace(str(out), '')
+            != (straight / name).read_text().replace(str(straight), '')
+        ]
 
 
 class Cache(Evaluation):

@@ -50,6 +50,7 @@ def page(campaigns: list[dict]) -> str:
         lines.append(f'| {row["campaign"]} | ' + ' | '.join(f'{n:,}' for n in counts) + ' |')
     for row in campaigns:
         lines += ['', f'## {row["campaign"]}', '', f'`{row["command"]}`', '']
+        lines += [row['note'], ''] if row.get('note') else []
         lines += [f'- {"mended: " if f in row["fixed"] else "open: "}{f}' for f in row['found']]
         lines += [f'- mended: {fixed}' for fixed in row['fixed'] if fixed not in row['found']]
     return '\n'.join(lines) + '\n'
