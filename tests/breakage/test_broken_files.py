@@ -1,4 +1,4 @@
-"""200 files broken in one place; 10,000 are tried by benchmarks/reliability/bad_input.py."""
+"""216 files broken in one place; more are tried by benchmarks/reliability/bad_input.py."""
 
 from __future__ import annotations
 
