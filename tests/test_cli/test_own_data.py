@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 
 from lt_det.cli.main import main
 
+from ..tool_process import run, run_new
 from .own_data import NAMES, make
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     *('train_dataloader.dataset.pipeline.2.scale=(96,96)', 'train_dataloader.num_workers=0'),
     *('val_dataloader.dataset.pipeline.1.scale=(96,96)', 'val_dataloader.num_workers=0'),
 )
-
-
-def lt_det(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
-    return subprocess.run(
-        [sys.executable, '-m', 'lt_det', *arguments],
-        cwd=cwd,
-        env={**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
 
 
 def test_from_a_json_to_a_table_and_pictures(tmp_path, monkeypatch, capsys):
@@ -47,7 +31,7 @@ def test_from_a_json_to_a_table_and_pictures(tmp_path, monkeypatch, capsys):
     options = ('--model', 'mask_rcnn_r18', '--weights', 'none', '--epochs', '1', '--gpus', '0')
     assert main(['init', *data, *options, '--out', 'mine.py']) == 0
     capsys.readouterr()
-    result = lt_det('train', 'mine.py', '--cfg-options', *SMALL, cwd=tmp_path)
+    result = run_new('-m', 'lt_det', 'train', 'mine.py', '--cfg-options', *SMALL, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     lines = result.stdout.splitlines()
     assert len(lines) + len(result.stderr.splitlines()) <= 25, result.stdout + result.stderr
@@ -58,8 +42,8 @@ def test_from_a_json_to_a_table_and_pictures(tmp_path, monkeypatch, capsys):
     assert [line.split()[0] for line in lines if line[:4] in ('bbox', 'segm')] == ['bbox', 'segm']
     assert Path('work_dirs/mine/epoch_1.pth').is_file()
 
-    result = lt_det(
-        *('predict', 'mine.py', 'work_dirs/mine/epoch_1.pth', 'images/val_*.jpg'),
+    result = run(
+        *('-m', 'lt_det', 'predict', 'mine.py', 'work_dirs/mine/epoch_1.pth', 'images/val_*.jpg'),
         *('--score-thr', '0.01', '--device', 'cpu', '--cfg-options', *SMALL),
         'test_dataloader.dataset.pipeline.1.scale=(96,96)',
         cwd=tmp_path,
