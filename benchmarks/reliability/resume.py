@@ -1,8 +1,8 @@
 """Trainings that go on from a checkpoint, inside an epoch and at its end, against whole ones.
 
 A tiny detector on glyphs is trained for two epochs with a checkpoint per iteration; then again from
-some of these. Both must end with the same bits: weights, buffers of losses and layers, averages,
-momentum, and the numbers of the log.
+some of these. Both must end with the same bits: weights, buffers of losses and layers, and their
+averages (EMAHook).
 
     python benchmarks/reliability/resume.py
 """
