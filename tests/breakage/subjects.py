@@ -458,6 +458,9 @@ def check_spool(folder: Path, data: bytes) -> None:
 # ------------------------------------------------------------------------------------ reports
 
 
+FOLDERS: list = []
+
+
 @cache
 def run_folders() -> dict[str, Any]:
     """Files by name of a detector and a classifier, and what is made of them."""
@@ -467,7 +470,9 @@ def run_folders() -> dict[str, Any]:
 
     found = {}
     for kind, make in (('detector', files.detector_run), ('classifier', files.classifier_run)):
-        folder = Path(tempfile.mkdtemp(prefix='breakage'))
+        kept = tempfile.TemporaryDirectory(prefix='breakage')
+        FOLDERS.append(kept)  # removed at the end of the process
+        folder = Path(kept.name)
         make(folder)
         contents = {
             str(path.relative_to(folder)): path.read_bytes()
