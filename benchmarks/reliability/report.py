@@ -40,13 +40,14 @@ def page(campaigns: list[dict]) -> str:
         '# Reliability',
         '',
         'A try that is lost is one whose outcome was wrong, at the time of the campaign. What was '
-        'found is listed with whether it is mended.',
+        'found, on the way to it too, is listed with whether it is mended.',
         '',
         '| campaign | tries | survived | lost | found | fixed |',
         '|---|---|---|---|---|---|',
     ]
     for row in campaigns:
-        counts = (row['tries'], row['survived'], row['lost'], len(row['found']), len(row['fixed']))
+        found = {*row['found'], *row['fixed']}
+        counts = (row['tries'], row['survived'], row['lost'], len(found), len(row['fixed']))
         lines.append(f'| {row["campaign"]} | ' + ' | '.join(f'{n:,}' for n in counts) + ' |')
     for row in campaigns:
         lines += ['', f'## {row["campaign"]}', '', f'`{row["command"]}`', '']

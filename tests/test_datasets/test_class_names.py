@@ -67,7 +67,9 @@ def test_bad_files(content, error, message, tmp_path):
 def test_bad_json_and_unknown_data_set(tmp_path):
     for content in ('{', '{"a": 1}', '[{"id": 1}]'):
         (tmp_path / 'a.json').write_text(content)
-        with pytest.raises(BadInputError, match=r'a\.json(: not a json file| is no list of categories)'):
+        with pytest.raises(
+            BadInputError, match=r'a\.json(: not a json file| is no list of categories)'
+        ):
             load_class_names(tmp_path / 'a.json')
     with pytest.raises(MissingFileError, match='cifar-100 .*there are imagenet.*mean cifar100'):
         load_class_names('cifar-100')
