@@ -42,6 +42,7 @@ def start_training(train: Path, val: Path) -> LongTailLVISDataset:
     runner = SimpleNamespace(
         _train_loop=loops[0],
         _val_loop=loops[1],
+        hooks=[],
         model=nn.Identity(),
         cfg={},
         logger=logging.getLogger('inspection'),

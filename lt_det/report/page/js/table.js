@@ -98,7 +98,14 @@ function classTable() {
     return (state.down ? -way : way) || a - b;
   }
 
+  const made = new Map(); // rows are made once and moved afterwards
+
   function row(i) {
+    if (!made.has(i)) made.set(i, newRow(i));
+    return made.get(i);
+  }
+
+  function newRow(i) {
     const cells = columns.map(({ cell, text }, k) => (k === 0
       ? el('th', { scope: 'row' }, cell(i)) : el('td', { class: text ? 'text' : null }, cell(i))));
     return el('tr', { 'data-class': i }, ...cells);
