@@ -13,8 +13,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from pytest import MonkeyPatch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -58,9 +61,17 @@ def start(*command, folder: str | Path, env: dict | None = None, cwd: Path = ROO
     for name in ('stdout', 'stderr'):
         Path(folder, name).touch()
     arguments = [*map(str, command)], str(folder), environment(env), str(cwd)
+    _serve()
     process = _CONTEXT.Process(target=_work, args=arguments)
     process.start()
     return process
+
+
+def _serve() -> None:
+    """Start the server of forks where there is none; it finds these tests from any folder."""
+    with MonkeyPatch.context() as patch:
+        patch.setenv('PYTHONPATH', environment()['PYTHONPATH'])
+        forkserver.ensure_running()
 
 
 def kill(process) -> None:
