@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..bare_model import bare_model
 from ..errors import BadInputError
 
 
@@ -58,7 +58,7 @@ class BackboneHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Change every ``backbone`` of the model, once."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         backbones = [m for name, m in model.named_modules() if name.split('.')[-1] == 'backbone']
         if not backbones:
             raise BadInputError(

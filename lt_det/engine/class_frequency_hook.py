@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
-import numpy as np
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
 from ..adjustments.box_dimension import box_dimension_of
-from ..dataset_parts import class_names, items_of
+from ..bare_model import bare_model
+from ..dataset_parts import items_of
 from ..errors import BadInputError, MissingFileError
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, frequency_modules
-from ..models.any_detector.class_logits import class_heads, num_object_classes
-from .module_epoch_hook import ModuleEpochHook
+from .model_checks import check_epoch_is_told, check_num_classes, check_same_classes
 
 
 @HOOKS.register_module()
@@ -69,11 +65,11 @@ class ClassFrequencyHook(Hook):
             return
         dataset = train_loop.dataloader.dataset
         frequency = self._read(dataset)
-        _check_num_classes(_unwrap(runner), frequency)
-        _check_epoch_is_told(runner)
+        check_num_classes(bare_model(runner.model), frequency)
+        check_epoch_is_told(bare_model(runner.model), runner.hooks)
         val_loop = runner._val_loop
         if hasattr(val_loop, 'dataloader'):
-            _check_same_classes(dataset, val_loop.dataloader.dataset)
+            check_same_classes(dataset, val_loop.dataloader.dataset)
         empty = frequency.empty_classes
         if empty and self.empty_classes == 'error':
             raise BadInputError(
@@ -84,13 +80,13 @@ class ClassFrequencyHook(Hook):
                 f"empty_classes='warn'{_cfg_option(runner)}"
             )
         runner.logger.info(f'{frequency}', extra=dict(log_only=True))
-        for module in frequency_modules(_unwrap(runner)):
+        for module in frequency_modules(bare_model(runner.model)):
             module.set_class_frequency(frequency)
         self._set_box_dimension(runner, dataset)
         self.training_frequency = frequency
 
     def before_train(self, runner: Runner) -> None:
-        modules = _unwrap(runner).modules()
+        modules = bare_model(runner.model).modules()
         self._counting = [module for module in modules if hasattr(module, 'end_iteration')]
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
@@ -119,16 +115,17 @@ class ClassFrequencyHook(Hook):
         """Refuse a checkpoint of another training set, or leave out what it knows of that."""
         state = checkpoint.get('state_dict', checkpoint)
         if self.training_frequency is None:
-            _check_fits(_unwrap(runner), state)
+            _check_fits(bare_model(runner.model), state)
             return
         difference = _difference(self.training_frequency, state)
         renamed = _other_names(self.training_frequency, checkpoint.get('meta') or {})
         if difference is None and renamed is None:
             return
         if self.replace:
+            dropped = _drop_data(bare_model(runner.model), checkpoint)
             runner.logger.warning(
                 f'the checkpoint was trained on another data set: {difference or renamed}; what it '
-                f'knows of that is left out: {_drop_data(_unwrap(runner), checkpoint) or "nothing"}'
+                f'knows of that is left out: {dropped or "nothing"}'
             )
         elif difference is not None:
             raise BadInputError(
@@ -151,10 +148,11 @@ class ClassFrequencyHook(Hook):
         self._fill(runner, runner.val_evaluator.metrics)
 
     def _fill(self, runner: Runner, metrics: list) -> None:
-        needy = [module for module in frequency_modules(_unwrap(runner)) if not _satisfied(module)]
+        model = bare_model(runner.model)
+        needy = [module for module in frequency_modules(model) if not _satisfied(module)]
         welcome = [metric for metric in metrics if hasattr(metric, 'use_frequency')]
         metrics = [metric for metric in metrics if hasattr(metric, 'set_class_frequency')]
-        known = self.training_frequency or _carried(_unwrap(runner))
+        known = self.training_frequency or _carried(model)
         if needy or (metrics and known is None):
             known = self._read_for_test(runner, needy)
         for metric in metrics:
@@ -171,7 +169,7 @@ class ClassFrequencyHook(Hook):
                 'the checkpoint carries no class statistics, and the training set that has them '
                 f'cannot be read: {error}; or set ann_file of ClassFrequencyHook'
             ) from error
-        _check_num_classes(_unwrap(runner), frequency)
+        check_num_classes(bare_model(runner.model), frequency)
         for module in needy:
             module.set_class_frequency(frequency)
         self._set_box_dimension(runner, dataset)
@@ -179,7 +177,7 @@ class ClassFrequencyHook(Hook):
 
     def _set_box_dimension(self, runner: Runner, dataset) -> None:
         """Only for rules that ask for it: it reads every box."""
-        asking = [m for m in _unwrap(runner).modules() if hasattr(m, 'set_box_dimension')]
+        asking = [m for m in bare_model(runner.model).modules() if hasattr(m, 'set_box_dimension')]
         asking = [module for module in asking if not module.has_dimension]
         if not asking:
             return
@@ -194,10 +192,6 @@ class ClassFrequencyHook(Hook):
         if self.ann_file:
             return ClassFrequency.from_annotation_file(self.ann_file)
         return ClassFrequency.from_dataset(dataset)
-
-
-def _unwrap(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _difference(training: ClassFrequency, state: dict) -> str | None:
@@ -278,75 +272,6 @@ def _train_dataset(runner: Runner):
     if not config:
         raise MissingFileError('the config has no train_dataloader')
     return DATASETS.build(config['dataset'])
-
-
-def _check_num_classes(model: nn.Module, frequency: ClassFrequency) -> None:
-    """Refuse a model with a part for another number of classes; names all such parts."""
-    wrong = {
-        f'model.{name}.num_classes' if name else 'model.num_classes': number
-        for name, number in _class_counts(model).items()
-        if number != frequency.num_classes
-    }
-    if wrong:
-        keys = ' and '.join(f'{key} is {value}' for key, value in wrong.items())
-        options = ' '.join(f'{key}={frequency.num_classes}' for key in wrong)
-        raise BadInputError(
-            f'{keys}, the training set has {frequency.num_classes} classes; set it in the config, '
-            f'e.g. --cfg-options {options}'
-        )
-
-
-def _class_counts(model: nn.Module) -> dict[str, int]:
-    """Numbers of classes of the parts that classify objects, by their names.
-
-    In a detector they are its heads, its masks and what asks for statistics: a head for semantic
-    segmentation has classes of its own.
-    """
-    counts = {name: num_object_classes(head) for name, head in class_heads(model)}
-    is_detector = bool(counts)
-    for name, module in model.named_modules():
-        number = getattr(module, 'num_classes', None)
-        # RPN heads have one class; -1 and None stand for "no classes" in backbones.
-        if name.endswith('rpn_head') or not isinstance(number, int) or number <= 0:
-            continue
-        if getattr(module, 'class_agnostic', False) or name in counts:
-            continue
-        asks = hasattr(module, 'set_class_frequency')
-        if not is_detector or _is_mask_head(name) or asks:
-            counts[name] = number
-    return counts
-
-
-def _is_mask_head(name: str) -> bool:
-    """Whether it is the path of a mask head, alone or one of several stages."""
-    return re.search(r'(^|\.)mask_head(\.\d+)?$', name) is not None
-
-
-def _check_same_classes(train, val) -> None:
-    ours, theirs = (class_names(items_of(dataset).parts) for dataset in (train, val))
-    if ours is None or theirs is None or ours == theirs:
-        return
-    if len(ours) != len(theirs):
-        raise BadInputError(
-            f'the training set has {len(ours)} classes, the validation set {len(theirs)}'
-        )
-    label = int(np.flatnonzero([a != b for a, b in zip(ours, theirs, strict=True)])[0])
-    raise BadInputError(
-        f"class {label} is '{ours[label]}' in the training set and '{theirs[label]}' in the "
-        'validation set'
-    )
-
-
-def _check_epoch_is_told(runner: Runner) -> None:
-    """Refuse a model with a schedule of its own that would never begin."""
-    if any(isinstance(hook, ModuleEpochHook) for hook in runner.hooks):
-        return
-    for name, module in _unwrap(runner).named_modules():
-        if hasattr(module, 'set_epoch') and getattr(module, 'needs_epoch', True):
-            raise BadInputError(
-                f'custom_hooks has no ModuleEpochHook, which tells model.{name} '
-                f"({type(module).__name__}) the epoch: expected dict(type='ModuleEpochHook') there"
-            )
 
 
 def _source(dataset) -> str:

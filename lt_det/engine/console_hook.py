@@ -9,13 +9,13 @@ from datetime import timedelta
 import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
 from ..adjustments.base import LogitAdjustment
+from ..bare_model import bare_model
 from ..report.summary import summarize
 from ..report.table import DETECTION_COLUMNS, IOU_TYPES
 
@@ -162,7 +162,7 @@ def describe_data(runner: Runner) -> str:
 
 def describe_model(runner: Runner) -> str:
     """One line on the model, what de-biases it, and where it runs."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = bare_model(runner.model)
     size = sum(parameter.numel() for parameter in model.parameters())
     words = [
         f'model: {type(model).__name__}, {size / 1e6:.3g} M parameters',

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ..bare_model import bare_model
 from ..models.open_clip import export_clip
 
 
@@ -30,7 +30,7 @@ class ExportClipHook(Hook):
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         path = Path(runner.work_dir, self.name)
         export_clip(model.clip, path)
         runner.logger.info(f'towers for open_clip: {path}')

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ..bare_model import bare_model
 from ..datasets.feature_cache import FeatureCacheDataset, state_key
 from ..errors import BadInputError
 
@@ -73,7 +73,7 @@ class FeatureCacheHook(Hook):
         loader = loop.dataloader
         if isinstance(loader.dataset, FeatureCacheDataset):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         if getattr(model, 'towers_train', True):
             raise BadInputError(
                 'FeatureCacheHook: the image tower of this model is trained, so its features '

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
+from ..bare_model import bare_model
 from ..dataset_parts import items_of
 from ..errors import BadInputError
 
@@ -39,7 +39,7 @@ class FederatedLabelsHook(Hook):
                     'the same ids in each file'
                 )
         self._label = {category: label for label, category in enumerate(parts[0].cat_ids)}
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         self._losses = [module for module in model.modules() if hasattr(module, 'set_images')]
         if not self._losses:
             raise BadInputError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ..bare_model import bare_model
 from ..errors import BadInputError
 
 
@@ -35,7 +35,7 @@ class WordsHook(Hook):
         runner.logger.info(
             f'{described} of {len(dataset)} images have words, of {len(counts)} in the vocabulary'
         )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         for module in model.modules():
             if hasattr(module, 'set_words'):
                 module.set_words(dataset.vocabulary, counts, described)

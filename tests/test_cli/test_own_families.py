@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from lt_det.cli.loader_options import fit_loader_options
 from lt_det.cli.main import main
 from lt_det.cli.own_models import MODELS as OWN_MODELS
-from lt_det.engine.class_frequency_hook import _check_num_classes
+from lt_det.engine.model_checks import check_num_classes
 
 from .own_data import make
 
@@ -108,6 +108,6 @@ def test_it_builds(model):
     with torch.device('meta'):
         detector = MODELS.build(cfg.model)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    _check_num_classes(detector, dataset.class_frequency)
+    check_num_classes(detector, dataset.class_frequency)
     instances = dataset[0]['data_samples'].gt_instances
     assert ('masks' in instances) == OWN_MODELS[model].masks

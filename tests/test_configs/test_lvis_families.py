@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 
 from lt_det.datasets import RepeatFactorDataset
-from lt_det.engine.class_frequency_hook import _check_num_classes
+from lt_det.engine.model_checks import check_num_classes
 from lt_det.frequency import ClassFrequency
 
 from .test_detection_configs import ROOT, load
@@ -72,7 +72,7 @@ def test_images_come_through_the_pipeline_of_mmdetection(family, lvis, monkeypat
         model = MODELS.build(cfg.model)
     frequency = ClassFrequency.from_dataset(dataset)
     assert frequency.num_classes == 1203
-    _check_num_classes(model, frequency)
+    check_num_classes(model, frequency)
     val = DATASETS.build(cfg.val_dataloader.dataset)
     assert val[0]['inputs'].shape[0] == 3
     assert val.ann_file == cfg.val_evaluator.ann_file

@@ -18,7 +18,7 @@ from mmengine.structures import InstanceData
 
 from lt_det.adjustments import build_adjustment
 from lt_det.engine import ClassFrequencyHook, ModuleEpochHook
-from lt_det.engine.class_frequency_hook import _check_epoch_is_told
+from lt_det.engine.model_checks import check_epoch_is_told
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
 from lt_det.frequency_module import frequency_modules
@@ -290,14 +290,12 @@ def test_only_a_deferred_loss_needs_the_epoch(begin):
     model = torch.nn.ModuleDict(
         dict(loss=ClassBalancedLoss(dict(type='mmpretrain.CrossEntropyLoss'), begin=begin))
     )
-    told = SimpleNamespace(model=model, hooks=[ModuleEpochHook()])
-    untold = SimpleNamespace(model=model, hooks=[])
-    _check_epoch_is_told(told)
+    check_epoch_is_told(model, [ModuleEpochHook()])
     if begin == 0:
-        _check_epoch_is_told(untold)
+        check_epoch_is_told(model, [])
     else:
         with pytest.raises(BadInputError, match=r'model\.loss \(ClassBalancedLoss\)'):
-            _check_epoch_is_told(untold)
+            check_epoch_is_told(model, [])
     # and no statistics, as without ClassFrequencyHook, are refused in the first iteration
     with pytest.raises(RuntimeError, match='no class statistics yet'):
         model['loss'](torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from ...bare_model import bare_model
 from .classified import Classified
 from .classifier import picks
 from .thumbnails import jpeg, shrunk
@@ -30,7 +30,7 @@ def with_attention(found: Classified, model: nn.Module, dataset: Any) -> Classif
         model: An ImageClassifier of MMPretrain, or a wrapper of it.
         dataset: The data set that was evaluated.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = bare_model(model)
     if not all(hasattr(model, name) for name in ('backbone', 'head', 'data_preprocessor')):
         return found
     training = model.training

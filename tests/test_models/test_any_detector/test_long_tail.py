@@ -10,7 +10,7 @@ from mmdet.utils import register_all_modules
 from mmengine.model import BaseModule
 from torch import nn
 
-from lt_det.engine.class_frequency_hook import _check_num_classes
+from lt_det.engine.model_checks import check_num_classes
 from lt_det.errors import BadInputError
 from lt_det.frequency import ClassFrequency
 from lt_det.models.any_detector import find_class_logits
@@ -225,9 +225,9 @@ def test_numbers_of_classes_are_checked_in_heads_alone():
         detector = built(name)
         detector.semantic_head = nn.Module()
         detector.semantic_head.num_classes = 183
-        _check_num_classes(detector, FREQUENCY)
+        check_num_classes(detector, FREQUENCY)
         with pytest.raises(BadInputError, match='the training set has 7 classes') as error:
-            _check_num_classes(detector, other)
+            check_num_classes(detector, other)
         for part in parts:
             assert f'model.{part}.num_classes is 5' in str(error.value)
         assert '183' not in str(error.value)
@@ -241,7 +241,7 @@ def test_things_of_a_panoptic_head_are_its_classes():
     detector = adjusted('Mask2Former', SHIFT, **changes)
     shift = detector.panoptic_head.adjustment.shift
     assert len(shift) == 9 and shift[:5].ne(0).all() and not shift[5:].any()
-    _check_num_classes(detector, FREQUENCY)
+    check_num_classes(detector, FREQUENCY)
 
 
 def test_config_is_of_the_stock_detector_but_for_its_type():
