@@ -10,6 +10,7 @@ import argparse
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -91,7 +92,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise
     except Exception as error:  # a config is code, which may raise anything
         raise BadInputError(
-            f'config {args.config} cannot be read: {type(error).__name__}: {error}'
+            f'config {args.config} cannot be read: {type(error).__name__}{_place(error)}: {error}'
         ) from error
     check_kinds(cfg, args.config)
     cfg.launcher = getattr(args, 'launcher', 'none')
@@ -107,6 +108,15 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
     return cfg
+
+
+def _place(error: Exception) -> str:
+    """The line of a config, or of a file that it imports, which has raised an error."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name == '<module>']
+    if not frames:
+        return ''
+    file, line = frames[-1].filename, frames[-1].lineno
+    return f' in line {line}' + (f' of {file}' if Path(file).is_file() else '')
 
 
 def check_kinds(cfg: Config, path: str) -> None:
