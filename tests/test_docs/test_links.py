@@ -36,8 +36,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r'\s', '-', heading) for heading in plain}
 
 
-@pages
-def test_relative_links_resolve(page):
+def broken_links(page: Path) -> list[str]:
     broken = []
     for match in LINK.finditer(text_of(page)):
         link = match[1] or match[2]
@@ -47,13 +46,22 @@ def test_relative_links_resolve(page):
         target = (page.parent / path).resolve() if path else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
-    assert not broken
+    return broken
 
 
-def test_a_broken_anchor_is_noticed(tmp_path):
+@pages
+def test_relative_links_resolve(page):
+    assert not broken_links(page)
+
+
+def test_broken_links_are_noticed(tmp_path):
     page = tmp_path / 'page.md'
-    page.write_text('# One title, `code` and more\n[x](#two)\n')
-    assert anchors(page) == {'one-title-code-and-more'}
+    page.write_text(
+        '# One title, `code` and more\n[x](#two) [y](page.md#one-title-code-and-more)\n'
+    )
+    with page.open('a') as file:
+        file.write('[z](none.md) <img src="none.png"> `[code](not_a_link)`\n')
+    assert broken_links(page) == ['#two', 'none.md', 'none.png']
 
 
 def fences(page: Path, *languages: str) -> list[str]:
@@ -104,6 +112,24 @@ def test_commands_exist(page, parser):
 def test_shell_snippets_parse(page):
     for body in fences(page, 'sh', 'bash', 'shell'):
         subprocess.run(['bash', '-n'], input=body, text=True, check=True)
+
+
+def options() -> set[str]:
+    """Options of the commands, tools and benchmarks."""
+    files = [
+        file for name in ('lt_det', 'tools', 'benchmarks') for file in (ROOT / name).rglob('*.py')
+    ]
+    texts = [file.read_text(encoding='utf-8') for file in files if '.mim' not in file.parts]
+    return set(re.findall(r"'(--[a-z][a-z-]*)'", '\n'.join(texts)))
+
+
+OPTIONS = options() | {'--dist', '--fix'}  # of pytest, of ruff
+
+
+@pages
+def test_options_exist(page):
+    code = re.findall(r'^```.*?^```|`[^`\n]+`', page.read_text(), re.DOTALL | re.MULTILINE)
+    assert set(re.findall(r'(?<![\w-])--[a-z][a-z-]*', '\n'.join(code))) <= OPTIONS
 
 
 def test_readme_is_short_enough_to_be_read():
