@@ -142,9 +142,7 @@ def _detections(
     category = _known(path, 'categories', truth.find_categories(column('category_id')), truth)
     score = column('score').astype(np.float64)
     if iou_type == 'bbox':
-        boxes = (
-            _boxes(columns) if 'bbox.boxes' in columns else _boxes({_CORNERS: column('corners')})
-        )
+        boxes = _boxes(columns if 'bbox.boxes' in columns else {_CORNERS: column('corners')})
         if (boxes[:, 2:] < 0).any():
             raise BadInputError(f'{path}: has boxes of negative width or height')
         return Detections(image, category, score, boxes)

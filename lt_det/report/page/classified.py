@@ -86,8 +86,7 @@ class Classified:
                 f'{path}: group has {sorted(unknown)} beside few, medium and many, or num_bins is '
                 f'{values["num_bins"]}, expected 1 or more'
             )
-        fields = cls.__dataclass_fields__
-        return cls(**{name: value for name, value in values.items() if name in fields})
+        return cls(**values)
 
     @classmethod
     def of(cls, metric: Any, dataset: Any) -> Classified:

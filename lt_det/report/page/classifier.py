@@ -21,7 +21,7 @@ from .gallery import MOST
 from .provenance import common_provenance
 from .run_files import RunFiles
 from .run_note import PREDICTIONS
-from .thumbnails import as_url, jpeg, shrunk, veil
+from .thumbnails import as_url, jpeg, outline_of, shrunk, veil
 from .values import centred_interval, known, plain
 
 _METRICS = ('top1', 'macro', *SHOT_GROUPS, 'top5')
@@ -280,10 +280,7 @@ def _core(attention: np.ndarray, shape: tuple[int, ...]) -> list[list[float]] | 
     smooth = cv2.resize(attention.astype(np.float32), shape[1::-1], interpolation=cv2.INTER_LINEAR)
     if not smooth.any():  # nothing speaks for the class
         return None
-    parts = (smooth >= 0.5 * smooth.max()).astype(np.uint8)
-    contours = cv2.findContours(parts, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-    largest = max(contours, key=cv2.contourArea)
-    return (cv2.approxPolyDP(largest, 0.7, True)[:, 0] + 0.5).tolist()
+    return outline_of(smooth >= 0.5 * smooth.max())
 
 
 def _provenance(run: RunFiles, base: RunFiles | None, found: Classified | None) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os.path as osp
 from collections.abc import Sequence
 
@@ -14,9 +13,10 @@ from ...formats.image_paths import find_images
 from ...formats.segmentations import to_rle
 from .detector import Judged
 from .picks import Pick, choose
+from .thumbnails import SIDE, as_url, jpeg, outline_of
 
 MOST = 200
-_SIDE, _ZOOM, _QUALITY = 160, 3.0, 80  # pixels of the longer side, at most so many per pixel
+_ZOOM = 3.0  # at most so many pixels of a crop per pixel
 _MARGIN, _LEAST = 0.3, 8  # around what is shown: of its longer side, pixels
 
 
@@ -79,7 +79,7 @@ def _crop(judged: Judged, pick: Pick, pixels: np.ndarray) -> dict:
         given = one.segmentations and one.segmentations[0]
         masks['detection'] = given or box_polygon(frames['detection'])
     x1, y1, x2, y2 = _window(list(frames.values()), width, height)
-    scale = min(_SIDE / max(x2 - x1, y2 - y1), _ZOOM)
+    scale = min(SIDE / max(x2 - x1, y2 - y1), _ZOOM)
     size = [max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))]
     part = pixels[y1:y2, x1:x2]
     shrinks = scale < 1
@@ -98,12 +98,11 @@ def _crop(judged: Judged, pick: Pick, pixels: np.ndarray) -> dict:
         from hotcoco import mask as mask_utils
 
         mask = mask_utils.decode(to_rle(masks[name], height, width))
-        return _outline(np.asarray(mask)[y1:y2, x1:x2], scales)
+        return outline_of(np.asarray(mask)[y1:y2, x1:x2], scales)
 
-    jpeg = cv2.imencode('.jpg', part, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
     return {
         **_words(judged, pick),
-        'src': 'data:image/jpeg;base64,' + base64.b64encode(jpeg).decode(),
+        'src': as_url(jpeg(part), 'jpeg'),
         'width': size[0],
         'height': size[1],
         'box': placed('detection'),
@@ -122,18 +121,6 @@ def _window(frames: list[np.ndarray], width: int, height: int) -> tuple[int, int
     low = np.floor(low - margin).clip(0, limits - 1).astype(int)
     high = np.ceil(high + margin).clip(low + 1, limits).astype(int)
     return (*low.tolist(), *high.tolist())
-
-
-def _outline(mask: np.ndarray, scales: np.ndarray) -> list[list[float]] | None:
-    """The largest part of a mask (h, w) as a polygon, in pixels of the scaled crop."""
-    contours = cv2.findContours(
-        np.ascontiguousarray(mask, np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
-    )[0]
-    if not contours:
-        return None
-    largest = max(contours, key=cv2.contourArea)
-    points = cv2.approxPolyDP(largest, 0.7 / float(scales.max()), True)[:, 0]
-    return ((points + 0.5) * scales).round(1).tolist()
 
 
 def _words(judged: Judged, pick: Pick) -> dict:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 SIDE, QUALITY = 160, 80
+_EXACT = 0.7  # pixels that an outline may be off
 _DARKEST = 150  # of 255
 _SMOOTH = 40
 
@@ -38,6 +39,23 @@ def veil(attention: np.ndarray) -> bytes:
     layers = np.zeros((*dark.shape, 4), np.uint8)
     layers[..., 3] = np.rint(dark)
     return cv2.imencode('.png', layers)[1].tobytes()
+
+
+def outline_of(mask: np.ndarray, scales: np.ndarray | float = 1.0) -> list[list[float]] | None:
+    """The largest part of a mask (h, w) as a polygon [[x, y], ...]; None of an empty one.
+
+    Args:
+        mask: Of any type; what is not 0 is in it.
+        scales: Pixels of the picture per pixel of the mask, of x and y.
+    """
+    contours = cv2.findContours(
+        np.ascontiguousarray(mask, np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )[0]
+    if not contours:
+        return None
+    largest = max(contours, key=cv2.contourArea)
+    points = cv2.approxPolyDP(largest, _EXACT / float(np.max(scales)), True)[:, 0]
+    return ((points + 0.5) * scales).round(1).tolist()
 
 
 def as_url(content: bytes, kind: str) -> str:
