@@ -114,22 +114,32 @@ def test_shell_snippets_parse(page):
         subprocess.run(['bash', '-n'], input=body, text=True, check=True)
 
 
-def options() -> set[str]:
-    """Options of the commands, tools and benchmarks."""
-    files = [
-        file for name in ('lt_det', 'tools', 'benchmarks') for file in (ROOT / name).rglob('*.py')
-    ]
-    texts = [file.read_text(encoding='utf-8') for file in files if '.mim' not in file.parts]
-    return set(re.findall(r"'(--[a-z][a-z-]*)'", '\n'.join(texts)))
+def sources(*folders: str) -> str:
+    files = [path for name in folders for path in (ROOT / name).rglob('*.py')]
+    return '\n'.join(path.read_text('utf-8') for path in files if '.mim' not in path.parts)
 
 
-OPTIONS = options() | {'--dist', '--fix'}  # of pytest, of ruff
+def code_of(page: Path) -> str:
+    """Snippets and words of a page that are code."""
+    code = re.compile(r'^```.*?^```|`[^`\n]+`', re.DOTALL | re.MULTILINE)
+    return '\n'.join(code.findall(page.read_text(encoding='utf-8')))
+
+
+OPTIONS = set(re.findall(r"'(--[a-z][a-z-]*)'", sources('lt_det', 'tools', 'benchmarks')))
+OPTIONS |= {'--dist', '--fix'}  # of pytest, of ruff
+CLASSES = set(re.findall(r"^class (\w+)|\bname='(\w+)'", sources('lt_det'), re.MULTILINE))
+CLASSES = {name for pair in CLASSES for name in pair}
+CLASSES |= {'CrossEntropyLoss', 'FCNMaskHead', 'LVISMetric', 'Pretrained'}  # of OpenMMLab
+FOLDERS = r'configs|tools|benchmarks|lt_det|tests|docs|requirements'
 
 
 @pages
-def test_options_exist(page):
-    code = re.findall(r'^```.*?^```|`[^`\n]+`', page.read_text(), re.DOTALL | re.MULTILINE)
-    assert set(re.findall(r'(?<![\w-])--[a-z][a-z-]*', '\n'.join(code))) <= OPTIONS
+def test_options_classes_and_paths_exist(page):
+    code = code_of(page)
+    assert set(re.findall(r'(?<![\w-])--[a-z][a-z-]*', code)) <= OPTIONS
+    assert set(re.findall(r"\btype='(\w+)'", code)) <= CLASSES
+    paths = re.findall(rf'(?<![\w/.])(?:{FOLDERS})/[\w*./-]+', code)
+    assert not [path for path in paths if not list(ROOT.glob(path))]
 
 
 def test_readme_is_short_enough_to_be_read():

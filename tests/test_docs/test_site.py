@@ -23,10 +23,11 @@ def navigation(entry: object) -> list[str]:
     return [page for child in children for page in navigation(child)]
 
 
-def test_navigation_has_every_page():
+def test_navigation_has_every_page_once():
     config = yaml.safe_load((ROOT / 'mkdocs.yml').read_text(encoding='utf-8'))
     pages = {path.relative_to(ROOT / 'docs').as_posix() for path in (ROOT / 'docs').rglob('*.md')}
-    assert pages <= set(navigation(config['nav']))
+    listed = navigation(config['nav'])
+    assert pages <= set(listed) and len(listed) == len(set(listed))
 
 
 def test_templates_and_workflows_are_yaml():
