@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..formats.annotation_cache import load_columns
-from ..formats.annotation_file import read_json
+from ..formats.json_file import read_json
 from ..frequency import ClassFrequency
 from .imbalance import long_tail_counts
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ import numpy as np
 from .annotation_columns import AnnotationColumns, read_columns
 from .annotation_file import check_is_file
 from .annotation_remarks import Remark
+from .files import sha256
 
 try:
     import fcntl
@@ -137,7 +137,7 @@ def open_cache(path: Path) -> AnnotationColumns | None:
     stamp = _stamp(path)
     if stamp == meta['stamp']:
         return columns
-    if stamp[0] != meta['stamp'][0] or _content_hash(path) != meta['sha256']:
+    if stamp[0] != meta['stamp'][0] or sha256(path) != meta['sha256']:
         return None
     with contextlib.suppress(OSError):  # so that the next start need not hash again
         _write_meta(folder, {**meta, 'stamp': stamp})
@@ -155,7 +155,7 @@ def _save(columns: AnnotationColumns, path: Path, stamp: list[int]) -> Annotatio
         meta = {
             'format': FORMAT,
             'stamp': stamp,
-            'sha256': _content_hash(path),
+            'sha256': sha256(path),
             'categories': columns.categories,
             **{name: getattr(columns, name) for name in _FACTS},
             'checksums': {name: _checksum(new / f'{name}.npy') for name in columns.arrays},
@@ -199,14 +199,6 @@ def _stamp(path: Path) -> list[int]:
     """Size and times of last change; the second is that of the file system, which nobody sets."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _content_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _checksum(path: Path) -> int:

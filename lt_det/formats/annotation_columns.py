@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInputError
-from .annotation_file import check_is_file, read_json, sections_of
+from .annotation_file import check_is_file, sections_of
 from .annotation_join import join
 from .annotation_masks import NO_MASK
 from .annotation_refusals import Refusal, Refusals
@@ -18,6 +18,7 @@ from .annotation_remarks import Remark, say
 from .annotation_stream import NotStreamableError, stream_records
 from .annotation_tables import IMAGE_NAMES, AnnotationTable, CategoryTable, ImageTable
 from .image_paths import candidates
+from .json_file import read_json
 from .segmentations import mask_problem
 
 IN_MEMORY = 'annotations given as a dict'

@@ -1,8 +1,7 @@
-"""Reading an LVIS or COCO json as a whole."""
+"""The parts of an LVIS or COCO json."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,6 @@ WHERE_TO_GET = 'LVIS: www.lvisdataset.org; a data set to try: tools/dataset/make
 def check_is_file(path: Path) -> None:
     if not path.is_file():
         raise MissingFileError(f'annotation file {path} does not exist ({WHERE_TO_GET})')
-
-
-def read_json(path: Path) -> Any:
-    """The content of a json in UTF-8, UTF-16 or UTF-32, with or without a byte order mark."""
-    try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f'annotation file {path} is not json: {error}') from None
 
 
 def sections_of(content: Any) -> dict[str, list]:

@@ -219,7 +219,10 @@ def test_selection_of_classes(tiny_glyphs):
 def test_annotation_file_that_is_not_there_or_not_lvis(tiny_glyphs, tmp_path):
     with pytest.raises(MissingFileError, match=r'gone\.json does not exist \(LVIS: www\.lvis'):
         build(tiny_glyphs, 'gone.json')
-    for text, message in (('{"images": [', 'is not json'), ('[1]', "no list 'images', found list")):
+    for text, message in (
+        ('{"images": [', 'not a json file'),
+        ('[1]', "no list 'images', found list"),
+    ):
         (tmp_path / 'bad.json').write_text(text)
         with pytest.raises(BadInputError, match=message):
             build(tiny_glyphs, str(tmp_path / 'bad.json'))

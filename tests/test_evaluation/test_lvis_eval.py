@@ -138,7 +138,7 @@ def test_files_that_are_missing_or_no_json(tmp_path, small):
     with pytest.raises(FileNotFoundError, match=r'result file not found.*nowhere\.json'):
         LVISEvaluator(small).evaluate(tmp_path / 'nowhere.json')
     (tmp_path / 'broken.json').write_text('{"images": [')
-    with pytest.raises(ValueError, match=r'broken\.json is not json'):
+    with pytest.raises(ValueError, match=r'broken\.json: not a json file'):
         LVISEvaluator(tmp_path / 'broken.json')
     with pytest.raises(ValueError, match='iou_type'):
         LVISEvaluator(small, iou_type='keypoints')

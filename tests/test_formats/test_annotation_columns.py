@@ -146,7 +146,7 @@ def test_empty_lists(tmp_path):
     columns = read_columns(path)
     assert columns.num_images == len(columns.categories) == len(columns.arrays['bbox']) == 0
     path.write_text('')
-    with pytest.raises(BadInputError, match='is not json'):
+    with pytest.raises(BadInputError, match='not a json file'):
         read_columns(path)
     with pytest.raises(MissingFileError, match=r'gone\.json does not exist'):
         read_columns(tmp_path / 'gone.json')
@@ -172,7 +172,7 @@ def test_truncated_files_are_refused(json_file):
     text = json_file.read_bytes()
     for length in range(1, len(text), len(text) // 40):
         json_file.write_bytes(text[:length])
-        with pytest.raises(BadInputError, match='is not json'):
+        with pytest.raises(BadInputError, match='not a json file'):
             read_columns(json_file)
 
 
@@ -219,7 +219,7 @@ def test_touched_file_keeps_its_cache(cached, monkeypatch):
     os.utime(cached)
     monkeypatch.setattr(annotation_cache, 'read_columns', None)
     load_columns(cached)
-    monkeypatch.setattr(annotation_cache, '_content_hash', None)
+    monkeypatch.setattr(annotation_cache, 'sha256', None)
     load_columns(cached)  # the new times have been noted
 
 

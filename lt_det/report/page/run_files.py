@@ -16,7 +16,7 @@ from ...evaluation.kept_detections import KeptDetections, read_kept
 from ...evaluation.lvis_eval import LVISEvaluator
 from ...formats.annotation_cache import load_columns
 from ...frequency import ClassFrequency
-from .run_note import NAME, PREDICTIONS, describe, read_json, read_note
+from .run_note import NAME, PREDICTIONS, describe, read_note, read_object
 
 
 @dataclass
@@ -66,7 +66,7 @@ def find_run(work_dir: str | os.PathLike) -> RunFiles:
         )
     folder = folders[0]
     home = folder.parent if folder.resolve().name == 'test' else folder
-    run = RunFiles(folder, home, read_json(folder / 'metrics.json'), {})
+    run = RunFiles(folder, home, read_object(folder / 'metrics.json'), {})
     if (folder / NAME).is_file():
         run.note = read_note(folder / NAME)
     else:

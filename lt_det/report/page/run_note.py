@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os.path as osp
 import shlex
 import sys
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ...config_parts import annotation_file, image_folder, lvis_metric, plain_dataset
-from ...errors import BadInputError, MissingFileError
+from ...errors import BadInputError
+from ...formats.json_file import read_json
 from ...version import __version__
 
 NAME = 'run.json'
@@ -104,7 +104,7 @@ def read_note(path: Path) -> dict:
         MissingFileError: It does not exist.
         BadInputError: It is no json, or a value is of another type.
     """
-    note = read_json(path)
+    note = read_object(path)
     for key, kinds in _KINDS.items():
         value = note.get(key)
         if not isinstance(value, kinds) or isinstance(value, bool):
@@ -127,19 +127,14 @@ def read_note(path: Path) -> dict:
     return note
 
 
-def read_json(path: Path) -> dict:
+def read_object(path: Path) -> dict:
     """A json file that holds an object.
 
     Raises:
         MissingFileError: It does not exist.
         BadInputError: It holds something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError:
-        raise MissingFileError(f'{path} does not exist') from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInputError(f'{path} is no json: {error}') from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise BadInputError(f'{path} holds a {type(content).__name__}, expected an object')
     return content
