@@ -10,6 +10,19 @@ from lt_det.evaluation.diagnosis.matches import match
 from .diagnosis_cases import build, cases, make_case, protocols, seeds
 
 
+def on_random_data(test):
+    """Run a test of (truth, detections, iou_type) on small random data of both protocols."""
+
+    @protocols
+    @pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+    @cases
+    @given(seed=seeds)
+    def run(protocol, iou_type, seed):
+        test(*build(*make_case(seed, protocol), protocol), iou_type)
+
+    return run
+
+
 def of_engine(truth, detections, iou_type):
     """Row -> annotations and flags at all thresholds; the annotations that count."""
     rows = np.arange(len(detections))
@@ -40,12 +53,8 @@ def of_engine(truth, detections, iou_type):
     return states, counted
 
 
-@protocols
-@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
-@cases
-@given(seed=seeds)
-def test_matches_are_those_of_the_engine(protocol, iou_type, seed):
-    truth, detections = build(*make_case(seed, protocol), protocol)
+@on_random_data
+def test_matches_are_those_of_the_engine(truth, detections, iou_type):
     matches = match(truth, detections, iou_type, -1, THRESHOLDS)
     states, counted = of_engine(truth, detections, iou_type)
     assert set(np.flatnonzero(matches.counted).tolist()) == counted
@@ -55,12 +64,8 @@ def test_matches_are_those_of_the_engine(protocol, iou_type, seed):
         assert found == states[row]
 
 
-@protocols
-@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
-@cases
-@given(seed=seeds)
-def test_pairs_that_are_kept_change_no_match(protocol, iou_type, seed):
-    truth, detections = build(*make_case(seed, protocol), protocol)
+@on_random_data
+def test_pairs_that_are_kept_change_no_match(truth, detections, iou_type):
     alone = match(truth, detections, iou_type, 12, THRESHOLDS)
     kept = match(truth, detections, iou_type, 12, THRESHOLDS, smallest=0.1)
     for name in ('rows', 'annotation', 'ignored', 'counted'):
