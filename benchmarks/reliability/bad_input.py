@@ -71,7 +71,7 @@ def worker(seed: int, tries: int, only: str | None) -> None:
         for name in [only] if only else subjects.SUBJECTS:
             with contextlib.suppress(Exception):
                 subjects.check(name, Path(folder), b'')
-        subjects.check('choice', Path(folder), subjects.calibration_texts()[0].encode())
+        subjects.check('choice', Path(folder), subjects.calibration.calibration_texts()[0].encode())
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     cases = subjects.cases()
@@ -188,7 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--tries', type=int, default=10_000)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--only', help='a kind of file of tests/breakage/subjects.py')
+    parser.add_argument('--only', help='a kind of file of tests/breakage/subjects')
     parser.add_argument('--workers', type=int, default=2, help='processes at a time')
     parser.add_argument('--limit', type=float, default=3600, help='seconds after which to end')
     parser.add_argument('--out', help='a json; default: benchmarks/results/reliability')

@@ -172,6 +172,13 @@ def broken_bytes(draw: Callable, data: bytes) -> Broken:
 
 
 @st.composite
+def broken_content(draw: Callable, content: object, write: Callable[[object], bytes]) -> Broken:
+    """Nested content broken in one place, as it is written."""
+    how, changed = draw(broken_tree(content))
+    return Broken(how, write(changed))
+
+
+@st.composite
 def broken_json(draw: Callable, content: Any) -> Broken:
     """A json broken as text (one of four) or in one value."""
     if draw(st.integers(0, 3)) == 0:

@@ -32,7 +32,7 @@ from lt_det.report.page.extras import curves
 from lt_det.report.page.run_files import find_run
 
 from . import files
-from .subjects import evaluator_of
+from .subjects.results import evaluator_of
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_rows_of_a_sweep_that_are_fewer_than_noted_are_not_filled_up(tmp_path):
     ('text', 'message'),
     [
         ('a = (', 'SyntaxError'),
-        ('a = b', "NameError: name 'b' is not defined"),
+        ('a = b', r"NameError in line 1 of .*mine\.py: name 'b' is not defined"),
         ('1 / 0', 'ZeroDivisionError'),
         ('_base_ = 3', 'cannot be read'),
         ('custom_hooks = 99', 'custom_hooks is 99, expected a list'),
