@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
 import tempfile
@@ -26,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
 import numpy as np
+from common.browser import browser_path
 from common.lvis_data import HEIGHT, NUM_CATEGORIES, PER_IMAGE, WIDTH
 from common.lvis_runs import make_runs
 from common.origin import option_parser, origin, publish
@@ -37,7 +37,6 @@ CASES = {
     'boxes and masks': ('masks', None),
     'boxes and masks, with a baseline': ('masks', 'baseline'),
 }
-BROWSERS = ('chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome')
 
 
 def parse_args() -> argparse.Namespace:
@@ -141,10 +140,6 @@ def open_page(path: str) -> dict:
             measured[f'filter_ms, {name}'] = page.evaluate(FILTER)
         browser.close()
     return measured
-
-
-def browser_path() -> str | None:
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 # the table is laid out at the end of each; the slowest of all columns, of 10 texts

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
+import sys
 import tempfile
 from pathlib import Path
 
-BROWSERS = ('chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome')
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
+
+# isort: split
+from common.browser import BROWSERS, browser_path
+
 LARGEST = 300_000  # bytes
 WIDTH, SCALE, MARGIN = 1100, 2, 12
 OUT = Path(__file__).with_name('report.png')
@@ -31,7 +35,7 @@ def photograph(page: Path, out: Path, scheme: str = 'light') -> None:
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = browser_path()
     if not found:
         raise SystemExit(f'none of {", ".join(BROWSERS)} is installed')
     with sync_playwright() as playwright:
