@@ -12,6 +12,7 @@ from mmengine.runner import BaseLoop, Runner
 
 from ..errors import UserError
 from ..evaluation.per_class import write_per_class
+from ..formats.files import write_text
 from ..report import (
     draw_detections,
     format_table,
@@ -118,10 +119,9 @@ class ReportHook(Hook):
     def _write(self, runner: Runner, folder: Path, evaluator, dataloader, part: str) -> None:
         if not is_main_process():
             return
-        folder.mkdir(parents=True, exist_ok=True)
         written = [folder / 'metrics.json']
         plain = {key.split('/')[-1]: value for key, value in self._metrics.items()}
-        written[0].write_text(json.dumps(plain, indent=2) + '\n')
+        write_text(written[0], json.dumps(plain, indent=2) + '\n')
         if self._samples:
             names = dataloader.dataset.metainfo['classes']
             written.append(folder / 'detections.png')
@@ -147,7 +147,7 @@ class ReportHook(Hook):
         if table:
             runner.logger.info('\n' + table + '\n')
         if self.page:
-            (folder / NAME).write_text(json.dumps(_note(runner, part), indent=2) + '\n')
+            write_text(folder / NAME, json.dumps(_note(runner, part), indent=2) + '\n')
             written += self._page(runner, folder)
         runner.logger.info('written: ' + ', '.join(map(str, written)))
 

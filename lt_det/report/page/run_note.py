@@ -57,10 +57,9 @@ def circumstances(checkpoint: str | None) -> dict[str, Any]:
     from ...formats.files import sha256
 
     weights = None
-    if checkpoint and osp.isfile(checkpoint):
-        weights = {'file': checkpoint, 'sha256': sha256(checkpoint)}
-    elif checkpoint:
-        weights = {'file': checkpoint, 'sha256': None}
+    if checkpoint:
+        digest = sha256(checkpoint) if osp.isfile(checkpoint) else None
+        weights = {'file': checkpoint, 'sha256': digest}
     return {
         'checkpoint': weights,
         'command': shlex.join([*_program(), *sys.argv[1:]]),
