@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-from datetime import timedelta
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 
 from lt_det.frequency import ClassFrequency
 from lt_det.models.layers import FASA, CAMCalibration
 from lt_det.models.losses import LongTailEQLV2Loss, LongTailSeesawLoss
+
+from .two_processes import in_two_processes
 
 C = 3
 LABELS = torch.tensor([0, 0, 1, 3, 0, 2])
@@ -44,33 +42,15 @@ def statistics(logits, features, labels) -> list[torch.Tensor]:
     ]
 
 
-def work(rank: int, port: int, expected: list[torch.Tensor]) -> None:
-    torch.set_num_threads(1)
-    address = f'tcp://127.0.0.1:{port}'
-    torch.distributed.init_process_group('gloo', address, rank=rank, world_size=2)
+def work(rank: int, expected: list[torch.Tensor]) -> None:
     mine = slice(3 * rank, 3 * rank + 3)
     logits, features = inputs()
     for ours, theirs in zip(statistics(logits[mine], features[mine], LABELS[mine]), expected):
         torch.testing.assert_close(ours, theirs)
-    torch.distributed.destroy_process_group()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
-
-
-def lonely(rank: int, port: int, config: dict) -> None:
+def lonely(rank: int, config: dict) -> None:
     """The loss of a head of which the second process has no RoI."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        'gloo',
-        f'tcp://127.0.0.1:{port}',
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=20),
-    )
     torch.manual_seed(rank)
     head = MODELS.build(config)
     head.set_class_frequency(ClassFrequency([9, 3, 1]))
@@ -88,7 +68,6 @@ def lonely(rank: int, port: int, config: dict) -> None:
         other = buffer.clone()
         torch.distributed.broadcast(other, 0)
         assert torch.equal(other, buffer)
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize(
@@ -110,11 +89,8 @@ def test_a_process_without_rois_keeps_pace(config):
         num_shared_fcs=1,
         fc_out_channels=8,
     )
-    arguments = (free_port(), {**head, **config})
-    mp.start_processes(lonely, arguments, nprocs=2, start_method='fork')
+    in_two_processes(lonely, {**head, **config})
 
 
 def test_two_processes_count_as_one_with_both_batches():
-    arguments = (free_port(), statistics(*inputs(), LABELS))
-    # forked: a new interpreter would import everything again
-    mp.start_processes(work, arguments, nprocs=2, start_method='fork')
+    in_two_processes(work, statistics(*inputs(), LABELS))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import socket
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmdet.models.losses import FocalLoss
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
@@ -15,6 +13,8 @@ from torch import Tensor
 
 from lt_det.errors import BadInputError
 from lt_det.models.losses import EqualizedFocalLoss
+
+from .two_processes import in_two_processes
 
 C = 4
 LABELS = torch.tensor([0, 0, 0, 1, 2, 4, 4, 4])
@@ -177,21 +177,12 @@ def iterations(batches: list[list[tuple[Tensor, Tensor]]]) -> list[Tensor]:
     return [loss.pos_grad, loss.neg_grad, loss.pos_neg]
 
 
-def work(rank: int, port: int, batches: list, expected: list[Tensor]) -> None:
-    torch.set_num_threads(1)
-    address = f'tcp://127.0.0.1:{port}'
-    torch.distributed.init_process_group('gloo', address, rank=rank, world_size=2)
+def work(rank: int, batches: list, expected: list[Tensor]) -> None:
     for ours, theirs in zip(iterations(batches[rank]), expected):
         torch.testing.assert_close(ours, theirs)
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_are_one_though_one_asks_more_often():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
     calls = [[(torch.randn(8, C), LABELS) for _ in range(3)] for _ in range(3)]
     batches = [[each[:2] for each in calls], [each[2:] for each in calls]]
-    # forked: a new interpreter would import everything again
-    arguments = (port, batches, iterations(calls))
-    mp.start_processes(work, arguments, nprocs=2, start_method='fork')
+    in_two_processes(work, batches, iterations(calls))

@@ -9,14 +9,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import socket
 from collections.abc import Callable
-from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 import lt_det
@@ -24,6 +21,8 @@ from lt_det.engine import ClassFrequencyHook
 from lt_det.frequency import ClassFrequency
 from lt_det.models.layers import FASA, CAMCalibration
 from lt_det.models.losses import EqualizedFocalLoss, LongTailEQLV2Loss, LongTailSeesawLoss
+
+from .two_processes import in_two_processes
 
 C, ROWS = 3, 6
 SHARES = (4, ROWS, 1)  # rows of the first process, of each iteration; the second has the others
@@ -154,8 +153,7 @@ def test_rows_that_are_no_numbers_leave_no_trace(kind, value):
             torch.testing.assert_close(buffer, states[1][name], msg=name)
 
 
-def work(rank: int, port: int, expected: dict[type, list[dict]]) -> None:
-    join(rank, port)
+def work(rank: int, expected: dict[type, list[dict]]) -> None:
     for kind, states in expected.items():
         parts = {0: lambda i: slice(0, SHARES[i]), 1: lambda i: slice(SHARES[i], None)}
         for found, whole in zip(state_after(kind, parts[rank], rank), states, strict=True):
@@ -165,26 +163,6 @@ def work(rank: int, port: int, expected: dict[type, list[dict]]) -> None:
                 other = value.clone()
                 torch.distributed.broadcast(other, 0)
                 assert torch.equal(other, value), f'{kind.__name__}.{name} of rank {rank}'
-    torch.distributed.destroy_process_group()
-
-
-def join(rank: int, port: int) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        'gloo',
-        f'tcp://127.0.0.1:{port}',
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=30),
-    )
-
-
-def in_two_processes(function: Callable, *arguments) -> None:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    # forked: a new interpreter would import everything again
-    mp.start_processes(function, (port, *arguments), nprocs=2, start_method='fork')
 
 
 def test_two_processes_hold_the_state_of_one_though_one_has_no_rows():
@@ -194,13 +172,11 @@ def test_two_processes_hold_the_state_of_one_though_one_has_no_rows():
     in_two_processes(work, expected)
 
 
-def resume(rank: int, port: int, state: dict[str, Tensor]) -> None:
-    join(rank, port)
+def resume(rank: int, state: dict[str, Tensor]) -> None:
     loss = EqualizedFocalLoss(C)
     loss.load_state_dict(state)
     loss.end_iteration()
     torch.testing.assert_close(loss.pos_grad, torch.full([C], 2.0))
-    torch.distributed.destroy_process_group()
 
 
 def test_what_an_interrupted_iteration_left_behind_is_counted_once():

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..two_processes import in_two_processes
 from .zoo import FAMILIES, adjusted, batch, in_training
 
 # Families that divide their losses by sums over all processes and draw nothing at random: RetinaNet
@@ -52,20 +50,13 @@ def gradients(name: str, images: slice, parallel: bool) -> list[torch.Tensor]:
     return [detector.get_submodule(path).weight.grad for path in FAMILIES[name].classifiers]
 
 
-def work(rank: int, port: int, name: str, expected: list[torch.Tensor]) -> None:
-    torch.set_num_threads(1)
-    address = f'tcp://127.0.0.1:{port}'
-    torch.distributed.init_process_group('gloo', address, rank=rank, world_size=2)
+def work(rank: int, name: str, expected: list[torch.Tensor]) -> None:
     for ours, theirs in zip(gradients(name, slice(rank, rank + 1), True), expected):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5 * theirs.abs().max().item())
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_two_processes_step_as_one(name):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
     expected = gradients(name, slice(0, 2), False)
     assert max(gradient.abs().max() for gradient in expected) > 0
-    mp.start_processes(work, (port, name, expected), nprocs=2, start_method='fork')
+    in_two_processes(work, name, expected)
