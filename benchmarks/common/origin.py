@@ -1,4 +1,4 @@
-"""What results have in common: their origin, mean and deviation over seeds, their files."""
+"""What results have in common: their origin, mean and deviation over seeds, pages and files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -65,6 +66,25 @@ def spread(values: list[float | None]) -> str:
         return '-'
     deviation = f' ± {statistics.stdev(values):.3f}' if len(values) > 1 else ''
     return f'{statistics.mean(values):.3f}{deviation}'
+
+
+def table_page(
+    title: str, content: dict, about: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
+) -> str:
+    """A page of one table: title, origin of the results, what they are, and the rows as text."""
+    lines = [
+        f'# {title}',
+        '',
+        f'{content["date"]}, `{content["command"]}`, {content["machine"]}, commit '
+        f'{content["commit"]}.',
+        '',
+        about,
+        '',
+        f'| {" | ".join(columns)} |',
+        '|---' * len(columns) + '|',
+        *(f'| {" | ".join(row)} |' for row in rows),
+    ]
+    return '\n'.join(lines) + '\n'
 
 
 def publish(folder: str | Path, name: str, content: dict, page: str) -> None:

@@ -22,7 +22,7 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-from common.origin import ROOT, option_parser, origin, publish
+from common.origin import ROOT, option_parser, origin, publish, table_page
 
 
 def parse_args() -> argparse.Namespace:
@@ -148,26 +148,21 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 
 def report(content: dict) -> str:
-    lines = [
-        '# Switches of the backbone',
-        '',
-        f'{content["date"]}, `{content["command"]}`, {content["machine"]}, commit '
-        f'{content["commit"]}.',
-        '',
+    about = (
         f'ResNet-50 with FPN, batches of {content["images"]} at {content["size"]} pixels, on '
         f'{content["device"]}, medians of {content["repeats"]} in turn. What is measured: the head '
         'of benchmarks/speed/backbone.py. The first call compiles. Apart: norm of the difference '
-        'of features, and of the gradient of a weight, relative to those of stock.',
-        '',
-        '| | switches | s | speedup | first call s | apart |',
-        '|---|---|---|---|---|---|',
-    ]
-    for row in content['rows']:
-        lines.append(
-            f'| {row["stage"]} | {row["switches"]} | {row["s"]:.3f} | {row["speedup"]:.2f} '
-            f'| {row["first_s"]:.1f} | {row["apart"]:.1e} |'
+        'of features, and of the gradient of a weight, relative to those of stock.'
+    )
+    columns = ('stage', 'switches', 's', 'speedup', 'first call s', 'apart')
+    rows = (
+        (
+            *(row['stage'], row['switches'], f'{row["s"]:.3f}', f'{row["speedup"]:.2f}'),
+            *(f'{row["first_s"]:.1f}', f'{row["apart"]:.1e}'),
         )
-    return '\n'.join(lines) + '\n'
+        for row in content['rows']
+    )
+    return table_page('Switches of the backbone', content, about, columns, rows)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-from common.origin import ROOT, option_parser, origin, publish
+from common.origin import ROOT, option_parser, origin, publish, table_page
 from common.process import median
 
 TASKS = {
@@ -62,26 +62,20 @@ def measure(arguments: list[str]) -> dict[str, float]:
 
 
 def report(content: dict) -> str:
-    lines = [
-        '# Imports',
-        '',
-        f'{content["date"]}, {content["machine"]}, commit {content["commit"]}',
-        '',
-        f'`{content["command"]}`',
-        '',
+    about = (
         f'Medians of {content["repeats"]} new processes each, after one that reads the files. '
         '`lt_det.components` is what the first look-up in a registry imports. Memory is the peak; '
-        'what is below that of the measuring process reads as `python alone` does.',
-        '',
-        '| process | s | CPU s | peak MB |',
-        '|---|---|---|---|',
-    ]
-    for row in content['rows']:
-        lines.append(
-            f'| `{row["stage"]}` | {row["ours_s"]:.2f} | {row["ours_cpu_s"]:.2f} '
-            f'| {row["ours_mb"]:.0f} |'
+        'what is below that of the measuring process reads as `python alone` does.'
+    )
+    columns = ('process', 's', 'CPU s', 'peak MB')
+    rows = (
+        (
+            *(f'`{row["stage"]}`', f'{row["ours_s"]:.2f}', f'{row["ours_cpu_s"]:.2f}'),
+            f'{row["ours_mb"]:.0f}',
         )
-    return '\n'.join(lines) + '\n'
+        for row in content['rows']
+    )
+    return table_page('Imports', content, about, columns, rows)
 
 
 def main() -> None:

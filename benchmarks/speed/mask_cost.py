@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-from common.origin import option_parser, origin, publish
+from common.origin import option_parser, origin, publish, table_page
 
 
 def parse_args() -> argparse.Namespace:
@@ -92,19 +92,13 @@ def measure(repeats: int, folder: Path) -> list[dict]:
 
 
 def report(result: dict) -> str:
-    lines = [
-        '# Cost of saliency masks',
-        '',
-        f'{result["date"]}, `{result["command"]}`, {result["machine"]}, commit {result["commit"]}.',
-        'Seconds of CPU time for an item of the training pipeline at 224 pixels, medians.',
-        '',
-        '| stage | without masks | with masks | added |',
-        '|---|---|---|---|',
-    ]
-    for row in result['rows']:
-        numbers = f'{row["stock_s"]:.5f} | {row["ours_s"]:.5f} | {row["added"]:.1%}'
-        lines.append(f'| {row["stage"]} | {numbers} |')
-    return '\n'.join(lines) + '\n'
+    about = 'Seconds of CPU time for an item of the training pipeline at 224 pixels, medians.'
+    columns = ('stage', 'without masks', 'with masks', 'added')
+    rows = (
+        (row['stage'], f'{row["stock_s"]:.5f}', f'{row["ours_s"]:.5f}', f'{row["added"]:.1%}')
+        for row in result['rows']
+    )
+    return table_page('Cost of saliency masks', result, about, columns, rows)
 
 
 def main() -> None:

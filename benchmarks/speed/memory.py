@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-from common.origin import option_parser, origin, publish
+from common.origin import option_parser, origin, publish, table_page
 
 
 def parse_args() -> argparse.Namespace:
@@ -174,23 +174,18 @@ STAGES: dict[str, tuple[Callable, Callable]] = {
 
 
 def report(content: dict) -> str:
-    lines = [
-        '# Peaks of memory',
-        '',
-        f'{content["date"]}, `{content["command"]}`, {content["machine"]}, commit '
-        f'{content["commit"]}.',
-        '',
+    about = (
         f'{C} classes, {ROIS} RoIs. MB that the allocator holds at the peak of a step, forward and '
         'backward where there is a loss, beyond what was there before. What is measured: the head '
-        'of benchmarks/speed/memory.py.',
-        '',
-        '| stage | stock MB | ours MB | stock / ours |',
-        '|---|---|---|---|',
-    ]
-    for row in content['rows']:
-        stock, ours = row['stock_mb'], row['ours_mb']
-        lines.append(f'| {row["stage"]} | {stock:.1f} | {ours:.1f} | {stock / ours:.1f} |')
-    return '\n'.join(lines) + '\n'
+        'of benchmarks/speed/memory.py.'
+    )
+    pairs = ((row['stage'], row['stock_mb'], row['ours_mb']) for row in content['rows'])
+    rows = (
+        (stage, f'{stock:.1f}', f'{ours:.1f}', f'{stock / ours:.1f}')
+        for stage, stock, ours in pairs
+    )
+    columns = ('stage', 'stock MB', 'ours MB', 'stock / ours')
+    return table_page('Peaks of memory', content, about, columns, rows)
 
 
 def main() -> None:
