@@ -191,9 +191,7 @@ def _read_mark(path: Path) -> dict:
         return {}
     try:
         content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except (
-        Exception
-    ):  # of any kind, as bytes that are no weights go; reported where they are loaded
+    except Exception:  # as bytes that are no weights raise; reported where they are loaded
         return {}
     mark = content.get(MARK) if isinstance(content, dict) else None
     return mark if isinstance(mark, dict) else {}
