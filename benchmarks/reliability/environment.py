@@ -20,11 +20,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [
-    str(ROOT),
-    str(ROOT / 'benchmarks' / 'common'),
-    str(ROOT / 'benchmarks/reliability'),
-]
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common')]
 
 # Mended since the first campaign; tests are in tests/breakage/test_found.py.
 FIXED = [
@@ -97,7 +93,7 @@ def rows(python: str) -> dict[str, tuple[str, str]]:
 
 def make_data(folder: Path) -> None:
     """Annotations, detections and a config in ``good``."""
-    from kill import CONFIG
+    from tiny_detector import config_text
 
     from lt_det.datasets.glyphs import make_glyphs
     from tests.breakage import files
@@ -111,9 +107,7 @@ def make_data(folder: Path) -> None:
     for part in ('train', 'val'):
         source = good / f'glyphs/annotations/glyphs_{part}.json'
         (good / f'glyphs/annotations/{part}.json').write_bytes(source.read_bytes())
-    text = CONFIG.replace('{root}', str(ROOT)).replace('{data}', 'data/glyphs')
-    text = text.replace('{checkpoint}', 'interval=1').replace('{{', '{').replace('}}', '}')
-    text = text.replace('max_epochs=2', 'max_epochs=1')
+    text = config_text('data/glyphs', 'interval=1').replace('max_epochs=2', 'max_epochs=1')
     text += '\ntrain_dataloader.update(num_workers=2)\n'
     (good / 'mine.py').write_text(text)
 

@@ -39,8 +39,12 @@ def page(campaigns: list[dict]) -> str:
     lines = [
         '# Reliability',
         '',
-        'A try that is lost is one whose outcome was wrong, at the time of the campaign. What was '
-        'found, on the way to it too, is listed with whether it is mended.',
+        'Tries, survived and lost are counted by the campaign: a try that is lost is one whose '
+        'outcome was wrong. One whose time ended has fewer tries than its command asks for.',
+        '',
+        'What is listed as mended, and counted as found and fixed with what was lost, is no result '
+        'of these tries. The lists are written by hand in the scripts (`FOUND`, `FIXED`): what '
+        'earlier tries, of which no file is kept, tests and reading had found before.',
         '',
         '| campaign | tries | survived | lost | found | fixed |',
         '|---|---|---|---|---|---|',

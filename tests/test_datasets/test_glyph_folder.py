@@ -1,7 +1,6 @@
 """Folders of rendered data: reused, refused, replaced; the command line."""
 
 import hashlib
-import importlib.util
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from lt_det.datasets.glyphs import SIZES, GlyphFolderError, make_glyphs
+
+from ..scripts import load_script
 
 CLI = Path(__file__).parents[2] / 'tools' / 'dataset' / 'make_glyphs.py'
 
@@ -25,9 +26,7 @@ def copy(tiny, tmp_path):
 @pytest.fixture
 def cli(monkeypatch):
     """The command line tool as a function of its arguments."""
-    spec = importlib.util.spec_from_file_location('make_glyphs_cli', CLI)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(CLI)
 
     def run(*args):
         monkeypatch.setattr('sys.argv', ['make_glyphs.py', *map(str, args)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 
@@ -16,6 +15,7 @@ from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
 
 from ..conftest import ROOT
+from ..scripts import load_script
 
 images_of_classes = st.lists(st.lists(st.integers(0, 4), max_size=4), min_size=1, max_size=40)
 
@@ -119,9 +119,7 @@ def test_file_keeps_everything_of_its_images(tiny_glyphs, tmp_path):
 
 def test_tool(tiny_glyphs, tmp_path, monkeypatch, capsys):
     path = ROOT / 'tools' / 'dataset' / 'make_long_tailed.py'
-    spec = importlib.util.spec_from_file_location('make_long_tailed', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_script(path)
     source, out = tiny_glyphs / 'annotations' / 'glyphs_val.json', tmp_path / 'part.json'
     arguments = [path.name, str(source), '--imbalance', '3', '--out', str(out)]
     monkeypatch.setattr(sys, 'argv', [*arguments, '--order', 'random'])

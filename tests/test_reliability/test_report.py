@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+
+from ..scripts import load_script
 
 SCRIPT = Path(__file__).parents[2] / 'benchmarks' / 'reliability' / 'report.py'
 
@@ -15,10 +16,7 @@ SCRIPT = Path(__file__).parents[2] / 'benchmarks' / 'reliability' / 'report.py'
 def report():
     if not SCRIPT.is_file():
         pytest.skip('needs the benchmarks of a checkout')
-    spec = importlib.util.spec_from_file_location('reliability_report', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def campaign(**other) -> dict:
@@ -33,6 +31,7 @@ def test_a_row_and_what_was_found(report, tmp_path):
     for name in ('kill', 'resume'):
         assert f'| {name} | 1,200 | 1,199 | 1 | 2 | 1 |' in page
     assert page.count('- mended: a\n- open: b\n') == 2
+    assert 'written by hand' in page
 
 
 @pytest.mark.parametrize(

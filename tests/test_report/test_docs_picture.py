@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import cv2
 import pytest
 
+from ..scripts import load_script
 from .page_browser import NAMES, launch
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'docs/pictures/make.py'
@@ -17,10 +17,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / 'docs/pictures/make.py'
 def script():
     if not SCRIPT.is_file():
         pytest.skip('docs are not part of this distribution')
-    spec = importlib.util.spec_from_file_location('make_picture', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def test_tiles_and_chart_are_in_a_small_picture(script, file, tmp_path, monkeypatch):

@@ -1,0 +1,58 @@
+"""A function in a forked process, which is killed after a while or ends by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+
+def run_child(function: Callable[[], object], log: Path, dies_after: float | None = None) -> int:
+    """Run a function in a forked process of a group of its own.
+
+    Args:
+        function: What to run.
+        log: Where its output goes.
+        dies_after: Seconds until the group gets SIGKILL; None: it ends by itself.
+
+    Returns:
+        Exit status; -9 where it was killed.
+    """
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setsid()
+            output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+            os.dup2(output, 1), os.dup2(output, 2)
+            status = int(function() or 0)
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    if dies_after is not None:
+        time.sleep(dies_after)
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except ProcessLookupError:  # it has ended, or has not begun its group yet
+            os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def command(*arguments: object) -> Callable[[], int]:
+    """What runs a command of lt_det in this process."""
+
+    def call() -> int:
+        from lt_det.cli.main import main
+
+        return main([str(argument) for argument in arguments])
+
+    return call
