@@ -8,6 +8,7 @@ import numpy as np
 from lt_det.evaluation import LVISEvaluator
 from lt_det.evaluation.ground_truth import GroundTruth
 
+from ..breakage.files import run_note
 from ..test_evaluation.diagnosis_cases import make_case
 
 HOSTILE = [
@@ -53,22 +54,8 @@ def write_run(folder, seed=0, protocol='lvis', masks=True, shift=0, names=None, 
         values = evaluators[iou_type].evaluate(found)
         metrics |= {f'{iou_type}_{key}': value for key, value in values.items()}
     (folder / 'metrics.json').write_text(json.dumps(metrics))
-    content = {
-        'format': 1,
-        'kind': 'detector',
-        'ann_file': str(path),
-        'images': str(pictures),
-        'train_ann_file': None,
-        'protocol': protocol,
-        'bounds': None,
-        'max_dets': None,
-        'outfile_prefix': None,
-        'config': 'somewhere/model.py',
-        'checkpoint': {'file': 'epoch_1.pth', 'sha256': 'ab' * 32},
-        'versions': {'lt_det': '0'},
-        'date': '2026-01-02T03:04:05+00:00',
-        'command': 'lt_det test model.py epoch_1.pth',
-        **note,
-    }
+    content = run_note('detector', str(path))
+    content |= {'images': str(pictures), 'train_ann_file': None, 'protocol': protocol}
+    content |= {'max_dets': None, **note}
     (folder / 'run.json').write_text(json.dumps(content))
     return metrics, evaluators, records
