@@ -84,3 +84,15 @@ def test_pairs_that_are_kept_change_no_match(truth, detections, iou_type):
     of_hits = kept.hit[0].nonzero()[0]
     given_pairs = set(zip(pairs.detection.tolist(), pairs.annotation.tolist()))
     assert given_pairs >= set(zip(of_hits.tolist(), kept.annotation[0][of_hits].tolist()))
+
+
+@on_random_data
+def test_images_that_are_left_out_change_nothing_on_others(truth, detections, iou_type):
+    images = np.arange(truth.num_images) % 2 == 0
+    everything = match(truth, detections, iou_type, 12, THRESHOLDS)
+    part = match(truth, detections, iou_type, 12, THRESHOLDS, images)
+    rows = images[everything.image]
+    assert np.array_equal(part.rows, everything.rows[rows])
+    assert np.array_equal(part.annotation, everything.annotation[:, rows])
+    assert np.array_equal(part.ignored, everything.ignored[:, rows])
+    assert np.array_equal(part.counted, everything.counted & images[truth.image])
