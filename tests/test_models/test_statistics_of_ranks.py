@@ -177,6 +177,9 @@ def resume(rank: int, state: dict[str, Tensor]) -> None:
     loss.load_state_dict(state)
     loss.end_iteration()
     torch.testing.assert_close(loss.pos_grad, torch.full([C], 2.0))
+    loss.pending[0] = rank  # one process has had no backward pass
+    loss.end_iteration()
+    torch.testing.assert_close(loss.pos_grad, torch.full([C], 3.0))
 
 
 def test_what_an_interrupted_iteration_left_behind_is_counted_once():

@@ -52,7 +52,6 @@ class FASA(FrequencyModule):
         *('mean', 'variance', 'seen', 'probability', 'base_power', 'loss_sum', 'last_loss'),
         'adapted',
     )
-    needs_epoch = True  # of ModuleEpochHook
 
     def __init__(
         self,
