@@ -9,6 +9,7 @@ from torch import nn
 
 from .errors import BadInputError
 from .frequency import ClassFrequency
+from .protocols import TakesClassFrequency
 
 
 class FrequencyModule(nn.Module):
@@ -71,8 +72,18 @@ class FrequencyModule(nn.Module):
 
 def frequency_modules(module: nn.Module) -> Iterator[nn.Module]:
     """The outermost modules with ``set_class_frequency``; they pass it on to what they hold."""
-    if hasattr(module, 'set_class_frequency'):
+    if isinstance(module, TakesClassFrequency):
         yield module
         return
     for child in module.children():
         yield from frequency_modules(child)
+
+
+def without_statistics(module: object) -> RuntimeError:
+    """The error of a module or metric that is used before it has got class statistics."""
+    carried = isinstance(module, FrequencyModule)
+    load = ', load a checkpoint that carries them,' if carried else ''
+    return RuntimeError(
+        f'{type(module).__name__} has no class statistics yet: add '
+        f"dict(type='ClassFrequencyHook') to custom_hooks{load} or call set_class_frequency"
+    )

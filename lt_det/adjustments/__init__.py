@@ -6,6 +6,7 @@ from .base import (
     LogitAdjustment,
     build_adjustment,
     register_adjustment,
+    show_classifier,
 )
 from .fracal import FRACAL
 from .iif import IIF
@@ -28,4 +29,5 @@ __all__ = [
     'Temperature',
     'build_adjustment',
     'register_adjustment',
+    'show_classifier',
 ]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from ..frequency_module import FrequencyModule
+from ..frequency_module import FrequencyModule, without_statistics
+from ..protocols import TakesClassifier
 
 ADJUSTMENTS: dict[str, type[LogitAdjustment]] = {}  # by the name that configs give as type
 STAGES = ('both', 'train', 'test')
@@ -126,11 +127,7 @@ class LogitAdjustment(FrequencyModule):
         if not self.active:
             return logits
         if not self.ready:
-            raise RuntimeError(
-                f'{type(self).__name__} has no class statistics yet: add '
-                "dict(type='ClassFrequencyHook') to custom_hooks, load a checkpoint that carries "
-                'them, or call set_class_frequency'
-            )
+            raise without_statistics(self)
         return self.adjusted(logits, dim, inplace)
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
@@ -220,6 +217,17 @@ def along(vector: Tensor, logits: Tensor, dim: int) -> Tensor:
     behind = logits.dim() - 1 - dim % logits.dim()
     anchors = logits.size(dim) // len(vector)
     return vector.repeat(anchors).view(-1, *(1,) * behind) if behind or anchors > 1 else vector
+
+
+def show_classifier(
+    adjustment: LogitAdjustment | ComposedAdjustment | None,
+    weight: Tensor,
+    bias: Tensor | None = None,
+) -> None:
+    """Let the rules that read a classifier (``TauNorm``) read ``weight`` (C + num_extra, D)."""
+    for rule in () if adjustment is None else adjustment.rules:
+        if isinstance(rule, TakesClassifier):
+            rule.set_classifier(weight, bias)
 
 
 def build_adjustment(

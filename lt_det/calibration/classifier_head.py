@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mmpretrain.models.heads import LinearClsHead, MultiLabelClsHead
 from torch import nn
 
-from ..adjustments import ComposedAdjustment, LogitAdjustment, build_adjustment
+from ..adjustments import ComposedAdjustment, LogitAdjustment, build_adjustment, show_classifier
 from ..errors import BadInputError, DataWarning
 from ..frequency import ClassFrequency
 from ..models.classifiers import CAMCClsHead, LongTailClsHead
@@ -103,9 +103,7 @@ def build_rule(setting: Setting, head: nn.Module, frequency: ClassFrequency) -> 
         return None
     rules = [dict(rule) for rule in setting.rules]
     rule = build_adjustment(rules, frequency, background=False).to(head.fc.weight.device).eval()
-    for part in rule.rules:
-        if hasattr(part, 'set_classifier'):
-            part.set_classifier(head.fc.weight, head.fc.bias)
+    show_classifier(rule, head.fc.weight, head.fc.bias)
     return rule
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..adjustments import ComposedAdjustment, LogitAdjustment, build_adjustment
+from ..adjustments import ComposedAdjustment, LogitAdjustment, build_adjustment, show_classifier
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
 from ..models.any_detector.adjusted_logits import AdjustedLogits, class_weights
 from ..models.any_detector.class_logits import ClassLogits, find_class_logits
 from ..models.any_detector.long_tail import check_rule
+from ..protocols import TakesBoxDimension
 
 Rule = LogitAdjustment | ComposedAdjustment
 
@@ -86,10 +87,9 @@ class Overlay:
                     f"{part!r} has stage='{part.stage}', expected 'test': the detector is trained"
                 )
             part.set_class_frequency(frequency)
-            if hasattr(part, 'set_box_dimension'):
+            if isinstance(part, TakesBoxDimension):
                 part.set_box_dimension(dimension)
-            if hasattr(part, 'set_classifier'):
-                part.set_classifier(weight, bias)
+        show_classifier(rule, weight, bias)
         return rule.to(weight.device).eval()
 
     def affine_map(self, rule: Rule | None) -> tuple[Tensor, Tensor] | None:

@@ -15,6 +15,7 @@ from typing import Any
 from ..adjustments import LogitAdjustment, build_adjustment
 from ..errors import BadInputError, MissingFileError
 from ..frequency import ClassFrequency
+from ..protocols import TakesBoxDimension, TakesClassifier
 
 # The argument that says how strong a rule is, and how far such a rule is from none. Without its
 # dimensions FRACAL still has the counts.
@@ -72,8 +73,10 @@ class Setting:
             strength=math.fsum(part.strength for part in parts),
             needs_background=activation == 'softmax'
             and any(getattr(part.built, 'needs_background', False) for part in parts),
-            needs_boxes=any(hasattr(p.built, 'dimension') for p in parts if not p.has_dimension),
-            needs_classifier=any(hasattr(p.built, 'set_classifier') for p in parts),
+            needs_boxes=any(
+                isinstance(p.built, TakesBoxDimension) for p in parts if not p.has_dimension
+            ),
+            needs_classifier=any(isinstance(p.built, TakesClassifier) for p in parts),
         )
 
     def as_dict(self) -> dict[str, Any]:

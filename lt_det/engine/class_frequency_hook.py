@@ -13,6 +13,12 @@ from ..dataset_parts import items_of
 from ..errors import BadInputError, MissingFileError
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, frequency_modules
+from ..protocols import (
+    EndsIteration,
+    TakesBoxDimension,
+    TakesClassFrequency,
+    WelcomesClassFrequency,
+)
 from .model_checks import check_epoch_is_told, check_num_classes, check_same_classes
 
 
@@ -20,7 +26,8 @@ from .model_checks import check_epoch_is_told, check_num_classes, check_same_cla
 class ClassFrequencyHook(Hook):
     """Hands the :class:`ClassFrequency` of the training set to every module that asks for it.
 
-    A module asks by having a method ``set_class_frequency``. The statistics go into buffers, so a
+    A module asks by having a method ``set_class_frequency``
+    (:class:`lt_det.protocols.TakesClassFrequency`). The statistics go into buffers, so a
     checkpoint carries them; a checkpoint with others than those of the training set is refused.
     Testing takes them from the checkpoint and reads the training set only where that has none.
     Metrics that ask in the same way (``LongTailAccuracy``) get them before an evaluation.
@@ -56,7 +63,7 @@ class ClassFrequencyHook(Hook):
         self.empty_classes = empty_classes
         self.replace = replace
         self.training_frequency: ClassFrequency | None = None
-        self._counting: list[nn.Module] = []
+        self._counting: list[EndsIteration] = []
 
     def before_run(self, runner: Runner) -> None:
         """Before training: read the statistics, check the model against them, hand them over."""
@@ -87,7 +94,7 @@ class ClassFrequencyHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         modules = bare_model(runner.model).modules()
-        self._counting = [module for module in modules if hasattr(module, 'end_iteration')]
+        self._counting = [module for module in modules if isinstance(module, EndsIteration)]
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Refuse labels that no class has, while they are on the CPU and their image is known."""
@@ -150,8 +157,8 @@ class ClassFrequencyHook(Hook):
     def _fill(self, runner: Runner, metrics: list) -> None:
         model = bare_model(runner.model)
         needy = [module for module in frequency_modules(model) if not _satisfied(module)]
-        welcome = [metric for metric in metrics if hasattr(metric, 'use_frequency')]
-        metrics = [metric for metric in metrics if hasattr(metric, 'set_class_frequency')]
+        welcome = [metric for metric in metrics if isinstance(metric, WelcomesClassFrequency)]
+        metrics = [metric for metric in metrics if isinstance(metric, TakesClassFrequency)]
         known = self.training_frequency or _carried(model)
         if needy or (metrics and known is None):
             known = self._read_for_test(runner, needy)
@@ -177,16 +184,16 @@ class ClassFrequencyHook(Hook):
 
     def _set_box_dimension(self, runner: Runner, dataset) -> None:
         """Only for rules that ask for it: it reads every box."""
-        asking = [m for m in bare_model(runner.model).modules() if hasattr(m, 'set_box_dimension')]
-        asking = [module for module in asking if not module.has_dimension]
+        rules = [m for m in bare_model(runner.model).modules() if isinstance(m, TakesBoxDimension)]
+        asking = [rule for rule in rules if not rule.has_dimension]
         if not asking:
             return
         if dataset is None:
             config = dict(type='LongTailLVISDataset', ann_file=self.ann_file, test_mode=True)
             dataset = DATASETS.build(dict(config, check_images=False))
         dimension = box_dimension_of(dataset)
-        for module in asking:
-            module.set_box_dimension(dimension)
+        for rule in asking:
+            rule.set_box_dimension(dimension)
 
     def _read(self, dataset) -> ClassFrequency:
         if self.ann_file:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..bare_model import bare_model
 from ..dataset_parts import items_of
 from ..errors import BadInputError
+from ..protocols import TakesImageLists
 
 LISTS = ('neg_category_ids', 'not_exhaustive_category_ids')
 
@@ -40,7 +41,7 @@ class FederatedLabelsHook(Hook):
                 )
         self._label = {category: label for label, category in enumerate(parts[0].cat_ids)}
         model = bare_model(runner.model)
-        self._losses = [module for module in model.modules() if hasattr(module, 'set_images')]
+        self._losses = [module for module in model.modules() if isinstance(module, TakesImageLists)]
         if not self._losses:
             raise BadInputError(
                 'FederatedLabelsHook: no part of the model asks for the lists; expected '

@@ -14,6 +14,7 @@ from ..dataset_parts import class_names, items_of
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
 from ..models.any_detector.class_logits import class_heads, num_object_classes
+from ..protocols import TakesClassFrequency, TakesEpoch
 from .module_epoch_hook import ModuleEpochHook
 
 
@@ -48,7 +49,7 @@ def _class_counts(model: nn.Module) -> dict[str, int]:
             continue
         if getattr(module, 'class_agnostic', False) or name in counts:
             continue
-        asks = hasattr(module, 'set_class_frequency')
+        asks = isinstance(module, TakesClassFrequency)
         if not is_detector or _is_mask_head(name) or asks:
             counts[name] = number
     return counts
@@ -80,7 +81,7 @@ def check_epoch_is_told(model: nn.Module, hooks: Sequence[Hook]) -> None:
     if any(isinstance(hook, ModuleEpochHook) for hook in hooks):
         return
     for name, module in model.named_modules():
-        if hasattr(module, 'set_epoch') and getattr(module, 'needs_epoch', True):
+        if isinstance(module, TakesEpoch) and getattr(module, 'needs_epoch', True):
             raise BadInputError(
                 f'custom_hooks has no ModuleEpochHook, which tells model.{name} '
                 f"({type(module).__name__}) the epoch: expected dict(type='ModuleEpochHook') there"

@@ -6,6 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ..protocols import TakesEpoch
+
 
 @HOOKS.register_module()
 class ModuleEpochHook(Hook):
@@ -17,5 +19,5 @@ class ModuleEpochHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         for module in runner.model.modules():
-            if hasattr(module, 'set_epoch'):
+            if isinstance(module, TakesEpoch):
                 module.set_epoch(runner.epoch)

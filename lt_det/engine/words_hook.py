@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from ..bare_model import bare_model
 from ..errors import BadInputError
+from ..protocols import HasWords, TakesWords
 
 
 @HOOKS.register_module()
@@ -24,7 +25,7 @@ class WordsHook(Hook):
         if not hasattr(runner._train_loop, 'dataloader'):  # only testing: still a config
             return
         dataset = runner._train_loop.dataloader.dataset
-        while not hasattr(dataset, 'word_statistics'):
+        while not isinstance(dataset, HasWords):
             if not hasattr(dataset, 'dataset'):
                 raise BadInputError(
                     f'WordsHook: the training set is a {type(dataset).__name__}, which has no '
@@ -37,5 +38,5 @@ class WordsHook(Hook):
         )
         model = bare_model(runner.model)
         for module in model.modules():
-            if hasattr(module, 'set_words'):
+            if isinstance(module, TakesWords):
                 module.set_words(dataset.vocabulary, counts, described)

@@ -11,6 +11,7 @@ from mmpretrain.registry import METRICS
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
+from ..frequency_module import without_statistics
 from .classification import SHOT_GROUPS, class_accuracy, group_means, reliability
 from .per_class import check_per_class_file, write_per_class
 
@@ -78,10 +79,7 @@ class LongTailAccuracy(BaseMetric):
     def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
         """Metrics of N rows (4,) of :meth:`process`."""
         if self.frequency is None:
-            raise RuntimeError(
-                'LongTailAccuracy has no class statistics: add '
-                "dict(type='ClassFrequencyHook') to custom_hooks or call set_class_frequency"
-            )
+            raise without_statistics(self)
         self.predictions = np.stack(results)
         labels, predicted, confidence, among_five = self.predictions.T
         labels = labels.astype(np.int64)

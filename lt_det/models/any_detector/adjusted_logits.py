@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...adjustments import ComposedAdjustment, LogitAdjustment
+from ...protocols import TakesClassifier
 from .class_logits import ClassLogits
 
 
@@ -39,13 +40,13 @@ class AdjustedLogits:
         dim = 1 if self.convolution else -1
         for rule in self.adjustment.rules:
             if rule.active and (self.at_test or rule.stage != 'test'):
-                if hasattr(rule, 'set_classifier'):
+                if isinstance(rule, TakesClassifier):
                     self._show_classifiers(rule)
                 # the output of a convolution is its own and can be overwritten
                 output = rule(output, dim, inplace=self.convolution)
         return output
 
-    def _show_classifiers(self, rule: LogitAdjustment) -> None:
+    def _show_classifiers(self, rule: TakesClassifier) -> None:
         """Let a rule read the weights, when they are others than before."""
         read = [(layer.weight.data_ptr(), layer.weight._version) for layer in self.classifiers]
         if read != self._read:

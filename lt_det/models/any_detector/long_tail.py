@@ -12,6 +12,7 @@ from torch import nn
 from ...adjustments import build_adjustment
 from ...errors import BadInputError
 from ...frequency_module import FrequencyModule
+from ...protocols import TakesClassifier
 from ..dense_nms import use_topk_nms
 from ..losses.head_losses import check_loss, complete_losses
 from .adjusted_logits import AdjustedLogits
@@ -125,7 +126,7 @@ def check_rule(rule: nn.Module, logits: ClassLogits, key: str) -> None:
             f"'{type(loss).__name__}' has channels of its own for that"
         )
     kinds = {type(layer).__name__ for layer in logits.at_test}
-    if hasattr(rule, 'set_classifier') and not kinds <= set(_PLAIN):
+    if isinstance(rule, TakesClassifier) and not kinds <= set(_PLAIN):
         raise BadInputError(
             f"model.adjustment.type is '{name}', which reads the norms of class weights, but "
             f'{key} classifies by {", ".join(sorted(kinds))}; expected a plain Linear or Conv2d'

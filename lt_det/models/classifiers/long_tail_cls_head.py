@@ -9,10 +9,11 @@ from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ...adjustments import build_adjustment
+from ...adjustments import build_adjustment, show_classifier
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule
+from ...protocols import TakesClassFrequency
 from ..losses.class_count import with_class_count
 
 
@@ -77,7 +78,7 @@ class LongTailClsHead(LinearClsHead):
                 f'{frequency.num_classes} classes'
             )
         for part in (self.statistics, self.adjustment, self.loss_module):
-            if hasattr(part, 'set_class_frequency'):
+            if isinstance(part, TakesClassFrequency):
                 part.set_class_frequency(frequency)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
@@ -103,9 +104,7 @@ class LongTailClsHead(LinearClsHead):
         return self
 
     def _show_classifier(self) -> None:
-        for rule in () if self.adjustment is None else self.adjustment.modules():
-            if hasattr(rule, 'set_classifier'):
-                rule.set_classifier(self.fc.weight, getattr(self.fc, 'bias', None))
+        show_classifier(self.adjustment, self.fc.weight, getattr(self.fc, 'bias', None))
 
     def _after_load(self, incompatible_keys) -> None:
         statistics = self.statistics

@@ -6,6 +6,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from ...errors import BadInputError
+from ...protocols import TakesClassifier
 from .long_tail_cls_head import LongTailClsHead
 
 
@@ -29,9 +30,12 @@ class TextClsHead(LongTailClsHead):
         kwargs['init_cfg'] = None
         super().__init__(num_classes, in_channels=1, **kwargs)
         self.fc = nn.Identity()
-        for rule in () if self.adjustment is None else self.adjustment.modules():
-            if hasattr(rule, 'set_classifier'):
+        for rule in () if self.adjustment is None else self.adjustment.rules:
+            if isinstance(rule, TakesClassifier):
                 raise BadInputError(
                     f'head.adjustment {type(rule).__name__} reads the weights of a classifier, '
                     'TextClsHead has none: the texts of all classes have norm 1'
                 )
+
+    def _show_classifier(self) -> None:
+        """There is none, and no rule that asks for it."""

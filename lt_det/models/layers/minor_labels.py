@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
-from ...frequency_module import FrequencyModule
+from ...frequency_module import FrequencyModule, without_statistics
 
 
 class MinorLabels(FrequencyModule):
@@ -45,10 +45,7 @@ class MinorLabels(FrequencyModule):
     def forward(self, size: int) -> Tensor:
         """Labels (size,)."""
         if not self.has_frequency:
-            raise RuntimeError(
-                'MinorLabels has no class statistics yet: add '
-                "dict(type='ClassFrequencyHook') to custom_hooks or call set_class_frequency"
-            )
+            raise without_statistics(self)
         # below the last value, so that rounding draws no class of probability 0
         uniform = torch.rand(size, device=self.upper.device) * self.upper[-1]
         return torch.searchsorted(self.upper, uniform, right=True).clamp(max=self.num_classes - 1)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
+from ...frequency_module import without_statistics
+from ...protocols import TakesClassFrequency
 from ..precision import widen
 
 
@@ -60,7 +62,7 @@ class ClassBalancedLoss(nn.Module):
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         weight = effective_number_weights(frequency.image_count, self.beta)
         self.class_weight = torch.from_numpy(weight).float()
-        if hasattr(self.loss, 'set_class_frequency'):
+        if isinstance(self.loss, TakesClassFrequency):
             self.loss.set_class_frequency(frequency)
 
     @property
@@ -74,10 +76,7 @@ class ClassBalancedLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None, **kwargs):
         """Loss of ``logits`` (N, C) for labels (N,) or soft targets (N, C)."""
         if self.class_weight is None:
-            raise RuntimeError(
-                "ClassBalancedLoss has no class statistics yet: add dict(type='ClassFrequencyHook')"
-                ' to custom_hooks or call set_class_frequency'
-            )
+            raise without_statistics(self)
         if self.epoch < self.begin:
             return self.loss(logits, target, weight=weight, **kwargs)
         self.class_weight = self.class_weight.to(logits.device)  # moves once, then it is there

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
-from ...frequency_module import FrequencyModule
+from ...frequency_module import FrequencyModule, without_statistics
 from ..precision import widen
 from .sigmoid_head import SigmoidClassification, over_divisor
 
@@ -113,10 +113,7 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
                 f"FederatedLoss: reduction is '{reduction_override}', expected 'mean'"
             )
         if not self.has_frequency:
-            raise RuntimeError(
-                'FederatedLoss has no class statistics yet: add '
-                "dict(type='ClassFrequencyHook') to custom_hooks or call set_class_frequency"
-            )
+            raise without_statistics(self)
         self.check_inputs(cls_score, labels)
         logits = widen(cls_score[:, : self.num_classes])  # a sum of classes overflows in half
         label, is_object = self._columns(labels)

@@ -7,6 +7,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ...frequency import ClassFrequency
+from ...frequency_module import without_statistics
+from ...protocols import TakesClassFrequency
 from ..precision import widen
 from .sigmoid_head import is_label
 
@@ -38,16 +40,13 @@ class LDAMLoss(nn.Module):
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         counts = torch.from_numpy(frequency.image_count).clamp(min=1).double()
         self.margin = (self.max_margin * (counts / counts.min()) ** -0.25).float()
-        if hasattr(self.loss, 'set_class_frequency'):
+        if isinstance(self.loss, TakesClassFrequency):
             self.loss.set_class_frequency(frequency)
 
     def forward(self, logits: Tensor, target: Tensor, **kwargs) -> Tensor:
         """Loss of ``logits`` (N, C) for labels (N,) or soft targets (N, C)."""
         if self.margin is None:
-            raise RuntimeError(
-                "LDAMLoss has no class statistics yet: add dict(type='ClassFrequencyHook') to "
-                'custom_hooks or call set_class_frequency'
-            )
+            raise without_statistics(self)
         self.margin = self.margin.to(logits.device)  # moves once, then it is there
         logits = widen(logits)
         lowered = (self.scale * self.margin).to(logits.dtype)

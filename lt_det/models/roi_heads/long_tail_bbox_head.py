@@ -10,9 +10,10 @@ from mmdet.structures.bbox import get_box_tensor, scale_boxes
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ...adjustments import build_adjustment
+from ...adjustments import build_adjustment, show_classifier
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
+from ...protocols import TakesClassFrequency, TakesClassifier, TakesRois
 from ..layers.class_indexed_linear import ClassIndexedLinear, ClassIndexedOutputs
 from ..losses.class_count import with_class_count
 from .topk_nms import is_plain, topk_multiclass_nms
@@ -100,7 +101,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             num_extra=num_logits - self.num_classes,
             activation='sigmoid' if sigmoid else 'softmax',
         )
-        for rule in adjustment.modules():
+        for rule in adjustment.rules:
             if self.custom_cls_channels and getattr(rule, 'needs_background', False):
                 raise BadInputError(
                     f"bbox_head.adjustment.type is '{type(rule).__name__}', which shifts the "
@@ -108,7 +109,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
                     f"'{type(self.loss_cls).__name__}' has channels of its own for that; expected "
                     "another adjustment, such as 'IIF', or 'CrossEntropyLoss'"
                 )
-            if hasattr(rule, 'set_classifier') and not self._is_linear:
+            if isinstance(rule, TakesClassifier) and not self._is_linear:
                 raise BadInputError(
                     f"bbox_head.adjustment.type is '{type(rule).__name__}', which reads the norms "
                     'of class weights, but bbox_head.cls_predictor_cfg.type is '
@@ -142,7 +143,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
                 f'{frequency.num_classes} classes'
             )
         for part in (self.adjustment, self.loss_cls):
-            if hasattr(part, 'set_class_frequency'):
+            if isinstance(part, TakesClassFrequency):
                 part.set_class_frequency(frequency)
 
     def forward(self, x: Tensor) -> tuple[Tensor | None, Deltas | None]:
@@ -188,7 +189,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             bbox_weights: (R, 4).
             reduction_override: In place of that of the losses.
         """
-        if rois is not None and hasattr(self.loss_cls, 'set_rois'):
+        if rois is not None and isinstance(self.loss_cls, TakesRois):
             self.loss_cls.set_rois(rois)
         put_off = isinstance(bbox_pred, ClassIndexedOutputs)
         targets = labels, label_weights, bbox_targets, bbox_weights, reduction_override
@@ -301,9 +302,8 @@ class LongTailBBoxHead(ConvFCBBoxHead):
 
 def _show_classifier(head: LongTailBBoxHead, *_) -> None:
     """Let the rules that read the class weights read them."""
-    for rule in head.adjustment.modules() if head.adjustment is not None else ():
-        if hasattr(rule, 'set_classifier'):
-            rule.set_classifier(head.fc_cls.weight, head.fc_cls.bias)
+    if head.with_cls:
+        show_classifier(head.adjustment, head.fc_cls.weight, getattr(head.fc_cls, 'bias', None))
 
 
 def _initialises(cfg: dict, name: str) -> bool:
