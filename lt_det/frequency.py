@@ -84,8 +84,7 @@ class ClassFrequency:
         """
         count = self.image_count
         if scheme == 'lvis':
-            rare, common = LVIS_BOUNDS
-            return np.where(count <= rare, 'r', np.where(count <= common, 'c', 'f'))
+            return lvis_groups(count)
         if scheme == 'shot':
             few, medium = SHOT_BOUNDS
             return np.where(count < few, 'few', np.where(count <= medium, 'medium', 'many'))
@@ -228,6 +227,12 @@ def _labels(dataset: Any, index: int) -> list[int]:
     if 'instances' not in item:
         return cat_ids(dataset, index)
     return [i['bbox_label'] for i in item['instances'] if not i.get('ignore_flag')]
+
+
+def lvis_groups(image_count: np.ndarray, bounds: Sequence[int] = LVIS_BOUNDS) -> np.ndarray:
+    """Group (C,) of classes by their training images (C,): r, c, f, the bounds included below."""
+    rare, common = bounds
+    return np.where(image_count <= rare, 'r', np.where(image_count <= common, 'c', 'f'))
 
 
 def _counts(name: str, values: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import BadInputError, DataWarning
 from ..formats.annotation_cache import load_columns
 from ..formats.annotation_columns import AnnotationColumns, read_columns
-from ..frequency import LVIS_BOUNDS, ClassFrequency
+from ..frequency import LVIS_BOUNDS, ClassFrequency, lvis_groups
 
 if TYPE_CHECKING:
     from hotcoco import COCO
@@ -191,17 +191,15 @@ class GroundTruth:
                         f'expected one of {FREQUENCY_GROUPS}'
                     )
         else:
-            rare, common = LVIS_BOUNDS if bounds is None else bounds
             known = [isinstance(count, (int, np.integer)) for count in self.train_images]
             if bounds is not None and not any(known):
                 raise BadInputError(
                     f'bounds is {tuple(bounds)}, but the training images of the classes are not '
                     f'known: {self.source} has no image_count, and no frequency was given'
                 )
-            groups = [
-                ('r' if count <= rare else 'c' if count <= common else 'f') if k else ''
-                for count, k in zip(self.train_images, known)
-            ]
+            counts = [count if k else 0 for count, k in zip(self.train_images, known)]
+            groups = lvis_groups(np.array(counts), LVIS_BOUNDS if bounds is None else bounds)
+            groups = np.where(known, groups, '')
         self.frequency = np.array(groups, dtype=object)
 
     def _say_deviations(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..formats.annotation_columns import AnnotationColumns
 from ..formats.annotation_masks import NO_MASK
-from ..frequency import LVIS_BOUNDS, ClassFrequency
+from ..frequency import LVIS_BOUNDS, ClassFrequency, lvis_groups
 
 RAREST = 10
 
@@ -110,12 +110,9 @@ def propose_bounds(images: np.ndarray) -> tuple[int, int] | None:
 
 
 def _groups(images: np.ndarray, bounds: tuple[int, int]) -> dict[str, int]:
-    rare, common = bounds
-    return {
-        'rare': int((images <= rare).sum()),
-        'common': int(((images > rare) & (images <= common)).sum()),
-        'frequent': int((images > common).sum()),
-    }
+    groups = lvis_groups(images, bounds)
+    names = {'rare': 'r', 'common': 'c', 'frequent': 'f'}
+    return {name: int((groups == group).sum()) for name, group in names.items()}
 
 
 def _factor(counts: np.ndarray) -> float | None:
