@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError, MissingFileError
+from ..formats.files import whole_file
 from .common import add_config_arguments, load_config
 from .console import prints_to_log, quiet_loggers
 
@@ -208,14 +209,12 @@ def picture_names(files: Sequence[str]) -> list[str]:
 
 def write_json(path: Path, records: Iterator[dict]) -> int:
     """Write records as they come; the file is there only when all are. Returns the detections."""
-    unfinished = path.with_suffix('.json.part')
     count = 0
-    with unfinished.open('w', encoding='utf-8') as file:
+    with whole_file(path) as part, part.open('w', encoding='utf-8') as file:
         for number, record in enumerate(records):
             file.write(('[\n' if number == 0 else ',\n') + json.dumps(record))
             count += len(record['detections'])
         file.write('\n]\n')
-    unfinished.replace(path)
     return count
 
 

@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import BadInputError
+from ..formats.files import write_text
 from .first_stage_hook import FirstStageHook
 
 
@@ -124,4 +125,4 @@ class PhaseRunner:
 @master_only
 def _write_metrics(folder: Path, metrics: dict[str, float]) -> None:
     plain = {key.split('/')[-1]: value for key, value in metrics.items()}
-    (folder / 'metrics.json').write_text(json.dumps(plain, indent=2) + '\n')
+    write_text(folder / 'metrics.json', json.dumps(plain, indent=2) + '\n')

@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from lt_det.errors import BadInputError
-
+from ...errors import BadInputError
+from ...formats.files import write_text
 from .annotate import annotate_image, make_categories, make_json
 from .fonts import fonts_with, outline
 from .plan import GlyphPlan, ImagePlan, plan_dataset
@@ -72,7 +72,8 @@ def make_glyphs(
         (root / split).mkdir(parents=True, exist_ok=True)
     entries = _render_all(root, plan, workers, progress)
     _write_annotations(root, plan, entries)
-    _write_atomically(root / 'recipe.json', {'recipe': recipe.to_dict(), **_fingerprint(root)})
+    content = {'recipe': recipe.to_dict(), **_fingerprint(root)}
+    write_text(root / 'recipe.json', json.dumps(content) + '\n')
     if progress:
         print(f'{root}: {recipe.train_images} train and {recipe.val_images} val images written')
     return root
@@ -117,14 +118,7 @@ def _write_annotations(root: Path, plan: GlyphPlan, entries: list[tuple[dict, li
     for split, part in parts.items():
         images = [entry for entry, _ in part]
         content = make_json(plan.recipe, images, annotations[split], categories)
-        _write_atomically(_annotation_path(root, split), content)
-
-
-def _write_atomically(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + '.part')
-    part.write_text(json.dumps(content) + '\n', encoding='utf-8')
-    part.replace(path)
+        write_text(_annotation_path(root, split), json.dumps(content) + '\n')
 
 
 def _fingerprint(root: Path) -> dict:
