@@ -1,5 +1,5 @@
 # ours: the paper has no CIFAR; its numbers for ImageNet-LT, images enlarged to 224 pixels
-_base_ = ['../_base_/datasets/cifar100_lt.py', '../_base_/ballad.py']
+_base_ = ['../_base_/datasets/cifar100_lt.py', '../_base_/methods/ballad.py']
 
 model = dict(head=dict(num_classes=100), class_names='cifar100', text_chunk=None)
 data_preprocessor = dict(_delete_=True, type='ClipDataPreprocessor', to_rgb=False)

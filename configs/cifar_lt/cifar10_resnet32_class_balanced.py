@@ -1,12 +1,3 @@
-_base_ = ['./cifar10_resnet32_softmax.py']
+_base_ = ['./cifar10_resnet32_softmax.py', '../_base_/methods/class_balanced.py']
 
-model = dict(
-    head=dict(
-        loss=dict(
-            _delete_=True,
-            type='ClassBalancedLoss',
-            beta=0.9999,
-            loss=dict(type='CrossEntropyLoss'),
-        )
-    )
-)
+model = dict(head=dict(loss=_base_.class_balanced))

@@ -1,15 +1,8 @@
-_base_ = ['./cifar10_resnet32_softmax.py']
+_base_ = ['./cifar10_resnet32_softmax.py', '../_base_/methods/ldam_drw.py']
 
-# Cao et al., arXiv 1906.07413: the weights begin at epoch 160
 model = dict(
     head=dict(
-        cls_predictor_cfg=dict(type='CosineLinear', scale=30.0),
-        loss=dict(
-            _delete_=True,
-            type='ClassBalancedLoss',
-            beta=0.9999,
-            begin=160,
-            loss=dict(type='LDAMLoss', max_margin=0.5, scale=30.0),
-        ),
+        cls_predictor_cfg=_base_.ldam_predictor,
+        loss=dict(_base_.ldam_drw, begin=160),
     )
 )

@@ -3,23 +3,16 @@ _base_ = [
     '../_base_/datasets/cifar10_lt.py',
     '../_base_/schedules/iif_cifar_400e.py',
     '../_base_/classification_runtime.py',
+    '../_base_/methods/iif_first_stage.py',
 ]
 
-# arXiv 2209.04861: cosine classifier, auto-augment, mixup 0.2
-model = dict(
-    head=dict(
-        num_classes=10,
-        cls_predictor_cfg=dict(type='CosineLinear', scale=16.0),
-        loss=dict(type='CrossEntropyLoss', use_soft=True),
-    ),
-    train_cfg=dict(augments=dict(type='Mixup', alpha=0.2)),
-)
+# arXiv 2209.04861: auto-augment too
+model = dict(head=dict(_base_.cosine_head, num_classes=10), train_cfg=_base_.mixup)
 train_pipeline = [
-    dict(type='RandomCrop', crop_size=32, padding=4),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    *_base_.train_pipeline[:2],
     # MMPretrain has no policies of CIFAR
     dict(type='AutoAugment', policies='imagenet', hparams=dict(pad_val=128)),
-    dict(type='PackInputs'),
+    _base_.train_pipeline[2],
 ]
 # 4 GPUs x 16 images
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))

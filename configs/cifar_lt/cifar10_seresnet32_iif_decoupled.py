@@ -1,18 +1,12 @@
-_base_ = ['./cifar10_seresnet32_cosine.py']
+_base_ = ['./cifar10_seresnet32_cosine.py', '../_base_/methods/iif_decoupled.py']
 
-# second stage on cifar10_seresnet32_cosine.py, all frozen but the classifier (arXiv 2209.04861)
-model = dict(
-    backbone=dict(frozen_stages=3),
-    head=dict(adjustment=dict(type='IIF', link='smooth')),
-)
+# second stage on cifar10_seresnet32_cosine.py
+model = dict(backbone=dict(frozen_stages=3), head=_base_.iif_decoupled.model.head)
 train_cfg = dict(max_epochs=20, val_interval=20)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
-param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=20)]
+param_scheduler = [dict(_base_.iif_decoupled.param_scheduler[0], end=20)]
 custom_hooks = [
-    dict(type='ClassFrequencyHook'),
-    dict(type='ModuleEpochHook'),
-    dict(type='EpochSeedHook'),
-    dict(type='ReportHook'),
+    *_base_.custom_hooks,
     dict(
         type='FirstStageHook',
         work_dir='work_dirs/cifar10_seresnet32_cosine',

@@ -22,9 +22,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=50),
     dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, end=24),
 ]
-custom_hooks = [
-    dict(type='ClassFrequencyHook'),
-    dict(type='EpochSeedHook'),
-    dict(type='ReportHook'),
-    dict(type='ExportClipHook'),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='ExportClipHook')]

@@ -1,4 +1,4 @@
-_base_ = ['../_base_/datasets/glyph_crops.py', '../_base_/ballad.py']
+_base_ = ['../_base_/datasets/glyph_crops.py', '../_base_/methods/ballad.py']
 
 # python tools/train.py configs/glyphs/ballad_clip_r14.py writes these weights
 clip = dict(

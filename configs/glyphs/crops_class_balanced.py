@@ -1,12 +1,3 @@
-_base_ = ['./crops_softmax.py']
+_base_ = ['./crops_softmax.py', '../_base_/methods/class_balanced.py']
 
-model = dict(
-    head=dict(
-        loss=dict(
-            _delete_=True,
-            type='ClassBalancedLoss',
-            beta=0.999,
-            loss=dict(type='CrossEntropyLoss'),
-        )
-    )
-)
+model = dict(head=dict(loss=dict(_base_.class_balanced, beta=0.999)))

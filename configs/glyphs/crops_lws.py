@@ -1,21 +1,13 @@
-_base_ = ['./crops_softmax.py']
+_base_ = ['./crops_softmax.py', '../_base_/methods/lws.py']
 
-# second stage on the frozen network of crops_softmax.py (Kang et al., arXiv 1910.09217)
-model = dict(
-    backbone=dict(frozen_stages=3),
-    head=dict(adjustment=dict(type='LearnedScale'), train_predictor=False),
-)
-train_dataloader = dict(sampler=dict(type='LongTailSampler', mode='class_balanced', _delete_=True))
+# second stage on crops_softmax.py
+model = dict(backbone=dict(frozen_stages=3), head=_base_.lws_head)
+train_dataloader = _base_.crt.train_dataloader
 train_cfg = dict(max_epochs=3, val_interval=3)
 optim_wrapper = dict(optimizer=dict(lr=0.05))
-param_scheduler = [
-    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, end=3),
-]
+param_scheduler = [dict(_base_.crt.param_scheduler[0], end=3)]
 custom_hooks = [
-    dict(type='ClassFrequencyHook'),
-    dict(type='ModuleEpochHook'),
-    dict(type='EpochSeedHook'),
-    dict(type='ReportHook'),
+    *_base_.custom_hooks,
     dict(
         type='FirstStageHook',
         work_dir='work_dirs/crops_softmax',

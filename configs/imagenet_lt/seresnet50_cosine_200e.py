@@ -3,16 +3,11 @@ _base_ = [
     '../_base_/datasets/imagenet_lt.py',
     '../_base_/schedules/iif_imagenet_200e.py',
     '../_base_/classification_runtime.py',
+    '../_base_/methods/iif_first_stage.py',
 ]
 
-# arXiv 2209.04861: cosine classifier, auto-augment, mixup 0.2
-model = dict(
-    head=dict(
-        cls_predictor_cfg=dict(type='CosineLinear', scale=16.0),
-        loss=dict(type='CrossEntropyLoss', use_soft=True),
-    ),
-    train_cfg=dict(augments=dict(type='Mixup', alpha=0.2)),
-)
+# arXiv 2209.04861: auto-augment too
+model = dict(head=_base_.cosine_head, train_cfg=_base_.mixup)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='RandomResizedCrop', scale=224),

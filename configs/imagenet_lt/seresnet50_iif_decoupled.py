@@ -1,18 +1,12 @@
-_base_ = ['./seresnet50_cosine_200e.py']
+_base_ = ['./seresnet50_cosine_200e.py', '../_base_/methods/iif_decoupled.py']
 
-# second stage on seresnet50_cosine_200e.py, all frozen but the classifier (arXiv 2209.04861)
-model = dict(
-    backbone=dict(frozen_stages=4),
-    head=dict(adjustment=dict(type='IIF', link='smooth')),
-)
-train_cfg = dict(max_epochs=5, val_interval=5)
-optim_wrapper = dict(optimizer=dict(lr=2e-5))
-param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=5)]
+# second stage on seresnet50_cosine_200e.py
+model = _base_.iif_decoupled.model
+train_cfg = _base_.iif_decoupled.train_cfg
+optim_wrapper = _base_.iif_decoupled.optim_wrapper
+param_scheduler = _base_.iif_decoupled.param_scheduler
 custom_hooks = [
-    dict(type='ClassFrequencyHook'),
-    dict(type='ModuleEpochHook'),
-    dict(type='EpochSeedHook'),
-    dict(type='ReportHook'),
+    *_base_.custom_hooks,
     dict(
         type='FirstStageHook',
         work_dir='work_dirs/seresnet50_cosine_200e',

@@ -1,11 +1,3 @@
-_base_ = ['./atss_r50_sigmoid.py']
+_base_ = ['./atss_r50_sigmoid.py', '../_base_/methods/rfs.py']
 
-# repeat factor sampling (Gupta et al. 2019), t = 1e-3
-train_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='RepeatFactorDataset',
-        oversample_thr=1e-3,
-        dataset=_base_.train_dataloader.dataset,
-    )
-)
+train_dataloader = dict(dataset=dict(_base_.rfs, dataset=_base_.train_dataloader.dataset))

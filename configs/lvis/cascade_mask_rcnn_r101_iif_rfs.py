@@ -1,8 +1,3 @@
-_base_ = [
-    '../_base_/models/cascade_mask_rcnn_r50_fpn_lvis_iif.py',
-    '../_base_/datasets/lvis_v1_instance_rfs.py',
-    '../_base_/schedules/schedule_1x.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./cascade_mask_rcnn_r101_iif.py', '../_base_/methods/rfs.py']
 
-model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))
+train_dataloader = dict(dataset=dict(_base_.rfs, dataset=_base_.train_dataloader.dataset))

@@ -1,6 +1,3 @@
-_base_ = [
-    '../_base_/models/cascade_mask_rcnn_r50_fpn_lvis.py',
-    '../_base_/datasets/lvis_v1_instance_rfs.py',
-    '../_base_/schedules/schedule_1x.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./cascade_mask_rcnn_r50_softmax.py', '../_base_/methods/rfs.py']
+
+train_dataloader = dict(dataset=dict(_base_.rfs, dataset=_base_.train_dataloader.dataset))

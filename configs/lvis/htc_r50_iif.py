@@ -1,6 +1,9 @@
-_base_ = [
-    '../_base_/models/htc_r50_fpn_lvis_iif.py',
-    '../_base_/datasets/lvis_v1_instance.py',
-    '../_base_/schedules/schedule_1x.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./htc_r50_softmax.py', '../_base_/methods/iif.py']
+
+# in all stages
+model = dict(
+    roi_head=dict(
+        bbox_head=[dict(head, adjustment=_base_.iif) for head in _base_.model.roi_head.bbox_head]
+    ),
+    test_cfg=_base_.iif_test_cfg,
+)

@@ -1,6 +1,3 @@
-_base_ = [
-    '../_base_/models/mask_rcnn_r50_fpn_lvis_iif.py',
-    '../_base_/datasets/lvis_v1_instance_rfs.py',
-    '../_base_/schedules/schedule_2x.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./mask_rcnn_r50_softmax_rfs_2x.py', '../_base_/methods/iif.py']
+
+model = _base_.iif_model

@@ -1,18 +1,3 @@
-_base_ = ['./mask_rcnn_r50_softmax_2x.py']
+_base_ = ['./mask_rcnn_r50_softmax_2x.py', '../_base_/methods/seesaw.py']
 
-# Seesaw loss (arXiv 2008.10032)
-model = dict(
-    roi_head=dict(
-        bbox_head=dict(
-            cls_predictor_cfg=dict(type='NormedLinear', temperature=20),
-            loss_cls=dict(
-                _delete_=True,
-                type='LongTailSeesawLoss',
-                p=0.8,
-                q=2.0,
-                num_classes=1203,
-                loss_weight=1.0,
-            ),
-        )
-    )
-)
+model = _base_.seesaw_model

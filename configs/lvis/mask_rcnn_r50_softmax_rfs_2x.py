@@ -1,6 +1,3 @@
-_base_ = [
-    '../_base_/models/mask_rcnn_r50_fpn_lvis.py',
-    '../_base_/datasets/lvis_v1_instance_rfs.py',
-    '../_base_/schedules/schedule_2x.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./mask_rcnn_r50_softmax_2x.py', '../_base_/methods/rfs.py']
+
+train_dataloader = dict(dataset=dict(_base_.rfs, dataset=_base_.train_dataloader.dataset))

@@ -1,11 +1,3 @@
-_base_ = ['./mask_rcnn_r50_iif_v0.5_2x.py']
+_base_ = ['./mask_rcnn_r50_iif_v0.5_2x.py', '../_base_/models/resnext101.py']
 
-model = dict(
-    backbone=dict(
-        type='ResNeXt',
-        depth=101,
-        groups=32,
-        base_width=4,
-        init_cfg=dict(checkpoint='open-mmlab://resnext101_32x4d'),
-    )
-)
+model = dict(backbone=_base_.x101_32x4d)

@@ -1,11 +1,3 @@
-_base_ = ['./mask_rcnn_r50_softmax.py']
+_base_ = ['./mask_rcnn_r50_softmax.py', '../_base_/models/resnext101.py']
 
-model = dict(
-    backbone=dict(
-        type='ResNeXt',
-        depth=101,
-        groups=64,
-        base_width=4,
-        init_cfg=dict(checkpoint='open-mmlab://resnext101_64x4d'),
-    )
-)
+model = dict(backbone=_base_.x101_64x4d)

@@ -3,6 +3,7 @@ _base_ = [
     '../_base_/datasets/places_lt.py',
     '../_base_/schedules/iif_places_30e.py',
     '../_base_/classification_runtime.py',
+    '../_base_/methods/iif_first_stage.py',
 ]
 
 # ImageNet weights; only the last stage and the classifier are trained (arXiv 2209.04861)
@@ -15,10 +16,6 @@ model = dict(
             type='Pretrained', checkpoint='data/seresnet152_imagenet.pth', prefix='backbone'
         ),
     ),
-    head=dict(
-        num_classes=365,
-        cls_predictor_cfg=dict(type='CosineLinear', scale=16.0),
-        loss=dict(type='CrossEntropyLoss', use_soft=True),
-    ),
-    train_cfg=dict(augments=dict(type='Mixup', alpha=0.2)),
+    head=dict(_base_.cosine_head, num_classes=365),
+    train_cfg=_base_.mixup,
 )

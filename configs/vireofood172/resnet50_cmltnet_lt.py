@@ -1,21 +1,6 @@
-_base_ = ['./resnet50_softmax_lt.py']
+_base_ = ['./resnet50_softmax_lt.py', '../_base_/methods/cmltnet.py']
 
-# alignment=False, inference=False, fusion=False turn parts off; described=0.5 of the training set
-# hides the words of half its images
-model = dict(
-    head=dict(
-        type='CrossModalHead',
-        num_words=353,
-        cls_predictor_cfg=dict(type='CosineLinear', scale=16.0),
-        adjustment=dict(type='PriorShift', tau=1.0, stage='train'),
-    )
-)
-custom_hooks = [
-    dict(type='ClassFrequencyHook'),
-    dict(type='WordsHook'),
-    dict(type='ModuleEpochHook'),
-    dict(type='EpochSeedHook'),
-    dict(type='ReportHook'),
-]
-val_evaluator = [dict(type='LongTailAccuracy'), dict(type='WordRetrieval')]
+model = dict(head=dict(_base_.cmltnet_head, num_words=353))
+custom_hooks = [*_base_.custom_hooks, *_base_.cmltnet_hooks]
+val_evaluator = _base_.cmltnet_evaluator
 test_evaluator = val_evaluator

@@ -18,6 +18,8 @@ from PIL import Image
 
 from lt_det.models.open_clip import build_clip
 
+from .test_detection_configs import RUNTIME_HOOKS
+
 open_clip = pytest.importorskip('open_clip', reason="open_clip is the extra 'clip' of lt_det")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +64,7 @@ def test_phases_build_and_images_fit(path, monkeypatch):
         model.data_preprocessor = phase.data_preprocessor
         built = MODELS.build(model)
         assert built.data_preprocessor.mean.flatten()[0].item() == pytest.approx(122.77, abs=0.01)
+        assert {hook.type for hook in phase.custom_hooks} >= RUNTIME_HOOKS
         for hook in (*phase.custom_hooks, *phase.get('extra_hooks', [])):
             assert HOOKS.build(hook) is not None
         for split in ('train', 'val'):

@@ -25,8 +25,13 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(
     str(path.relative_to(ROOT / 'configs'))
     for path in (ROOT / 'configs').rglob('*.py')
-    # BALLAD's need weights that are not there: tests/test_models/test_ballad_configs.py
+    # BALLAD's need weights that are not there: test_ballad_configs.py
     if '_base_' not in path.parts and 'ballad' not in path.name
+)
+RUNTIME_HOOKS = {'ClassFrequencyHook', 'EpochSeedHook', 'ReportHook'}
+KEYS_OF_A_RUN = (
+    *('model', 'data_preprocessor', 'train_dataloader', 'test_dataloader', 'train_cfg'),
+    *('optim_wrapper', 'param_scheduler', 'custom_hooks', 'load_from', 'run', 'phases'),
 )
 # one of each kind of head, loss, rule and detector
 REPRESENTATIVE = [
@@ -76,8 +81,10 @@ def test_it_builds(name, monkeypatch):
     with torch.device('cpu' if cfg.default_scope == 'mmpretrain' else 'meta'):
         model = MODELS.build(cfg.model)
     assert sum(parameter.numel() for parameter in model.parameters()) > 1e4
-    for hook in cfg.get('custom_hooks', []):
+    for hook in cfg.custom_hooks:
         assert HOOKS.build(hook) is not None
+    # a list replaces a list: none has lost those of its base
+    assert {hook.type for hook in cfg.custom_hooks} >= RUNTIME_HOOKS
     for split in ('train', 'val', 'test'):
         for dataset in datasets(cfg[f'{split}_dataloader'].dataset):
             assert is_registered(DATASETS, dataset.type)
@@ -231,6 +238,16 @@ def take_step(model: nn.Module, losses: dict) -> None:
     assert len(parameters) > 0.9 * len(trained)
     assert all(torch.isfinite(p.grad).all() for p in parameters)
     torch.optim.SGD(parameters, lr=1e-4).step()
+
+
+@pytest.mark.slow
+def test_no_two_configs_are_the_same_experiment():
+    first = {}
+    for path in sorted((ROOT / 'configs').glob('*/*.py')):
+        if path.parent.name != '_base_':
+            cfg = Config.fromfile(path)
+            twin = first.setdefault(repr([cfg.get(key) for key in KEYS_OF_A_RUN]), path)
+            assert twin == path, f'{path.name} is the same as {twin.name}'
 
 
 @pytest.mark.parametrize('count', ['image', 'instance'])

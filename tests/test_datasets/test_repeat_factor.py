@@ -95,7 +95,7 @@ def test_images_without_labels_and_labels_in_every_image():
 def test_config_uses_it(tmp_path):
     path = tmp_path / 'generated.json'
     path.write_text(json.dumps(lvis_content()))
-    config = Config.fromfile(ROOT / 'configs/_base_/datasets/lvis_v1_instance_rfs.py')
+    config = Config.fromfile(ROOT / 'configs/lvis/mask_rcnn_r50_softmax_rfs.py')
     config = config.train_dataloader.dataset
     config.dataset.update(ann_file=str(path), data_root='', check_images=False, pipeline=[])
     with DefaultScope.overwrite_default_scope('mmdet'):

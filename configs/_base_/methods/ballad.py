@@ -1,6 +1,6 @@
 # BALLAD (Ma et al., arXiv 2111.14745), numbers as in its code where nothing else is said.
 # One command runs phase A, then B. Another choice: --cfg-options "run=[zero_shot]"
-_base_ = ['./classification_runtime.py']
+_base_ = ['../classification_runtime.py']
 
 runner_type = 'PhaseRunner'
 run = ['phase_a', 'phase_b']
@@ -51,3 +51,25 @@ phases = dict(
         extra_hooks=[dict(type='FeatureCacheHook', views=10)],
     ),
 )
+
+# images of 224 pixels, resized as open_clip does
+clip_preprocessor = dict(_delete_=True, type='ClipDataPreprocessor')
+clip_train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='RandomResizedCrop',
+        scale=224,
+        crop_ratio_range=(0.5, 1.0),
+        interpolation='bicubic',
+        backend='pillow',
+    ),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+    dict(type='PackInputs'),
+]
+clip_test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=224, edge='short', interpolation='bicubic', backend='pillow'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
