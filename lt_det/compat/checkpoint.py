@@ -11,7 +11,7 @@ import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..errors import BadInputError, MissingFileError
-from .saved_types import allow_types_of_mmengine
+from .saved_types import allow_types_of_mmengine, with_defaults
 
 
 def restrict_checkpoint_loading(trust: bool = False) -> None:
@@ -29,7 +29,9 @@ def restrict_checkpoint_loading(trust: bool = False) -> None:
             raise MissingFileError(f'checkpoint {filename} does not exist')
         try:
             check_whole(filename)
-            return torch.load(filename, map_location=map_location, weights_only=not trust)
+            return with_defaults(
+                torch.load(filename, map_location=map_location, weights_only=not trust)
+            )
         except Exception as error:  # bytes that are no checkpoint raise what they happen to
             raise BadInputError(
                 f'checkpoint {filename} cannot be read: {_reason(error)}; {_remedy(error)}'

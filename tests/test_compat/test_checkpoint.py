@@ -1,10 +1,14 @@
+import datetime
 import os
 import re
 import zipfile
+from collections import Counter, OrderedDict, defaultdict
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -58,6 +62,54 @@ def test_plain_numbers_and_text_of_numpy_are_read(value, tmp_path):
     restrict_checkpoint_loading()
     loaded = load(tmp_path / 'a.pth')['message_hub']['runtime_info']['mine']
     assert loaded.dtype == value.dtype and np.array_equal(loaded, value)
+
+
+VALUES = [
+    {1, 2},
+    frozenset([1]),
+    {'a': [1, (2, 3)]},
+    range(3),
+    slice(1, 2),
+    Counter('ab'),
+    OrderedDict(a=1),
+    defaultdict(int, a=1),
+    defaultdict(None, a=1),
+    ConfigDict(a=dict(b=[1, 2])),  # metainfo of a config
+    Path('/a/b'),
+    PurePosixPath('/a'),
+    datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc),
+    datetime.timedelta(1),
+]
+
+
+@pytest.mark.parametrize('value', VALUES, ids=lambda value: type(value).__name__)
+def test_values_of_python_are_read(value, tmp_path):
+    saved = dict(dataset_meta=value, message_hub=dict(runtime_info=dict(mine=[(value,)])))
+    torch.save(saved, tmp_path / 'a.pth')
+    restrict_checkpoint_loading()
+    loaded = load(tmp_path / 'a.pth')
+    assert loaded == saved
+    ((mine,),) = loaded['message_hub']['runtime_info']['mine']
+    assert type(mine) is type(value)
+    assert mine is loaded['dataset_meta'], 'one value has become two'
+    if isinstance(value, defaultdict):
+        assert mine.default_factory is value.default_factory
+
+
+def test_a_default_that_runs_code_is_refused(tmp_path):
+    torch.save(dict(mine=defaultdict(os.getcwd)), tmp_path / 'a.pth')
+    restrict_checkpoint_loading()
+    with pytest.raises(BadInputError, match='getcwd'):
+        load(tmp_path / 'a.pth')
+
+
+def test_a_value_that_holds_itself(tmp_path):
+    own = defaultdict(list)
+    own['again'] = [own]
+    torch.save(dict(own=own), tmp_path / 'a.pth')
+    restrict_checkpoint_loading()
+    loaded = load(tmp_path / 'a.pth')['own']
+    assert type(loaded) is defaultdict and loaded['again'][0] is loaded
 
 
 @pytest.mark.parametrize(
