@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import BadInputError
 from .common import add_common_arguments, build_runner, download_errors, load_config
 from .console import quiet_loggers
+from .lost_processes import lost_processes
 from .tta import use_tta
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         cfg = show_predictions(cfg, args)
     if args.tta:
         use_tta(cfg)
-    with quiet_loggers(not args.verbose), download_errors(cfg):
+    with quiet_loggers(not args.verbose), download_errors(cfg), lost_processes():
         runner = build_runner(cfg, args)
         if args.out:
             from mmdet.evaluation import DumpDetResults

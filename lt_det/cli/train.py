@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..errors import BadInputError, UserError
+from ..errors import BadInputError
 from .common import add_common_arguments, build_runner, download_errors, load_config
 from .console import quiet_loggers
+from .lost_processes import lost_processes
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -56,29 +55,6 @@ def run(args: argparse.Namespace) -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     with quiet_loggers(not args.verbose), download_errors(cfg), lost_processes():
         build_runner(cfg, args).train()
-
-
-@contextmanager
-def lost_processes() -> Iterator[None]:
-    """Say which process waited in vain for others, where one has ended or is late.
-
-    Raises:
-        UserError: What the backend has said, with the rank.
-    """
-    try:
-        yield
-    except RuntimeError as error:  # DistBackendError of NCCL is one, gloo has no type of its own
-        import torch.distributed as dist
-
-        text = str(error)
-        lost = type(error).__name__.startswith('Dist') or '/gloo/' in text
-        if not (lost and dist.is_available() and dist.is_initialized()):
-            raise
-        raise UserError(
-            f'process {dist.get_rank()} of 0..{dist.get_world_size() - 1} waited in vain for '
-            'another, which has ended or is late (its own error stands above or below; '
-            'env_cfg.dist_cfg.timeout gives the seconds to wait): ' + (text.splitlines() or [''])[0]
-        ) from error
 
 
 def make_resumable(cfg: Config) -> None:
