@@ -112,6 +112,6 @@ def test_the_process_that_is_waited_for_is_named_at_the_start(monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '3')
     key = 'wait timeout after 5000ms, keys: /default_pg/0//cpu//0/2'
     kind = type('DistStoreError', (RuntimeError,), {})
-    with pytest.raises(UserError, match='process 0 of 0..2 .* for process 2 to start'):
-        with lost_processes():
-            raise kind(key)
+    words = 'process 0 of 0..2 .* for process 2 to start'
+    with pytest.raises(UserError, match=words), lost_processes():
+        raise kind(key)
