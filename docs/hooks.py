@@ -8,6 +8,7 @@ What does not exist stays as it is, so that a strict build fails.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
@@ -39,6 +40,7 @@ REFERENCE = {
     'engine': 'Hooks and runners.',
     'errors': 'What a user can mend.',
 }
+ACCURACIES = ('top1', 'many', 'medium', 'few')
 LINK = re.compile(r'(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)')
 CODE = re.compile(r'^(```|~~~).*?^\1|`[^`\n]+`', re.DOTALL | re.MULTILINE)
 _sources: dict[str, str] = {}  # of pages of the site: the file of the repository
@@ -127,37 +129,73 @@ def config_folders() -> list[str]:
 
 
 def config_pages() -> dict[str, str]:
-    """A page for each folder of configs: those of a metafile with what it says."""
-    rows = {}
-    for metafile in sorted((ROOT / 'configs').glob('*/metafile.yml')):
-        for model in yaml.safe_load(metafile.read_text('utf-8'))['Models']:
-            rows[model['Config']] = model
+    """A page for each folder of configs, of what its metafile and the configs' comments say."""
     pages = {}
     for folder in config_folders():
-        lines = [f'# {folder}', '', '| config | | epochs | command |', '|---|---|---|---|']
-        for path in sorted((ROOT / 'configs' / folder).glob('*.py')):
-            name = path.relative_to(ROOT).as_posix()
-            row = rows.get(name, {})
-            epochs = row.get('Metadata', {}).get('Epochs', '')
-            what = ' '.join(filter(None, [row.get('In Collection', ''), comment(path)]))
-            lines.append(f'| `{path.name}` | {what} | {epochs} | `lt_det train {name}` |')
-        table = '\n'.join(lines)
-        if folder == 'lvis':  # its own page has the published numbers
-            own = (ROOT / MIRRORED['configs/lvis.md']).read_text('utf-8')
-            body = table.split('\n', 2)[2]
-            pages['configs/lvis.md'] = f'{own}\n\n## From the metafile\n\n{body}\n'
-        else:
-            pages[f'configs/{folder}.md'] = table + '\n'
+        meta = yaml.safe_load((ROOT / 'configs' / folder / 'metafile.yml').read_text('utf-8'))
+        methods = {entry['Name']: entry['README'] for entry in meta['Collections']}
+        uri = f'configs/{folder}.md'
+        here = PurePosixPath(MIRRORED.get(uri, f'docs/{uri}')).parent  # where links start
+        lines = [f'# {folder}', '']
+        lines += ['| config | method | | epochs | published | measured here | command |']
+        lines += ['|---' * 7 + '|']
+        for row in meta['Models']:
+            path = ROOT / row['Config']
+            method = row['In Collection']
+            cells = [f'`{path.name}`', f'[{method}]({relpath(methods[method], here)})']
+            cells += [comment(path), str(row['Metadata'].get('Epochs', ''))]
+            cells += [published(row), measured(row, here), f'`lt_det train {row["Config"]}`']
+            lines.append(f'| {" | ".join(cells)} |')
+        if uri in MIRRORED:
+            own = (ROOT / MIRRORED[uri]).read_text('utf-8')
+            lines[:2] = [own, '', '## From the metafile', '']
+        pages[uri] = '\n'.join(lines) + '\n'
     lines = [f'- [`configs/{name}`]({name}.md)' for name in config_folders()]
     pages['configs/index.md'] = f'# Configs\n\n{CONFIGS_TEXT}\n\n' + '\n'.join(lines) + '\n'
     return pages
 
 
+def published(row: dict) -> str:
+    """What the metafile quotes, with the source."""
+    values = dict(row.get('Published', {}))
+    source = values.pop('Source', '')
+    return f'[{numbers(values)}]({source})' if values else ''
+
+
+def measured(row: dict, here: PurePosixPath) -> str:
+    """Means of the rows of a results file that the metafile names, in per cent, with a link."""
+    if 'Measured' not in row:
+        return ''
+    said = row['Measured']
+    content = json.loads((ROOT / RESULTS / f'{said["Results"]}.json').read_text('utf-8'))
+    metrics = [r['metrics'] for r in content['rows'] if said['Rows'].items() <= r.items()]
+    if not metrics:
+        raise ValueError(f'{row["Config"]}: no row of {said["Results"]}.json has {said["Rows"]}')
+    kind = said.get('Metrics')
+    keys = [f'{kind}_AP{group}' for group in ('', 'r', 'c', 'f')] if kind else ACCURACIES
+    values = {key: 100 * sum(m[key] for m in metrics) / len(metrics) for key in keys}
+    note = f' ({said["Note"]})' if 'Note' in said else ''
+    page = relpath(f'{RESULTS}/{said["Results"]}.md', here)
+    return f'[{numbers(values)}]({page}){note}'
+
+
+def numbers(values: dict[str, float]) -> str:
+    """``segm AP 26.3, APr 18.6``: the kind of AP once, where it changes."""
+    words, last = [], ''
+    for key, value in values.items():
+        kind, _, name = key.rpartition('_')
+        words.append(f'{kind if kind != last else ""} {name} {value:.1f}'.lstrip())
+        last = kind
+    return ', '.join(words)
+
+
 CONFIGS_TEXT = (
     'One thin file for each experiment, named `{model}_{backbone}_{method}[_{setting}]`. '
-    '`lt_det train CONFIG` ends with one line of AP, APr, APc and APf (accuracies of classifiers); '
-    'what a paper reports for a config stands on the page of its folder. None has been trained '
-    'here on the data of its paper: that is not yet measured on a GPU.'
+    '`lt_det train CONFIG` ends with one line of AP, APr, APc and APf (accuracies of classifiers): '
+    'what is to be expected there is under "measured here", in per cent, the mean of the seeds. '
+    '"Published" is of the code of the paper that is linked. None has been trained here on the '
+    'data of its paper: that is not yet measured on a GPU. [How a config is made of bases, and how '
+    'one adds to its lists](../guides/configs.md).'
 )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from mmdet.testing import demo_mm_inputs
 from mmdet.utils import register_all_modules as register_mmdet
 from mmengine.config import Config
@@ -20,6 +18,8 @@ from torch import nn
 
 from lt_det.adjustments import build_adjustment
 from lt_det.frequency import ClassFrequency
+
+from .test_metafiles import metafile_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(
@@ -83,6 +83,8 @@ def test_it_builds(name, monkeypatch):
     assert sum(parameter.numel() for parameter in model.parameters()) > 1e4
     for hook in cfg.custom_hooks:
         assert HOOKS.build(hook) is not None
+    row = metafile_rows()[f'configs/{name}']
+    assert row['Metadata'].get('Epochs') == cfg.train_cfg.get('max_epochs')
     # a list replaces a list: none has lost those of its base
     assert {hook.type for hook in cfg.custom_hooks} >= RUNTIME_HOOKS
     for split in ('train', 'val', 'test'):
@@ -258,16 +260,3 @@ def test_each_of_the_14_rules_is_one_key_of_the_config(link, count):
     cfg.merge_from_dict({key: dict(link=link, count=count)})
     rule = build_adjustment(cfg.model.roi_head.bbox_head.adjustment, num_classes=3)
     assert (type(rule).__name__, rule.link, rule.count) == ('IIF', link, count)
-
-
-def test_the_table_and_the_metafile_of_lvis_name_every_config_once():
-    folder = ROOT / 'configs' / 'lvis'
-    expected = sorted(path.stem for path in folder.glob('*.py'))
-    listed = re.findall(r'^\| \[([\w.-]+)\]\(\1\.py\)', (folder / 'README.md').read_text(), re.M)
-    assert sorted(listed) == expected
-    models = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
-    assert sorted(Path(model['Config']).stem for model in models) == expected
-    assert all((ROOT / model['Config']).is_file() for model in models)
-    imported = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
-    assert 'configs/lvis/metafile.yml' in imported
-    assert all((ROOT / path).is_file() for path in imported)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from lt_det.adjustments import build_adjustment
 from lt_det.frequency import ClassFrequency
@@ -59,6 +60,40 @@ def test_adjustment_without_a_detector(elsewhere):
     assert names['adjustment'].scale[:2].tolist() == pytest.approx([0.6931472, 0.6931472])
 
 
+@pytest.mark.parametrize(
+    ('snippet', 'hooks', 'dataset'),
+    list(
+        zip(
+            fences(ROOT / 'docs/guides/configs.md', 'python'),
+            ([], ['BackboneHook']),
+            ('RepeatFactorDataset', 'LongTailLVISDataset'),
+            strict=True,
+        )
+    ),
+    ids=['base', 'hook'],
+)
+def test_configs_add_to_their_bases(snippet, hooks, dataset, tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(snippet)
+    cfg = Config.fromfile(path)
+    assert [hook.type for hook in cfg.custom_hooks] == [
+        'ClassFrequencyHook',
+        'EpochSeedHook',
+        'ReportHook',
+        *hooks,
+    ]
+    assert cfg.train_dataloader.dataset.type == dataset
+
+
+def test_the_table_of_configs_adds_to_lists(tmp_path):
+    page = (ROOT / 'docs/guides/configs.md').read_text()
+    (hook,) = re.findall(r'`(\[dict\(h, .+?_base_\.custom_hooks\])`', page)
+    path = tmp_path / 'mine.py'
+    path.write_text(f"_base_ = ['lt_det::lvis/mask_rcnn_r50_iif.py']\ncustom_hooks = {hook}\n")
+    cfg = Config.fromfile(path)
+    assert [h.get('empty_classes') for h in cfg.custom_hooks] == ['warn', None, None]
+
+
 def rules(value: object) -> list:
     """Values of the key ``adjustment`` in a config."""
     if not isinstance(value, dict):
@@ -72,7 +107,7 @@ def written() -> list[tuple[str, object]]:
     found = []
     for page in PAGES:
         for snippet in fences(page, 'python'):
-            if 'import' in re.sub(r'custom_imports', '', snippet).split():
+            if '_base_' in snippet or 'import' in re.sub(r'custom_imports', '', snippet).split():
                 continue
             names = {}
             exec(snippet, {'__builtins__': {'dict': dict}}, names)
