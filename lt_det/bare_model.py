@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from mmengine.model import is_model_wrapper
 from torch import nn
 
 
 def bare_model(model: nn.Module) -> nn.Module:
     """A model without its wrapper, as MMDistributedDataParallel is one."""
-    return model.module if is_model_wrapper(model) else model
+    return cast(nn.Module, model.module) if is_model_wrapper(model) else model

@@ -20,7 +20,7 @@ class Items(NamedTuple):
 
     parts: list[Any]
     part: np.ndarray
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # tuples have a method of this name
 
     def of_part(self, number: int) -> np.ndarray:
         """Ascending indices of that part that are shown at all, each once."""
@@ -65,7 +65,8 @@ def class_names(parts: list[Any]) -> tuple[str, ...] | None:
         BadInputError: Two parts have other names or another order; labels are numbers, so training
             would take one class for another.
     """
-    first, names = None, None
+    first: Any = None
+    names: tuple[str, ...] = ()
     for part in parts:
         found = (getattr(part, 'metainfo', None) or {}).get('classes')
         if found is None:
@@ -77,7 +78,7 @@ def class_names(parts: list[Any]) -> tuple[str, ...] | None:
                 'the joined data sets number their classes differently: '
                 + _difference(names, tuple(found), _name(first), _name(part))
             )
-    return names
+    return None if first is None else names
 
 
 def _items_of(dataset: Any) -> Items:

@@ -93,7 +93,7 @@ class ClassFrequency:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ClassFrequency) and self.difference(other) is None
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # which is how Python says so
 
     def difference(self, other: ClassFrequency) -> str | None:
         """The first difference to ``other`` in words with both values, or None."""
@@ -249,8 +249,8 @@ def _sum(parts: list[ClassFrequency]) -> ClassFrequency:
     if len(parts) == 1:
         return parts[0]
     return ClassFrequency(
-        sum(part.image_count for part in parts),
-        sum(part.instance_count for part in parts),
+        np.sum([part.image_count for part in parts], axis=0),
+        np.sum([part.instance_count for part in parts], axis=0),
         sum(part.num_images for part in parts),
         parts[0].class_names,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import BadInputError
 from .frequency import ClassFrequency
@@ -28,6 +29,9 @@ class FrequencyModule(nn.Module):
         optional: Whether a test does without the statistics, where a checkpoint has none.
     """
 
+    image_count: Tensor
+    instance_count: Tensor
+    num_images: Tensor
     optional = False
     data_buffers: tuple[str, ...] = ('image_count', 'instance_count', 'num_images')
 
@@ -45,7 +49,7 @@ class FrequencyModule(nn.Module):
         return ClassFrequency(
             self.image_count.cpu().numpy(),
             self.instance_count.cpu().numpy(),
-            self.num_images.item(),
+            int(self.num_images),
         )
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
@@ -64,7 +68,9 @@ class FrequencyModule(nn.Module):
         self.num_images.fill_(frequency.num_images)
         self.has_frequency = True
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         if prefix + 'image_count' in state_dict:
             self.has_frequency = bool(self.num_images.item())

@@ -6,6 +6,7 @@ import math
 import pkgutil
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,12 +53,14 @@ class LogitAdjustment(FrequencyModule):
     Attributes:
         scale, shift: float32 buffers (C + num_extra,).
         multiplies: Whether the rule has scales other than 1.
-        affine: Whether ``scale`` and ``shift`` are all of it.
+        needs_background: Whether it trades the foreground for the background of one softmax.
     """
 
+    scale: Tensor
+    shift: Tensor
     data_buffers = (*FrequencyModule.data_buffers, 'scale', 'shift')
     multiplies = True
-    affine = True
+    needs_background = False
 
     def __init__(
         self,
@@ -87,6 +90,11 @@ class LogitAdjustment(FrequencyModule):
     def pivot(self) -> float:
         """The logit that a scale leaves alone."""
         return SIGMOID_START if self.activation == 'sigmoid' else 0.0
+
+    @property
+    def affine(self) -> bool:
+        """Whether ``scale`` and ``shift`` are all of it."""
+        return True
 
     @property
     def active(self) -> bool:
@@ -141,7 +149,9 @@ class LogitAdjustment(FrequencyModule):
             return (logits.mul_(scale) if self.multiplies else logits).add_(shift)
         return (logits * scale if self.multiplies else logits) + shift
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         if not (prefix + 'scale' in state_dict and self.has_frequency):
             return
@@ -159,9 +169,11 @@ class LogitAdjustment(FrequencyModule):
 class ComposedAdjustment(nn.Module):
     """Several adjustments one after the other, each at its own stage."""
 
+    rules: Sequence[LogitAdjustment]
+
     def __init__(self, rules: Sequence[LogitAdjustment]) -> None:
         super().__init__()
-        self.rules = nn.ModuleList(rules)
+        self.rules = nn.ModuleList(rules)  # type: ignore[assignment]  # which is one of modules
 
     @property
     def active(self) -> bool:
@@ -261,7 +273,7 @@ def build_adjustment(
     extra = int(background) if num_extra is None else num_extra
     rules = [
         _build_rule(rule, num_classes, extra, activation)
-        for rule in ([cfg] if 'type' in cfg else cfg)
+        for rule in ([cfg] if isinstance(cfg, dict) else cfg)
     ]
     adjustment = rules[0] if len(rules) == 1 else ComposedAdjustment(rules)
     if frequency is not None:

@@ -56,18 +56,19 @@ def box_dimension_of(dataset: Any, grids: int = 64) -> np.ndarray:
     annotation file counts, as in its ``class_frequency``.
     """
     items = items_of(dataset)
-    found = []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
     for number, part in enumerate(items.parts):
         shown = items.of_part(number)
         whole = hasattr(part, 'columns') and len(shown) == len(part)
-        found.append(_from_columns(part) if whole else _by_item(part, shown.tolist()))
-    centres, labels = (np.concatenate(arrays) for arrays in zip(*found))
+        parts.append(_from_columns(part) if whole else _by_item(part, shown.tolist()))
+    centres, labels = (np.concatenate(arrays) for arrays in zip(*parts))
     return box_counting_dimension(centres, labels, len(items.parts[0].metainfo['classes']), grids)
 
 
 def _by_item(dataset: Any, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Centres (A, 2) and labels (A,) of the instances of any MMDetection data set."""
-    centres, labels = [np.zeros((0, 2))], [np.zeros(0, np.int64)]
+    centres: list[np.ndarray] = [np.zeros((0, 2))]
+    labels: list[np.ndarray] = [np.zeros(0, np.int64)]
     for index in indices:
         item = dataset.get_data_info(index)
         boxes = np.array([instance['bbox'] for instance in item['instances']])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ class FRACAL(LogitAdjustment):
         dimension: Buffer (C,).
     """
 
+    dimension: Tensor
     needs_background = True
     multiplies = False
     data_buffers = (*LogitAdjustment.data_buffers, 'dimension')
@@ -52,7 +54,7 @@ class FRACAL(LogitAdjustment):
         count: str = 'image',
         dimension: Sequence[float] | None = None,
         stage: str = 'test',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(stage=stage, **kwargs)
         if not lam >= 0:
@@ -109,7 +111,9 @@ class FRACAL(LogitAdjustment):
         super().set_class_frequency(frequency)
         self.has_frequency = self.has_dimension
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         # that of a model with another rule has the counts, but no dimensions
         self.has_dimension = self.has_dimension or f'{prefix}dimension' in state_dict
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

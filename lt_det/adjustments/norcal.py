@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import BadInputError
@@ -24,11 +26,12 @@ class NorCal(LogitAdjustment):
         stage: The method is post-hoc, hence ``'test'``.
     """
 
-    # it trades the foreground for the background of one softmax
     needs_background = True
     multiplies = False
 
-    def __init__(self, gamma: float, count: str = 'image', stage: str = 'test', **kwargs) -> None:
+    def __init__(
+        self, gamma: float, count: str = 'image', stage: str = 'test', **kwargs: Any
+    ) -> None:
         super().__init__(stage=stage, **kwargs)
         if self.activation == 'sigmoid':
             raise BadInputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import BadInputError
@@ -38,7 +40,7 @@ class PriorShift(LogitAdjustment):
     multiplies = False
 
     def __init__(
-        self, tau: float = 1.0, count: str = 'image', stage: str = 'train', **kwargs
+        self, tau: float = 1.0, count: str = 'image', stage: str = 'train', **kwargs: Any
     ) -> None:
         super().__init__(stage=stage, **kwargs)
         if stage == 'both':

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,7 +28,7 @@ class TauNorm(LogitAdjustment):
         stage: The method is post-hoc, hence ``'test'``.
     """
 
-    def __init__(self, tau: float = 1.0, stage: str = 'test', **kwargs) -> None:
+    def __init__(self, tau: float = 1.0, stage: str = 'test', **kwargs: Any) -> None:
         super().__init__(stage=stage, **kwargs)
         self.tau = tau
         self.has_classifier = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class Temperature(LogitAdjustment):
 
     optional = True
 
-    def __init__(self, temperature: float, stage: str = 'test', **kwargs) -> None:
+    def __init__(self, temperature: float, stage: str = 'test', **kwargs: Any) -> None:
         super().__init__(stage=stage, **kwargs)
         if self.activation == 'sigmoid':
             raise BadInputError(
@@ -60,7 +61,9 @@ class Temperature(LogitAdjustment):
         self.scale.fill_(1 / self.temperature)
         self.shift.zero_()
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._fill()  # without statistics the checkpoint's would stay
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def run(
         detections = detections.take(within_limit(detections.image, detections.score, max_dets))
     used = images[detections.image] & categories[detections.category]
     used &= truth.judged(detections.image, detections.category)
-    records = [
+    records: Any = [  # dicts, for which it has a type of its own
         mask_record(truth, record, detections.image[row])
         for row, record in zip(np.flatnonzero(used), detections.take(used).records(truth))
     ]

@@ -63,11 +63,11 @@ class Detections:
             boxes = np.concatenate(missing)
         if any(part.segmentations is not None for part in parts):
             masks = [m for p in parts for m in p.segmentations or [None] * len(p)]
-        joined = (np.concatenate([getattr(p, n) for p in parts]) for n in _NUMBERS)
-        return cls(*joined, boxes, masks)
+        image, category, score = (np.concatenate([getattr(p, n) for p in parts]) for n in _NUMBERS)
+        return cls(image, category, score, boxes, masks)
 
     def records(self, truth: GroundTruth) -> list[dict]:
-        """One dict a detection, as in a result json."""
+        """A dict per detection, as in a result json."""
         lists = [
             truth.image_ids[self.image].tolist(),
             truth.category_ids[self.category].tolist(),
@@ -86,6 +86,7 @@ class Detections:
 
     def array(self, truth: GroundTruth) -> np.ndarray:
         """(N, 7) image id, x, y, w, h, score, category id; every detection has a box."""
+        assert self.boxes is not None
         ids = truth.image_ids[self.image], truth.category_ids[self.category]
         return np.column_stack([ids[0], self.boxes, self.score, ids[1]])
 
@@ -93,14 +94,16 @@ class Detections:
         """(N,) float64 square pixels, of the box where there is one, else of the mask (a code)."""
         from hotcoco import mask as mask_utils
 
-        if self.all_boxed or not len(self):
-            return np.zeros(0) if not len(self) else self.boxes[:, 2] * self.boxes[:, 3]
+        if not len(self):
+            return np.zeros(0)
+        of_boxes = None if self.boxes is None else self.boxes[:, 2] * self.boxes[:, 3]
         masks = self.segmentations
-        coded = isinstance(masks, CodedMasks)
-        areas = np.asarray(masks.areas if coded else mask_utils.area(masks), np.float64)
-        if self.boxes is None:
-            return areas
-        return np.where(np.isnan(self.boxes[:, 0]), areas, self.boxes[:, 2] * self.boxes[:, 3])
+        if of_boxes is not None and (masks is None or self.all_boxed):
+            return of_boxes
+        assert masks is not None  # what has no box has a mask
+        coded = masks.areas if isinstance(masks, CodedMasks) else mask_utils.area(masks)
+        areas = np.asarray(coded, np.float64)
+        return areas if of_boxes is None else np.where(np.isnan(of_boxes), areas, of_boxes)
 
     def boxed(self, truth: GroundTruth) -> Detections:
         """The same, the box of its mask where a detection has none."""
@@ -111,7 +114,9 @@ class Detections:
         boxes = np.full((len(self), 4), np.nan) if self.boxes is None else self.boxes.copy()
         rows = np.flatnonzero(np.isnan(boxes[:, 0]))
         sizes = truth.image_sizes[self.image[rows]].tolist()
-        masks = [self.segmentations[row] for row in rows.tolist()]
+        codes = self.segmentations
+        assert codes is not None  # what has no box has a mask
+        masks = [codes[row] for row in rows.tolist()]
         boxes[rows] = mask_utils.to_bbox([to_rle(m, *size) for m, size in zip(masks, sizes)])
         return replace(self, boxes=boxes)
 

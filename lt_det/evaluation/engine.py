@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Arrays:
     @classmethod
     def of(cls, evaluation: COCOeval, categories: np.ndarray) -> Arrays:
         """Those of an evaluation of some categories that has been accumulated."""
-        values = evaluation.eval
+        values: Any = evaluation.eval  # set by accumulate
         return cls(categories, values['precision'], values['recall'])
 
     @classmethod

@@ -198,8 +198,8 @@ class GroundTruth:
                     f'known: {self.source} has no image_count, and no frequency was given'
                 )
             counts = [count if k else 0 for count, k in zip(self.train_images, known)]
-            groups = lvis_groups(np.array(counts), LVIS_BOUNDS if bounds is None else bounds)
-            groups = np.where(known, groups, '')
+            of_counts = lvis_groups(np.array(counts), LVIS_BOUNDS if bounds is None else bounds)
+            groups = [group if k else '' for group, k in zip(of_counts.tolist(), known)]
         self.frequency = np.array(groups, dtype=object)
 
     def _say_deviations(self) -> None:
@@ -310,7 +310,9 @@ class GroundTruth:
         row = self.rows[index]
         if self.columns.arrays['mask_problem'][row]:
             return box_polygon(self.boxes[index])
-        return self.columns.segmentation(row)
+        mask = self.columns.segmentation(row)
+        assert mask is not None  # which would be a problem of it
+        return mask
 
 
 def box_polygon(box: Sequence[float]) -> list[list[float]]:

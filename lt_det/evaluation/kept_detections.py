@@ -81,6 +81,7 @@ def write_kept(
         columns[f'{iou_type}.category_id'] = truth.category_ids[found.category]
         columns[f'{iou_type}.score'] = _small(found.score)
         if iou_type == 'bbox':
+            assert found.boxes is not None
             columns |= _box_columns(found.boxes)
         else:
             codes = [_bytes(mask['counts']) for mask in found.segmentations or ()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class LongTailAccuracy(BaseMetric):
 
     Args:
         num_bins: Bins of confidence for the calibration error.
-        per_class_file: Where to write a row a class, as .csv or .parquet.
+        per_class_file: Where to write a row per class, as .csv or .parquet.
         collect_device: 'cpu' or 'gpu', how results are gathered.
         prefix: Prefix of the names of the metrics instead of 'accuracy'.
 
@@ -67,7 +68,7 @@ class LongTailAccuracy(BaseMetric):
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         self.frequency = frequency
 
-    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep label, predicted label, confidence and whether the label is among the best five."""
         scores = torch.stack([sample['pred_score'] for sample in data_samples])  # (B, C)
         labels = torch.cat([sample['gt_label'] for sample in data_samples]).to(scores.device)
@@ -95,12 +96,13 @@ class LongTailAccuracy(BaseMetric):
         self.reliability = {'all': reliability(confidence, correct, self.num_bins)}
         for group in SHOT_GROUPS:
             chosen = groups[labels] == group
-            found = reliability(confidence[chosen], correct[chosen], self.num_bins)
-            self.reliability[group] = found
-        self.per_class = self._rows(accuracy, groups, labels, confidence, correct)
+            self.reliability[group] = reliability(
+                confidence[chosen], correct[chosen], self.num_bins
+            )
+        self.per_class = self._rows(frequency, accuracy, labels, confidence, correct)
         if self.per_class_file is not None:
             write_per_class(self.per_class, self.per_class_file)
-        errors = {name: found.calibration_error for name, found in self.reliability.items()}
+        errors = {name: bins.calibration_error for name, bins in self.reliability.items()}
         return dict(
             top1=float(correct.mean()),
             top5=float(among_five.mean()),
@@ -110,20 +112,28 @@ class LongTailAccuracy(BaseMetric):
             **{f'ece_{name}': value for name, value in errors.items()},
         )
 
-    def _rows(self, accuracy, groups, labels, confidence, correct) -> list[dict]:
+    def _rows(
+        self,
+        frequency: ClassFrequency,
+        accuracy: np.ndarray,
+        labels: np.ndarray,
+        confidence: np.ndarray,
+        correct: np.ndarray,
+    ) -> list[dict]:
+        groups = frequency.groups('shot')
         names = (self.dataset_meta or {}).get('classes') or range(len(accuracy))
         rows = []
         for label, name in enumerate(names):
             chosen = labels == label
-            found = reliability(confidence[chosen], correct[chosen], self.num_bins)
+            bins = reliability(confidence[chosen], correct[chosen], self.num_bins)
             rows.append(
                 {
                     'label': label,
                     'name': str(name),
                     'frequency': str(groups[label]),
-                    'image_count': int(self.frequency.image_count[label]),
+                    'image_count': int(frequency.image_count[label]),
                     'accuracy': float(accuracy[label]) if chosen.any() else -1.0,
-                    'ece': found.calibration_error,
+                    'ece': bins.calibration_error,
                 }
             )
         return rows

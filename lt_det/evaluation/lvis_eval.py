@@ -197,8 +197,8 @@ class LVISEvaluator:
             list, which is sensitive to the calibration of scores across categories.
         """
         detections = self.read(detections)
-        per_image = np.bincount(detections.image) if per_image is None else np.array(per_image)
-        self._warn_if_cut(per_image, 'fixed AP and AP-pool')
+        number = np.bincount(detections.image) if per_image is None else np.array(per_image)
+        self._warn_if_cut(number, 'fixed AP and AP-pool')
         # equal scores are ranked by image, as in the engine
         order = np.argsort(self.truth.image_ids[detections.image], kind='stable')
         detections = detections.take(order)

@@ -204,7 +204,7 @@ class LongTailLVISMetric(BaseMetric):
         files = (self.outfile_prefix, self.predictions_file) != (None, None)
         if self.fixed_ap or 'boundary' in self.metrics or files:
             scored = judged if self.fixed_ap else counted
-            parts = {}
+            parts: dict[Any, Detections] = {}
             for iou_type in self.metrics:
                 detections = found[iou_type != 'bbox']
                 parts[iou_type] = detections.take(scored[iou_type != 'bbox'])
@@ -229,8 +229,8 @@ class LongTailLVISMetric(BaseMetric):
         images = np.zeros(self.truth.num_images, bool)
         for state in results:
             images[state['images']] = True
-        kept = {image: parts for state in reversed(results) for image, parts in state['kept']}
-        kept = [kept[image] for image in sorted(kept)]
+        by_image = {image: parts for state in reversed(results) for image, parts in state['kept']}
+        kept = [by_image[image] for image in sorted(by_image)]
         if self.outfile_prefix is not None:
             for iou_type in self.metrics:
                 if iou_type != 'boundary':

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class OpenVocabularyAccuracy(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.unseen = sorted(set(unseen))
 
-    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep label, prediction, and prediction among the unseen classes."""
         scores = torch.stack([sample['pred_score'] for sample in data_samples])  # (B, C)
         labels = torch.cat([sample['gt_label'] for sample in data_samples])

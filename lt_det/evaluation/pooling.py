@@ -91,7 +91,7 @@ def _one_category(
         setattr(objects, name, getattr(truth, name)[chosen])
     lists = {'neg_category_ids': lambda image: [1]}
     lists['not_exhaustive_category_ids'] = lambda image: [1] if open_[image] else []
-    objects.listed_ids = lambda name, image: lists[name](image)
+    objects.listed_ids = lambda name, image: lists[name](image)  # type: ignore[method-assign]
     return objects
 
 

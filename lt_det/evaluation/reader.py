@@ -108,13 +108,14 @@ class DetectionReader:
         return not os.path.isfile(path) or os.path.getsize(path) <= _WHOLE
 
     def _blocks(self, detections: Any) -> Iterator[list]:
+        blocks: Iterator[Any]
         if isinstance(detections, (str, os.PathLike)):
             self.source = os.fspath(detections)
             blocks = record_blocks(detections)
         elif isinstance(detections, Mapping):
             blocks = _blocks_of_columns(detections)
         elif isinstance(detections, (list, tuple)):
-            blocks = [detections]
+            blocks = iter([detections])
         else:
             raise BadInputError(
                 f'{self.source}: expected a list of records, columns, or a path, got '
@@ -156,10 +157,10 @@ class DetectionReader:
             ]
             boxes = None
             if any(has_box):
-                boxes = [r['bbox'] if b else _NO_BOX for r, b in zip(records, has_box)]
-                if set(map(len, boxes)) != {4}:
+                given = [r['bbox'] if b else _NO_BOX for r, b in zip(records, has_box)]
+                if set(map(len, given)) != {4}:
                     return None
-                sides = list(chain.from_iterable(boxes))
+                sides = list(chain.from_iterable(given))
                 if bool in set(map(type, sides)):
                     return None
                 boxes = np.array(array('d', sides)).reshape(-1, 4)
@@ -167,14 +168,15 @@ class DetectionReader:
             return None
         if not all(box or mask for box, mask in zip(has_box, has_mask)):
             return None
-        found = self._known(image, category, score, boxes, np.array(has_box))
-        if found is not None and any(has_mask):
-            found.segmentations = [r[_MASK] if m else None for r, m in zip(records, has_mask)]
+        detections = self._known(image, category, score, boxes, np.array(has_box))
+        if detections is not None and any(has_mask):
+            masks = [r[_MASK] if m else None for r, m in zip(records, has_mask)]
+            detections.segmentations = masks
             rows = np.flatnonzero(has_mask)
-            sizes = self.truth.image_sizes[found.image[rows]]
+            sizes = self.truth.image_sizes[detections.image[rows]]
             if not self._usable([records[i] for i in rows], sizes):
                 return None
-        return found
+        return detections
 
     def _known(
         self,
@@ -204,12 +206,12 @@ class DetectionReader:
             arrays = {name: np.asarray(column, np.float64) for name, column in columns.items()}
         except (TypeError, ValueError, RuntimeError):
             return None
-        ids = [arrays[name].astype(np.int64) for name in _NAMING]
-        whole = all((values == arrays[name]).all() for values, name in zip(ids, _NAMING))
+        image, category = (arrays[name].astype(np.int64) for name in _NAMING)
+        whole = all((a == arrays[name]).all() for a, name in zip((image, category), _NAMING))
         score, boxes = arrays['score'], arrays['bbox']
         if not whole or score.ndim != 1 or boxes.shape != (len(score), 4):
             return None
-        return self._known(*ids, score, boxes, np.ones(len(score), bool))
+        return self._known(image, category, score, boxes, np.ones(len(score), bool))
 
     @staticmethod
     def _usable(records: Sequence[dict], sizes: np.ndarray) -> bool:

@@ -69,7 +69,7 @@ def cache_folder(path: str | Path) -> Path:
 
 
 def load_columns(
-    path: str | Path, cache: bool = True, make_cache: bool = True
+    path: str | os.PathLike, cache: bool = True, make_cache: bool = True
 ) -> AnnotationColumns:
     """The columns of an annotation file, from its cache if it has one, which is made if not.
 
