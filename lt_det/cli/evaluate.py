@@ -1,7 +1,8 @@
 """Evaluate a file of detections of any framework against LVIS or COCO annotations.
 
-Reads result files in the format of lvis-api and Detectron2 (a json list of records), the pickles of
-MMDetection (lt_det test --out) and Detectron2's instances_predictions.pth.
+Reads result files in the format of lvis-api and Detectron2 (a json list of records), predictions of
+lt_det predict, the pickles of MMDetection (lt_det test --out) and Detectron2's
+instances_predictions.pth.
 
     lt_det evaluate results.json --ann data/lvis/annotations/lvis_v1_val.json
 """
@@ -174,16 +175,31 @@ def find_sources(args: argparse.Namespace, results: str, truth: GroundTruth) -> 
         if missing:
             raise BadInputError(f'{results} has no masks, which {missing[0]} needs')
         return {t: found['bbox' if t == 'bbox' else 'segm'] for t in wanted}
+    from ..formats.image_predictions import holds_images
     from ..formats.result_files import holds_key
 
     boxes, masks = (holds_key(results, key) for key in ('bbox', 'segmentation'))
+    source: object = results
+    if holds_images(results):
+        source = read_predictions(results, truth)
     wanted = args.iou_type or ['bbox'] * (boxes or not masks) + ['segm'] * masks
     if boxes and masks and set(wanted) != {'bbox'}:
         print(
             'segm: areas of detections are those of their boxes, which the records carry, as in '
             'lvis-api; without boxes they are those of the masks'
         )
-    return dict.fromkeys(wanted, results)
+    return dict.fromkeys(wanted, source)
+
+
+def read_predictions(results: str, truth: GroundTruth) -> list[dict]:
+    """Records of what ``lt_det predict`` wrote; says what is not in them."""
+    from ..formats.image_predictions import read_image_predictions
+
+    ids = dict(zip(truth.category_names, truth.category_ids.tolist()))
+    found = read_image_predictions(results, truth.columns, ids)
+    for remark in found.remarks(truth.source):
+        print(f'note: {remark}', file=sys.stderr)
+    return found.records
 
 
 def find_others(

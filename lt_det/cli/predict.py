@@ -4,7 +4,8 @@
 
 The json is a list of images: file, height and width in pixels, and detections with the name of
 the class, score, bbox (x, y, width, height in pixels) and, of a model with masks, segmentation
-(run-length code of COCO).
+(run-length code of COCO). lt_det evaluate reads it; --ann val.json adds results.json, the same as
+result records of COCO, for other evaluators.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError, MissingFileError
-from ..formats.files import whole_file
+from ..formats.files import whole_file, write_text
 from .common import add_config_arguments, load_config
 from .console import prints_to_log, quiet_loggers
 
@@ -37,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--score-thr', type=float, default=0.3, help='lower scores are left out; default: 0.3'
     )
+    parser.add_argument(
+        '--ann',
+        metavar='FILE',
+        help='annotations of the images: write results.json with their ids too, for evaluators',
+    )
     parser.add_argument('--no-pictures', action='store_true', help='write the json alone')
     parser.add_argument('--device', help='cpu, cuda:1, ...; default: a GPU where there is one')
     add_config_arguments(parser)
@@ -48,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
         raise MissingFileError(f'checkpoint {args.checkpoint} does not exist')
     if not 0 <= args.score_thr <= 1:
         raise BadInputError(f'--score-thr is {args.score_thr}, expected 0 to 1')
+    if args.ann and not Path(args.ann).is_file():
+        raise MissingFileError(f'--ann {args.ann} does not exist')
     cfg = load_config(args)
     if cfg.get('default_scope') == 'mmpretrain':
         raise BadInputError(
@@ -69,12 +77,30 @@ def run(args: argparse.Namespace) -> None:
     )
     print(f'{count} detections with score >= {args.score_thr} in {len(files)} images')
     print(f'written: {out / "predictions.json"}' + ('' if args.no_pictures else f', {out}/*.jpg'))
+    if args.ann:
+        write_records(out, args.ann)
     if broken:
         print(
             f'note: {len(broken)} of {len(files) + len(broken)} images are broken and were left '
             f'out: {", ".join(broken[:3])}',
             file=sys.stderr,
         )
+
+
+def write_records(out: Path, ann: str) -> None:
+    """Write the predictions as result records of COCO, with the ids of annotations."""
+    from ..formats.annotation_columns import read_columns
+    from ..formats.image_predictions import read_image_predictions
+
+    columns = read_columns(ann)
+    ids = {
+        name: category['id'] for name, category in zip(columns.category_names, columns.categories)
+    }
+    found = read_image_predictions(out / 'predictions.json', columns, ids)
+    write_text(out / 'results.json', json.dumps(found.records) + '\n')
+    print(f'written: {out / "results.json"}, {len(found.records)} records with the ids of {ann}')
+    for remark in found.remarks(ann):
+        print(f'note: {remark}', file=sys.stderr)
 
 
 class Predictor:
@@ -132,7 +158,7 @@ class Predictor:
         boxes = instances.bboxes.clone()
         boxes[:, 2:] -= boxes[:, :2]
         detections = [
-            {'class': str(self.classes[label]), 'score': round(score, 4), 'bbox': box}
+            {'class': str(self.classes[label]), 'score': round(score, 6), 'bbox': box}
             for label, score, box in zip(
                 instances.labels.tolist(),
                 instances.scores.tolist(),

@@ -103,12 +103,55 @@ def test_the_json_the_pictures_and_mmdetections_own_ways_agree(detector, tmp_pat
     assert inferencer.model.dataset_meta['classes'] == ('cat', 'dog', 'rare bird')
 
 
+def test_predictions_are_evaluated(detector, tmp_path, capsys):
+    """Objects where the detector sees them, under other ids: all are found, at every IoU."""
+    files = [picture(tmp_path / 'images/a.png'), picture(tmp_path / 'images/b.jpg', (70, 80))]
+    out = tmp_path / 'out'
+    arguments = [*detector, str(tmp_path / 'images'), '--no-pictures', '--device', 'cpu']
+    arguments += ['--out', str(out), '--score-thr', '0']
+    main(['predict', *arguments])
+    ids = {'rare bird': 2, 'dog': 8, 'cat': 5}
+    truth = dict(images=[], annotations=[])
+    truth['categories'] = [dict(id=number, name=name) for name, number in ids.items()]
+    for number, entry in enumerate(json.loads((out / 'predictions.json').read_text()), 70):
+        name, height, width = Path(entry['file']).name, entry['height'], entry['width']
+        truth['images'].append(dict(id=number, file_name=name, height=height, width=width))
+        for found in entry['detections']:
+            truth['annotations'].append(
+                dict(
+                    id=len(truth['annotations']) + 1,
+                    image_id=number,
+                    category_id=ids[found['class']],
+                    bbox=found['bbox'],
+                    segmentation=found['segmentation'],
+                    area=int(mask_utils.area(found['segmentation'])),
+                    iscrowd=0,
+                )
+            )
+    assert len(truth['annotations']) > len(files)
+    ann = tmp_path / 'val.json'
+    ann.write_text(json.dumps(truth))
+    main(['predict', *arguments, '--ann', str(ann)])
+    assert 'records with the ids of' in capsys.readouterr().out
+    metrics = []
+    for results in ('predictions.json', 'results.json'):
+        scores = out / f'metrics_{results}'
+        assert main(['evaluate', str(out / results), '--ann', str(ann), '--out', str(scores)]) == 0
+        metrics.append(json.loads(scores.read_text()))
+    assert metrics[0] == metrics[1]
+    assert metrics[0]['bbox_AP'] == metrics[0]['segm_AP'] == 1
+    records = json.loads((out / 'results.json').read_text())
+    assert len(records) == len(truth['annotations'])
+    assert {record['image_id'] for record in records} == {70, 71}
+
+
 @pytest.mark.parametrize(
     ('images', 'options', 'words'),
     [
         (['absent.jpg'], [], 'absent.jpg: no such file, folder or match'),
         (['empty'], [], 'empty: no image in this folder'),
         (['text.jpg'], [], 'none of the 1 files is an image'),
+        (['a.png'], ['--ann', 'absent.json'], '--ann absent.json does not exist'),
         (['a.png'], ['--score-thr', '2'], '--score-thr is 2.0, expected 0 to 1'),
     ],
 )
