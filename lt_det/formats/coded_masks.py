@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
+from ..forks import map_parts
 from .segmentations import rle_areas
 
-_BLOCK = 10_000  # masks decoded together
+_BLOCK = 1000  # masks decoded together, in the fast memory of a processor
+_MANY_BLOCKS = 20  # which take longer than a fork
 
 
 class CodedMasks(Sequence):
@@ -30,11 +33,19 @@ class CodedMasks(Sequence):
         ends = np.cumsum(lengths)
         self._codes, self._sizes = codes.tobytes(), sizes
         self._ranges = np.stack([ends - lengths, ends], axis=1)
-        pixels, self.areas = sizes.prod(1), np.zeros(len(ends), np.int64)
-        for start in range(0, len(ends), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            counts = [self._codes[i:j] for i, j in self._ranges[rows].tolist()]
-            self.areas[rows] = rle_areas(counts, pixels[rows])
+        pixels = sizes.prod(1)
+
+        def areas_of(starts: range) -> list[np.ndarray]:
+            areas = [np.zeros(0, np.int64)]
+            for start in starts:
+                rows = slice(start, start + _BLOCK)
+                counts = [self._codes[i:j] for i, j in self._ranges[rows].tolist()]
+                areas.append(rle_areas(counts, pixels[rows]))
+            return areas
+
+        starts = range(0, len(ends), _BLOCK)
+        parts = map_parts(areas_of, starts, len(starts) >= _MANY_BLOCKS)
+        self.areas = np.concatenate([*chain(*parts)])
 
     def __len__(self) -> int:
         return len(self._ranges)

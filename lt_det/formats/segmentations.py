@@ -7,8 +7,8 @@ can make it read past its end. ``rle_areas`` decodes many strings at once in num
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
@@ -129,15 +129,28 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict:
     Returns:
         A dict with 'size' and 'counts' (bytes).
     """
-    if isinstance(segmentation, dict) and not isinstance(segmentation['counts'], list):
-        return segmentation
+    return to_rles([segmentation], height, width)[0]
+
+
+def to_rles(segmentations: Iterable[Any], height: int, width: int) -> list[dict]:
+    """``to_rle`` of many masks of one size, their polygons in one call."""
     from pycocotools import mask as mask_utils
 
-    if isinstance(segmentation, list):
-        polygons = [p if type(p) is list else list(p) for p in segmentation]
-        parts = mask_utils.frPyObjects(polygons, height, width)
-        return parts[0] if len(parts) == 1 else mask_utils.merge(parts)
-    return mask_utils.frPyObjects(segmentation, height, width)
+    masks = list(segmentations)
+    polygons = [
+        polygon if type(polygon) is list else list(polygon)
+        for mask in masks
+        if isinstance(mask, list)
+        for polygon in mask
+    ]
+    filled = iter(mask_utils.frPyObjects(polygons, height, width) if polygons else ())
+    for number, mask in enumerate(masks):
+        if isinstance(mask, list):
+            parts = list(islice(filled, len(mask)))
+            masks[number] = parts[0] if len(parts) == 1 else mask_utils.merge(parts)
+        elif isinstance(mask['counts'], list):
+            masks[number] = mask_utils.frPyObjects(mask, height, width)
+    return masks
 
 
 def rle_areas(counts: Sequence[bytes | str], pixels: np.ndarray) -> np.ndarray:

@@ -1,10 +1,14 @@
 """Matches against those that hotcoco decides, cell by cell."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 
-from lt_det.evaluation.diagnosis.comparison import THRESHOLDS
+from lt_det import forks
+from lt_det.evaluation.diagnosis import comparison, overlaps
+from lt_det.evaluation.diagnosis.comparison import THRESHOLDS, resample, resampled_precision
 from lt_det.evaluation.diagnosis.matches import match
 
 from .diagnosis_cases import build, cases, make_case, protocols, seeds
@@ -96,3 +100,25 @@ def test_images_that_are_left_out_change_nothing_on_others(truth, detections, io
     assert np.array_equal(part.annotation, everything.annotation[:, rows])
     assert np.array_equal(part.ignored, everything.ignored[:, rows])
     assert np.array_equal(part.counted, everything.counted & images[truth.image])
+
+
+@protocols
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_forks_change_nothing(protocol, iou_type, monkeypatch):
+    truth, detections = build(*make_case(3, protocol), protocol)
+    weights = resample(np.ones(truth.num_images, bool), 5, 0)
+    results = []
+    for processes in (1, 3):
+        monkeypatch.setattr(forks, 'num_processes', partial(int, processes))
+        monkeypatch.setattr(overlaps, '_MANY_MASKS', 1)
+        monkeypatch.setattr(comparison, '_MANY', 1)
+        matches = match(truth, detections, iou_type, None, THRESHOLDS, None, 0.1)
+        pairs = matches.overlaps
+        results.append(
+            [
+                *(matches.annotation, pairs.detection, pairs.annotation, pairs.iou),
+                resampled_precision(truth, matches, weights),
+            ]
+        )
+    for here, forked in zip(*results):
+        np.testing.assert_array_equal(here, forked)

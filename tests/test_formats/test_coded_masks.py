@@ -1,12 +1,17 @@
 import numpy as np
+import pytest
 from pycocotools import mask as mask_utils
 
+from lt_det import forks
 from lt_det.formats import coded_masks
 from lt_det.formats.coded_masks import CodedMasks, take_masks
 
 
-def test_masks_are_those_that_were_given(monkeypatch):
+@pytest.mark.parametrize('processes', [1, 3])
+def test_masks_are_those_that_were_given(processes, monkeypatch):
     monkeypatch.setattr(coded_masks, '_BLOCK', 3)
+    monkeypatch.setattr(coded_masks, '_MANY_BLOCKS', 1)
+    monkeypatch.setattr(forks, 'num_processes', lambda: processes)
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 40, (10, 2))
     given = [mask_utils.encode(np.asfortranarray(rng.random(s) < 0.4, np.uint8)) for s in sizes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...forks import map_parts
 from ..detections import Detections
 from ..ground_truth import GroundTruth
 from .matches import Matches, class_groups, match, metric_groups
@@ -11,7 +12,9 @@ from .matches import Matches, class_groups, match, metric_groups
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 _PERCENTILES = (2.5, 97.5)
-_BLOCK = 4_000_000  # weights looked at together, of detections times resamples
+# of detections times resamples
+_BLOCK = 4_000_000  # looked at together
+_MANY = 10_000_000  # which take longer than a fork
 
 
 def compare(
@@ -124,19 +127,27 @@ def resampled_precision(truth: GroundTruth, matches: Matches, weights: np.ndarra
     counted = counted[np.argsort(truth.category[counted], kind='stable')]
     bounds = np.searchsorted(truth.category[counted], np.arange(size + 1))
     hit = matches.hit
+
+    def of(classes: list[int]) -> np.ndarray:
+        result = np.full((len(weights), len(classes)), np.nan)
+        for column, k in enumerate(classes):
+            rows = slice(starts[k], starts[k + 1])
+            image = matches.image[rows]
+            step = max(_BLOCK // max(len(image), 1), 1)
+            homes = truth.image[counted[bounds[k] : bounds[k + 1]]]
+            for first in range(0, len(weights), step):
+                block = slice(first, first + step)
+                wanted = per_image[homes, block].sum(0)
+                values = class_precision(
+                    per_image[image, block], hit[:, rows], matches.ignored[:, rows], wanted
+                )
+                result[block, column] = np.where(wanted > 0, values, np.nan)
+        return result
+
+    known = np.flatnonzero(np.diff(bounds)).tolist()
+    parts = map_parts(of, known, len(matches.rows) * len(weights) >= _MANY)
     result = np.full((len(weights), size), np.nan)
-    for k in np.flatnonzero(np.diff(bounds)).tolist():
-        rows = slice(starts[k], starts[k + 1])
-        image = matches.image[rows]
-        step = max(_BLOCK // max(len(image), 1), 1)
-        homes = truth.image[counted[bounds[k] : bounds[k + 1]]]
-        for first in range(0, len(weights), step):
-            block = slice(first, first + step)
-            wanted = per_image[homes, block].sum(0)
-            values = class_precision(
-                per_image[image, block], hit[:, rows], matches.ignored[:, rows], wanted
-            )
-            result[block, k] = np.where(wanted > 0, values, np.nan)
+    result[:, known] = np.concatenate(parts, axis=1)
     return result
 
 
@@ -159,7 +170,10 @@ def class_precision(
     """
     counted = weights * ~ignored[0][:, None] if ignored[0].any() else weights
     first = np.cumsum(counted, axis=0, dtype=np.int32)
-    result = np.zeros(weights.shape[1])
+    result, columns = np.zeros(weights.shape[1]), np.arange(weights.shape[1])
+    most = weights[hit.any(0)].sum(0).max(initial=0)
+    recall = np.arange(most + 1)[:, None] / np.maximum(wanted, 1)
+    points = recall_points(np.minimum(recall, 1)).astype(np.float64)  # of each number of hits
     for hits, out in zip(hit, ignored):
         place = np.flatnonzero(hits)
         if not len(place):
@@ -174,8 +188,8 @@ def class_precision(
         found = np.cumsum(weights[place], axis=0, dtype=np.int32)
         precision = found / np.maximum(number, 1)
         envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-        points = recall_points(found / np.maximum(wanted, 1))
-        result += envelope[0] * points[0] + (envelope[1:] * np.diff(points, axis=0)).sum(0)
+        gained = np.diff(points[found, columns], axis=0, prepend=0)
+        result += (envelope * gained).sum(0)
     return result / (len(_RECALLS) * len(hit))
 
 

@@ -65,8 +65,9 @@ from ...evaluation.diagnosis.matches import metric_groups
 from ...evaluation.ground_truth import FREQUENCY_GROUPS, GroundTruth
 from ...evaluation.kept_detections import KeptDetections
 from ...evaluation.lvis_eval import IOU_TYPES
+from ...forks import Fork
 from ...frequency import LVIS_BOUNDS, ClassFrequency
-from .detector import Judged, class_columns, diagnosis_parts
+from .detector import Judged, Precision, class_columns, diagnosis_parts, measure
 from .extras import calibration_html, curves, inspection
 from .gallery import gallery
 from .provenance import provenance
@@ -146,20 +147,16 @@ def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -
             f'{int(kept.images.sum())}, not all of them the same; expected the same images'
         )
     weights = resample(kept.images, resamples, seed)
-    main = 'segm' if 'segm' in kept.detections else 'bbox'
-    judged, judged_other = {}, {}
-    for iou_type in sorted(kept.detections):  # the main one last: the other's matches are gone then
-        if other is not None and iou_type in other.detections:
-            other.images, other.categories = kept.images, kept.categories
-            limit = limit_of(base, truth)
-            judged_other[iou_type] = Judged.of(truth, other, iou_type, limit, weights, whole=False)
-        limit = limit_of(run, truth)
-        judged[iou_type] = Judged.of(truth, kept, iou_type, limit, weights, iou_type == main)
+    main = max(kept.detections)  # masks, where there are any
+    others = Fork(_others, run, base, truth, kept, other, weights)  # at the same time as the main
+    chosen = Judged.of(truth, kept, main, limit_of(run, truth), weights)
+    judged, judged_other = others.result()
+    judged[main] = chosen
     groups = metric_groups(truth, kept.categories)
     classes = class_columns(judged, main, kept)
     classes |= {'train_images': _numbers(truth.train_images), **_instances(run, truth)}
     classes['against'] = _against(judged, judged_other, main)
-    parts = diagnosis_parts(judged[main], kept.categories)
+    parts = diagnosis_parts(chosen, kept.categories)
     if parts['scores'] is None:
         run.notes.append('no calibration: scores are not within 0 and 1')
     return {
@@ -169,8 +166,27 @@ def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -
         'tiles': _tiles(run, base, judged, judged_other, groups),
         'classes': classes,
         **parts,
-        'gallery': gallery(judged[main], kept.categories, run.note.get('images') or '', run.notes),
+        'gallery': gallery(chosen, kept.categories, run.note.get('images') or '', run.notes),
     }
+
+
+def _others(
+    run: RunFiles,
+    base: RunFiles | None,
+    truth: GroundTruth,
+    kept: KeptDetections,
+    other: KeptDetections | None,
+    weights: np.ndarray,
+) -> tuple[dict[str, Precision], dict[str, Precision]]:
+    """Of the run all IoU types but the main one, and of the baseline those of the run."""
+    found = {}, {}
+    for iou_type in sorted(kept.detections)[:-1]:
+        found[0][iou_type] = measure(truth, kept, iou_type, limit_of(run, truth), weights)[0]
+    for iou_type in kept.detections if other is not None else ():
+        if iou_type in other.detections:
+            both = KeptDetections(kept.images, kept.categories, other.detections)
+            found[1][iou_type] = measure(truth, both, iou_type, limit_of(base, truth), weights)[0]
+    return found
 
 
 def _other_run(base: RunFiles, truth: GroundTruth) -> KeptDetections | None:
@@ -194,8 +210,8 @@ def _other_run(base: RunFiles, truth: GroundTruth) -> KeptDetections | None:
 def _tiles(
     run: RunFiles,
     base: RunFiles | None,
-    judged: dict[str, Judged],
-    others: dict[str, Judged],
+    judged: dict[str, Precision],
+    others: dict[str, Precision],
     groups: dict[str, np.ndarray],
 ) -> list[dict]:
     """Headline numbers, as ``metrics.json`` has them; intervals where detections are there."""
@@ -222,7 +238,7 @@ def _tiles(
 
 def _means(
     run: RunFiles,
-    judged: dict[str, Judged],
+    judged: dict[str, Precision],
     groups: dict[str, np.ndarray],
     iou_type: str,
     metric: str,
@@ -241,7 +257,7 @@ def _means(
     return None
 
 
-def _against(judged: dict[str, Judged], others: dict[str, Judged], main: str) -> dict | None:
+def _against(judged: dict[str, Precision], others: dict[str, Precision], main: str) -> dict | None:
     """``classes.against`` of the schema."""
     if main not in others:
         return None

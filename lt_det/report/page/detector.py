@@ -28,25 +28,76 @@ _MOST_CONFUSIONS = 2000
 
 
 @dataclass
-class Judged:
+class Precision:
+    """What the headline and the table say of detections of one IoU type.
+
+    Attributes:
+        wanted: (K,) annotations that are to be found.
+        hits: (T, K) annotations that are found.
+        precision: (1 + R, K) AP of each class, first of all images, then of each resample; NaN
+            where there is nothing to find.
+    """
+
+    wanted: np.ndarray
+    hits: np.ndarray
+    precision: np.ndarray
+
+    @cached_property
+    def recall(self) -> np.ndarray:
+        """(K,) recall, the mean over the thresholds; NaN where there is nothing to find."""
+        share = self.hits / np.maximum(self.wanted, 1)
+        return np.where(self.wanted > 0, share.mean(0), np.nan)
+
+    def means(self, classes: np.ndarray) -> np.ndarray:
+        """(1 + R,) AP over some classes, (K,) bool."""
+        return means_of_known(self.precision[:, classes])
+
+
+def measure(
+    truth: GroundTruth,
+    kept: KeptDetections,
+    iou_type: str,
+    max_dets: int,
+    weights: np.ndarray,
+    smallest: float | None = None,
+) -> tuple[Precision, Matches]:
+    """Match detections; the matches take memory.
+
+    Args:
+        truth: Annotations.
+        kept: Detections and what they are judged on.
+        iou_type: 'bbox' or 'segm'.
+        max_dets, smallest: As in ``matches.match``.
+        weights: (1 + R, I) int32, how often each image is in each resample.
+    """
+    detections = _boxed(truth, kept, iou_type)
+    matches = match(truth, detections, iou_type, max_dets, THRESHOLDS, kept.images, smallest)
+    precision = resampled_precision(truth, matches, weights)
+    precision[:, ~kept.categories] = np.nan
+    size = truth.num_categories
+    wanted = np.bincount(truth.category[matches.counted], minlength=size)
+    hits = np.stack([np.bincount(matches.category[h], minlength=size) for h in matches.hit])
+    return Precision(wanted, hits, precision), matches
+
+
+def _boxed(truth: GroundTruth, kept: KeptDetections, iou_type: str) -> Detections:
+    detections = kept.detections[iou_type]
+    return detections.boxed(truth) if iou_type == 'bbox' else detections
+
+
+@dataclass
+class Judged(Precision):
     """Detections of one IoU type, matched.
 
     Attributes:
         truth, detections, iou_type: As given.
-        wanted: (K,) annotations that are to be found.
-        hits: (T, K) annotations that are found.
-        matches: At the T thresholds; None where only the numbers of classes are wanted.
-        precision: (1 + R, K) AP of each class, first of all images, then of each resample; NaN
-            where there is nothing to find.
+        matches: At the T thresholds, with the overlaps.
     """
 
     truth: GroundTruth
     detections: Detections
     iou_type: str
-    wanted: np.ndarray
-    hits: np.ndarray
-    matches: Matches | None
-    precision: np.ndarray
+    matches: Matches
 
     @classmethod
     def of(
@@ -56,30 +107,11 @@ class Judged:
         iou_type: str,
         max_dets: int,
         weights: np.ndarray,
-        whole: bool = True,
     ) -> Judged:
-        """Match detections.
-
-        Args:
-            truth: Annotations.
-            kept: Detections and what they are judged on.
-            iou_type: 'bbox' or 'segm'.
-            max_dets: As in ``matches.match``.
-            weights: (1 + R, I) int32, how often each image is in each resample.
-            whole: Whether the matches stay, which take memory.
-        """
-        detections = kept.detections[iou_type]
-        if iou_type == 'bbox':
-            detections = detections.boxed(truth)
-        smallest = BACKGROUND if whole else None
-        matches = match(truth, detections, iou_type, max_dets, THRESHOLDS, kept.images, smallest)
-        precision = resampled_precision(truth, matches, weights)
-        precision[:, ~kept.categories] = np.nan
-        size = truth.num_categories
-        wanted = np.bincount(truth.category[matches.counted], minlength=size)
-        hits = np.stack([np.bincount(matches.category[h], minlength=size) for h in matches.hit])
-        matches = matches if whole else None
-        return cls(truth, detections, iou_type, wanted, hits, matches, precision)
+        """Match detections; arguments as in ``measure``."""
+        numbers, matches = measure(truth, kept, iou_type, max_dets, weights, BACKGROUND)
+        shown = truth, _boxed(truth, kept, iou_type), iou_type, matches
+        return cls(numbers.wanted, numbers.hits, numbers.precision, *shown)
 
     @cached_property
     def hit(self) -> np.ndarray:
@@ -96,12 +128,6 @@ class Judged:
         """(K,) detections that are wrong at the first threshold."""
         named = self.matches.category[self.wrong]
         return np.bincount(named, minlength=self.truth.num_categories)
-
-    @cached_property
-    def recall(self) -> np.ndarray:
-        """(K,) recall, the mean over the thresholds; NaN where there is nothing to find."""
-        share = self.hits / np.maximum(self.wanted, 1)
-        return np.where(self.wanted > 0, share.mean(0), np.nan)
 
     @property
     def overlaps(self) -> Overlaps:
@@ -136,12 +162,8 @@ class Judged:
         same = (pairs.detection == detection) & (pairs.annotation == annotation)
         return float(pairs.iou[same][0]) if same.any() else None
 
-    def means(self, classes: np.ndarray) -> np.ndarray:
-        """(1 + R,) AP over some classes, (K,) bool."""
-        return means_of_known(self.precision[:, classes])
 
-
-def class_columns(judged: dict[str, Judged], main: str, kept: KeptDetections) -> dict:
+def class_columns(judged: dict[str, Precision], main: str, kept: KeptDetections) -> dict:
     """``classes`` of the schema, but for the training counts and the baseline."""
     chosen = judged[main]
     truth = chosen.truth
