@@ -17,13 +17,22 @@ SECTIONS = ('images', 'annotations', 'categories')
 _BLOCK = 2**18  # bytes parsed at once: what a batch allocates stays in the processor's cache
 _WINDOW = 2**20  # the longest value of another key (info, licenses) that is skipped
 _FORGET = 2**26  # bytes after which pages already parsed are given back
-_KEY = re.compile(rb'\s*"([^"\\]*)"\s*:\s*')
-_START = re.compile(rb'\s*\{')
-_NEXT = re.compile(rb'\s*([,}])')
-_LIST = re.compile(rb'\[\s*(\]?)')
-_LAST_RECORD = re.compile(rb'\}\s*\]')
-_BETWEEN_RECORDS = re.compile(rb'\}\s*,\s*\{')
-_BLANK = re.compile(rb'\s*\Z')
+
+
+def _tokens(pattern: bytes) -> re.Pattern:
+    """Tokens with blanks where the pattern has them: those of json, fewer than those of ``\\s``."""
+    return re.compile(pattern.replace(b' ', rb'[ \t\n\r]*'))
+
+
+_KEY = _tokens(
+    rb' "([!#-\[\]-~\x20]*)" : '
+)  # of printable ASCII; files with others are parsed whole
+_START = _tokens(rb' \{')
+_NEXT = _tokens(rb' ([,}])')
+_LIST = _tokens(rb'\[ (\]?)')
+_LAST_RECORD = _tokens(rb'\} \]')
+_BETWEEN_RECORDS = _tokens(rb'\} , \{')
+_BLANK = _tokens(rb' \Z')
 
 
 class NotStreamableError(ValueError):
@@ -53,7 +62,7 @@ def stream_records(path: Path) -> Iterator[tuple[str, list]]:
         position = _match(_START, data, start).end()
         while True:
             key = _match(_KEY, data, position)
-            name, position = key[1].decode(errors='replace'), key.end()
+            name, position = key[1].decode(), key.end()
             if name in SECTIONS:
                 if name in seen:
                     raise NotStreamableError(f'{name} occurs twice')
@@ -125,7 +134,8 @@ def _skip(data: mmap.mmap, position: int) -> int:
     # latin-1: a character a byte
     window = data[position : position + _WINDOW].decode('latin-1')
     try:
-        _, length = json.JSONDecoder(strict=False).raw_decode(window)
+        _, length = json.JSONDecoder().raw_decode(window)
+        data[position : position + length].decode(errors='surrogatepass')  # as json.loads
     except (ValueError, RecursionError) as error:
         raise NotStreamableError(f'{error} behind {position}') from error
     if length == _WINDOW:  # a number may go on

@@ -11,22 +11,35 @@ import numpy as np
 from hypothesis import strategies as st
 
 NAN, INFINITY = float('nan'), float('inf')
-VALUES = [
-    None,
-    True,
-    False,
-    *(0, 1, -1, 2, 7, 2**31, 2**32, -(2**31), 2**53 + 1, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30),
-    *(0.0, -0.0, 0.5, 1.0, 1e-320, 1e9, 1e20, 1e308, -1e308, NAN, INFINITY, -INFINITY),
-    *('', ' ', '0', '1', '1.5', 'nan', 'text', 'dög', '\u202e', 'a\nb', '\x00', '\ud800', '</b>'),
-    *([], {}, [[]], [None], [1], [0.5, 'a'], {'a': 1}, [[[[1]]]], [NAN] * 4, ['x'] * 3),
-    'x' * 100_000,
-    [1] * 10_000,
-]
+# by what is wrong with them
+VALUES: dict[str, list] = {
+    'null': [None],
+    'true or false': [True, False],
+    'another number': [0, 1, -1, 2, 7, 0.0, -0.0, 0.5, 1.0],
+    'a huge number': [
+        *(2**31, 2**32, -(2**31), 2**53 + 1, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30),
+        *(1e-320, 1e9, 1e20, 1e308, -1e308),
+    ],
+    'no finite number': [NAN, INFINITY, -INFINITY],
+    'text': ['', ' ', '0', '1', '1.5', 'nan', 'text', 'dög', '</b>'],
+    'text beyond Unicode': ['\u202e', 'a\nb', '\x00', '\ud800'],
+    'a container': [
+        *([], {}, [[]], [None], [1], [0.5, 'a'], {'a': 1}, [[[[1]]]], [NAN] * 4, ['x'] * 3),
+    ],
+    'a long value': ['x' * 100_000, [1] * 10_000],
+}
 
 
 class Broken(NamedTuple):
-    """What was done, in words, and the content of the file."""
+    """A file broken in one place.
 
+    Args:
+        way: In which way, of a few dozen.
+        how: What was done, in words.
+        data: Content of the file.
+    """
+
+    way: str
     how: str
     data: bytes
 
@@ -61,8 +74,15 @@ def at(content: Any, path: tuple) -> Any:
 
 
 @st.composite
-def broken_tree(draw: Callable, content: Any) -> tuple[str, Any]:
-    """How, and a copy of nested lists and dicts that differs from the content in one place."""
+def another_value(draw: Callable) -> tuple[str, Any]:
+    """A way of being wrong, and a value that is."""
+    way = draw(st.sampled_from(list(VALUES)))
+    return way, copy.deepcopy(draw(st.sampled_from(VALUES[way])))
+
+
+@st.composite
+def broken_tree(draw: Callable, content: Any) -> tuple[str, str, Any]:
+    """Way, how, and a copy of nested lists and dicts that differs from the content in one place."""
     by_shape: dict[tuple, list[tuple]] = {}
     for path in places(content):
         shape = tuple('*' if isinstance(key, int) else key for key in path)
@@ -76,34 +96,42 @@ def broken_tree(draw: Callable, content: Any) -> tuple[str, Any]:
     parent = at(content, path[:-1]) if path else None
     if what == 'missing' and isinstance(parent, (dict, list)):
         del parent[path[-1]]
-        return f'{where} missing', content
+        return what, f'{where} missing', content
     if what == 'twice' and isinstance(parent, list):
         parent.insert(draw(st.integers(0, len(parent))), copy.deepcopy(old))
-        return f'{where} twice', content
+        return 'entry twice', f'{where} twice', content
     if what == 'twice' and isinstance(parent, dict):
-        new = Repeated(parent, path[-1], draw(st.sampled_from(VALUES)))
-        return f'{where} twice, then {shown(new._more[1])}', replaced(content, path[:-1], new)
+        new = Repeated(parent, path[-1], draw(another_value())[1])
+        how = f'{where} twice, then {shown(new._more[1])}'
+        return 'key twice', how, replaced(content, path[:-1], new)
     if what == 'key' and isinstance(old, dict):
-        old[draw(st.sampled_from(['new', '', '\ud800', 'id', 'x' * 1000]))] = draw(
-            st.sampled_from(VALUES)
-        )
-        return f'{where} with another key', content
+        key = draw(st.sampled_from(['new', '', '\ud800', 'id', 'x' * 1000]))
+        old[key] = draw(another_value())[1]
+        return 'another key', f'{where} with another key', content
     if what == 'nesting':
         new = old
         for _ in range(depth := draw(st.sampled_from([1, 2, 50, 500]))):
             new = [new]
-        return f'{where} in {depth} lists', replaced(content, path, new)
+        return what, f'{where} in {depth} lists', replaced(content, path, new)
     if what == 'magnitude' and isinstance(old, (int, float)) and not isinstance(old, bool):
-        new = draw(st.sampled_from([-old, old * 10**9, old / 10**9, old + 1, old - 1, old + 0.5]))
-        return f'{where} {shown(old)} -> {shown(new)}', replaced(content, path, new)
+        way, new = draw(
+            st.sampled_from(
+                [
+                    *(('negative', -old), ('greater', old * 10**9), ('smaller', old / 10**9)),
+                    *(('one off', old + 1), ('one off', old - 1), ('a half off', old + 0.5)),
+                ]
+            )
+        )
+        return way, f'{where} {shown(old)} -> {shown(new)}', replaced(content, path, new)
     if what == 'type' and not isinstance(old, (list, dict)):
         others = [str(old), [old], {'value': old}]
         if isinstance(old, int):
             others += [float(old), bool(old)]
         new = draw(st.sampled_from(others))
-        return f'{where} {shown(old)} -> {shown(new)}', replaced(content, path, new)
-    new = copy.deepcopy(draw(st.sampled_from(VALUES)))
-    return f'{where} {shown(old)} -> {shown(new)}', replaced(content, path, new)
+        how = f'{where} {shown(old)} -> {shown(new)}'
+        return 'another type', how, replaced(content, path, new)
+    way, new = draw(another_value())
+    return way, f'{where} {shown(old)} -> {shown(new)}', replaced(content, path, new)
 
 
 def replaced(content: Any, path: tuple, new: Any) -> Any:
@@ -132,50 +160,54 @@ def broken_bytes(draw: Callable, data: bytes) -> Broken:
     )
     place = draw(st.integers(0, max(len(data) - 1, 0)))
     if what == 'cut':
-        return Broken(f'cut off at {place}', data[:place])
+        return Broken(what, f'cut off at {place}', data[:place])
     if what == 'end of record' and b'}' in data:
         stop = draw(st.sampled_from([i + 1 for i, byte in enumerate(data) if byte == ord('}')]))
-        return Broken(f'cut off behind a record at {stop}', data[:stop])
+        return Broken(what, f'cut off behind a record at {stop}', data[:stop])
     if what == 'flip' and data:
         bit = draw(st.integers(0, 7))
         changed = bytes([data[place] ^ 1 << bit])
-        return Broken(f'bit {bit} at {place}', data[:place] + changed + data[place + 1 :])
+        how = f'bit {bit} at {place}'
+        return Broken(what, how, data[:place] + changed + data[place + 1 :])
     if what == 'remove':
         stop = place + draw(st.sampled_from([1, 2, 100]))
-        return Broken(f'without {place} to {stop}', data[:place] + data[stop:])
+        return Broken(what, f'without {place} to {stop}', data[:place] + data[stop:])
     if what == 'insert':
         more = draw(
             st.sampled_from([b'\0', b'\xff', b'"', b'[', b'}', b',', b'\n', b'NaN', b'\x80'])
         )
-        return Broken(f'{more} at {place}', data[:place] + more + data[place:])
+        return Broken(what, f'{more} at {place}', data[:place] + more + data[place:])
     if what == 'repeat':
         stop = place + draw(st.sampled_from([1, 10, 1000]))
-        return Broken(f'{place} to {stop} twice', data[:stop] + data[place:stop] + data[stop:])
+        twice = data[:stop] + data[place:stop] + data[stop:]
+        return Broken(what, f'{place} to {stop} twice', twice)
     if what == 'zero':
         stop = min(place + draw(st.sampled_from([1, 64, 4096])), len(data))
         filled = data[:place] + bytes(stop - place) + data[stop:]
-        return Broken(f'{place} to {stop} zero', filled)
+        return Broken(what, f'{place} to {stop} zero', filled)
     if what == 'end':
         more = draw(st.sampled_from([b'\n', b' ', b'\0', b'x', b']', b'}', b',', data]))
-        return Broken(f'{shown(more)} at the end', data + more)
+        return Broken(what, f'{shown(more)} at the end', data + more)
     others = [b'', b'\n', b'\0', b'null', b'1', b'""', b'[]', b'{}', b'[[]]', b'\xef\xbb\xbf']
     others += [b'[' * 100_000, b'{"a":' * 100_000, b'PK\x03\x04', b'\x89PNG\r\n\x1a\n', b'<html>']
+    ways = [('another file', other) for other in others]
     encoded = {'utf-8-sig', 'utf-16', 'utf-32', 'utf-16-le', 'latin-1', 'cp1252'}
     try:
         text = data.decode()
-        others += [text.encode(name, 'replace') for name in sorted(encoded)]
-        others += [text.replace('\n', '\r\n').encode(), text.replace('"', "'").encode()]
+        ways += [('another encoding', text.encode(name, 'replace')) for name in sorted(encoded)]
+        ways += [('line ends', text.replace('\n', '\r\n').encode())]
+        ways += [('other quotes', text.replace('"', "'").encode())]
     except UnicodeDecodeError:
         pass
-    new = draw(st.sampled_from(others))
-    return Broken(f'replaced by {shown(new)}', new)
+    way, new = draw(st.sampled_from(ways))
+    return Broken(way, f'replaced by {shown(new)}', new)
 
 
 @st.composite
 def broken_content(draw: Callable, content: object, write: Callable[[object], bytes]) -> Broken:
     """Nested content broken in one place, as it is written."""
-    how, changed = draw(broken_tree(content))
-    return Broken(how, write(changed))
+    way, how, changed = draw(broken_tree(content))
+    return Broken(way, how, write(changed))
 
 
 @st.composite
@@ -183,8 +215,8 @@ def broken_json(draw: Callable, content: Any) -> Broken:
     """A json broken as text (one of four) or in one value."""
     if draw(st.integers(0, 3)) == 0:
         return draw(broken_bytes(json.dumps(content).encode()))
-    how, changed = draw(broken_tree(content))
-    return Broken(how, json.dumps(changed).encode())
+    way, how, changed = draw(broken_tree(content))
+    return Broken(way, how, json.dumps(changed).encode())
 
 
 @st.composite
@@ -195,23 +227,42 @@ def broken_lines(draw: Callable, text: str) -> Broken:
     lines = text.splitlines()
     place = draw(st.integers(0, len(lines) - 1))
     words = lines[place].split()
-    new = draw(
-        st.sampled_from(
-            [
-                *('', ' ', '\t', lines[place] + ' 1', lines[place] + '\t', ' ' + lines[place]),
-                *(' '.join(words[:-1]), ' '.join(words[::-1]), '\t'.join(words), lines[0], 'ö'),
-                *(' '.join([*words[:-1], w]) for w in ('-1', '99', '1.0', '1e3', 'nan', 'x', '²')),
-                *(' '.join([*words[:-1], w]) for w in ('1_0', '٣', '9' * 30, '9' * 5000, '+1')),
-                *('"', "'a'", ',', '#', '\x00', '\x0b', '\x85', '\u2028', '\x1c', '\r', '\ufeff'),
-                *('x' * 100_000, '../' * 20 + 'a 1', '/etc/passwd 1', 'a b c 1', 'word\tword'),
-            ]
-        )
-    )
+    way = draw(st.sampled_from(list(LINES)))
+    new = draw(st.sampled_from(LINES[way](lines, lines[place], words)))
     if draw(st.booleans()):
         lines[place] = new
-        return Broken(f'line {place + 1} -> {shown(new)}', ('\n'.join(lines) + '\n').encode())
+        how = f'line {place + 1} -> {shown(new)}'
+        return Broken(f'line: {way}', how, ('\n'.join(lines) + '\n').encode())
     lines.insert(place, new)
-    return Broken(f'line {shown(new)} before {place + 1}', ('\n'.join(lines) + '\n').encode())
+    how = f'line {shown(new)} before {place + 1}'
+    return Broken(f'another line: {way}', how, ('\n'.join(lines) + '\n').encode())
+
+
+def with_last(words: list[str], *last: str) -> list[str]:
+    """The words of a line, with each of others as the last of them."""
+    return [' '.join([*words[:-1], word]) for word in last]
+
+
+# by what is wrong with a line: of all lines, the one, and its words, what may be there instead
+LINES: dict[str, Callable[[list[str], str, list[str]], list[str]]] = {
+    'blank': lambda lines, line, words: ['', ' ', '\t'],
+    'spaces around': lambda lines, line, words: [line + '\t', ' ' + line],
+    'a word more': lambda lines, line, words: [line + ' 1', 'a b c 1', 'word\tword'],
+    'a word fewer': lambda lines, line, words: [' '.join(words[:-1])],
+    'other order': lambda lines, line, words: [' '.join(words[::-1])],
+    'tabs': lambda lines, line, words: ['\t'.join(words)],
+    'the first again': lambda lines, line, words: [lines[0]],
+    'out of range': lambda lines, line, words: with_last(words, '-1', '99', '1e3'),
+    'a huge number': lambda lines, line, words: with_last(words, '9' * 30, '9' * 5000),
+    'no number': lambda lines, line, words: with_last(words, '1.0', 'nan', 'x'),
+    'numbers of Python alone': lambda lines, line, words: with_last(words, '²', '1_0', '٣', '+1'),
+    'punctuation': lambda lines, line, words: ['"', "'a'", ',', '#'],
+    'characters of control': lambda lines, line, words: [
+        *('ö', '\x00', '\x0b', '\x85', '\u2028', '\x1c', '\r', '\ufeff')
+    ],
+    'long': lambda lines, line, words: ['x' * 100_000],
+    'a path outside': lambda lines, line, words: ['../' * 20 + 'a 1', '/etc/passwd 1'],
+}
 
 
 ARRAYS = [

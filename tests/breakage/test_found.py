@@ -22,6 +22,7 @@ from lt_det.errors import BadInputError, MissingFileError, UserError
 from lt_det.evaluation.ground_truth import GroundTruth
 from lt_det.evaluation.kept_detections import read_kept
 from lt_det.formats import annotation_cache
+from lt_det.formats.annotation_columns import read_columns
 from lt_det.formats.foreign_results import read_foreign
 from lt_det.formats.json_file import read_json
 from lt_det.formats.list_file import read_list_file
@@ -84,6 +85,37 @@ def test_json_that_is_none(text, tmp_path):
     (tmp_path / 'a.json').write_text(text)
     with pytest.raises(BadInputError, match=r'a\.json: not a json file'):
         read_json(tmp_path / 'a.json')
+
+
+@pytest.mark.parametrize(
+    ('old', 'new'),
+    [
+        ('"info"', '"in\0o"'),
+        ('"info"', '"in\x1fo"'),
+        ('"info"', '"in\udcffo"'),
+        ('"info": {', '"info": {"a": "\x01", '),
+        ('"info": {', '"info": {"a": "\udcff", '),
+        (', "annotations"', ',\x0b "annotations"'),
+        ('"images": [', '"images":\x0c ['),
+        ('}, {', '}\x0b, {'),
+        ('}], "cat', '}\x0b], "cat'),
+    ],
+)
+def test_bytes_that_no_json_has(old, new, tmp_path):
+    """The reader of records passes over other sections, and over what is between records."""
+    path = tmp_path / 'truth.json'
+    text = json.dumps(files.annotations())
+    assert old in text
+    path.write_text(text.replace(old, new, 1), errors='surrogateescape')
+    with pytest.raises(BadInputError, match=r'truth\.json: not a json'):
+        read_columns(path)
+
+
+def test_keys_with_letters_of_all_languages_are_read(tmp_path):
+    path = tmp_path / 'truth.json'
+    text = json.dumps({'größe \\': 'ö\ud800', **files.annotations()}, ensure_ascii=False)
+    path.write_text(text, encoding='utf-8', errors='surrogatepass')
+    assert read_columns(path).num_images == 3
 
 
 # ------------------------------------------------------------------------------------- checkpoints

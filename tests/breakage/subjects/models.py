@@ -96,15 +96,15 @@ def check_features(folder: Path, data: bytes) -> None:
 @st.composite
 def broken_features(draw: Callable) -> Broken:
     if draw(st.booleans()):
-        how, data = draw(broken_json(MARKED))
-        return Broken(how, b'cache.json\n' + data)
+        way, how, data = draw(broken_json(MARKED))
+        return Broken(way, how, b'cache.json\n' + data)
     array = np.ones((1, 3, 2), np.float32)
     if draw(st.booleans()):
-        how, data = draw(broken_bytes(files.npy_bytes(array)))
+        way, how, data = draw(broken_bytes(files.npy_bytes(array)))
     else:
         how = draw(st.sampled_from([change for change, _ in ARRAYS]))
-        data = files.npy_bytes(broken_array(array, how))
-    return Broken(f'features: {how}', b'features.npy\n' + data)
+        way, data = f'array: {how}', files.npy_bytes(broken_array(array, how))
+    return Broken(way, f'features: {how}', b'features.npy\n' + data)
 
 
 SUBJECTS = {

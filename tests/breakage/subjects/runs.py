@@ -64,10 +64,10 @@ def broken_npz(draw: Callable, make: Callable[[], dict[str, np.ndarray]]) -> Bro
     name = draw(st.sampled_from(sorted(arrays)))
     if draw(st.integers(0, 5)) == 0:
         del arrays[name]
-        return Broken(f'{name} missing', files.npz_bytes(arrays))
+        return Broken('array missing', f'{name} missing', files.npz_bytes(arrays))
     change = draw(st.sampled_from([change for change, _ in ARRAYS]))
     arrays[name] = broken_array(arrays[name], change)
-    return Broken(f'{name}: {change}', files.npz_bytes(arrays))
+    return Broken(f'array: {change}', f'{name}: {change}', files.npz_bytes(arrays))
 
 
 @cache

@@ -171,8 +171,8 @@ def cache_files() -> dict[str, bytes]:
 @st.composite
 def broken_column(draw: Callable) -> Broken:
     name = draw(st.sampled_from(sorted(cache_files())))
-    how, data = draw(broken_bytes(cache_files()[name]))
-    return Broken(f'{name}: {how}', name.encode() + b'\n' + data)
+    way, how, data = draw(broken_bytes(cache_files()[name]))
+    return Broken(way, f'{name}: {how}', name.encode() + b'\n' + data)
 
 
 SUBJECTS = {
