@@ -142,8 +142,8 @@ def run(tries: int, seed: int, only: str | None, limit: float, workers: int) -> 
         'survived': len(cases) - number,
         'lost': number,
         'longest_s': max((seconds for *_, seconds in cases), default=0),
-        'note': f'{tried:,} kinds were tried: a kind is one of {len(kinds)} types of file, and a way '
-        'of breaking it.',
+        'note': f'{tried:,} kinds were tried: a kind is one of {len(kinds)} types of file, and a '
+        'way of breaking it.',
         'kinds': {name: dict(sorted(ways.items())) for name, ways in sorted(kinds.items())},
         'found': [
             f'{name}: {how[0]}: {problem} ({len(how)})'
