@@ -9,7 +9,8 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .origin import ROOT
@@ -40,6 +41,48 @@ def status_mb(field: str) -> float:
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+class FamilyMemory(threading.Thread):
+    """Memory of this process and its forks in MB, looked at while a block runs.
+
+    Attributes:
+        peak: The largest sum; what several processes share counts once.
+    """
+
+    def __init__(self, pause: float = 0.2) -> None:
+        super().__init__(daemon=True)
+        self.peak, self._pause, self._ended = 0.0, pause, threading.Event()
+
+    def __enter__(self) -> FamilyMemory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            self.peak = max(self.peak, sum(map(_shared_mb, _family(os.getpid()))))
+            self._ended.wait(self._pause)
+
+
+def _family(process: int) -> Iterator[int]:
+    yield process
+    for children in Path(f'/proc/{process}/task').glob('*/children'):
+        with contextlib.suppress(OSError):
+            for child in children.read_text().split():
+                yield from _family(int(child))
+
+
+def _shared_mb(process: int) -> float:
+    """The memory of a process, its part of what it shares, in MB; 0 if it has ended."""
+    try:
+        lines = Path(f'/proc/{process}/smaps_rollup').read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) / 1024 for line in lines if line.startswith('Pss:')), 0.0)
 
 
 def reset_peak() -> None:

@@ -29,7 +29,7 @@ from common.browser import browser_path
 from common.lvis_data import HEIGHT, NUM_CATEGORIES, PER_IMAGE, WIDTH
 from common.lvis_runs import make_runs
 from common.origin import option_parser, origin, publish
-from common.process import cpu_seconds, measure, median, status_mb
+from common.process import FamilyMemory, cpu_seconds, measure, median
 
 # name: run, baseline
 CASES = {
@@ -110,12 +110,13 @@ def make_page(folder: str, run: str, against: str, out: str) -> dict:
     from lt_det.report.page.write import write_report
 
     against = None if against == '-' else Path(folder, against)
-    path, notes = write_report(Path(folder, run), against, out)
+    with FamilyMemory() as memory:
+        path, notes = write_report(Path(folder, run), against, out)
     if notes:
         raise RuntimeError(f'the page lacks something: {notes}')
     return {
         'page': since(start),
-        'peak_mb': status_mb('VmHWM'),
+        'peak_mb': memory.peak,
         'file_mb': path.stat().st_size / 1e6,
     }
 
@@ -233,7 +234,7 @@ LINES = (
     ('keeping the detections, CPU s', 'keeping_cpu_s', 1),
     ('making the page, s', 'page_s', 1),
     ('making the page, CPU s', 'page_cpu_s', 1),
-    ('peak memory of that, MB', 'peak_mb', 0),
+    ('peak memory of that and its forks, MB', 'peak_mb', 0),
     ('file, MB', 'file_mb', 2),
     ('browser: all charts drawn, s', 'interactive_s', 2),
     ('sorting the table, 25 rows shown, ms', 'sort_ms, page of 25', 1),

@@ -55,8 +55,9 @@ class CodedMasks(Sequence):
         return {'size': self._sizes[number].tolist(), 'counts': self._codes[start:end]}
 
     def __iter__(self) -> Iterator[dict]:
+        codes = self._codes
         for size, (start, end) in zip(self._sizes.tolist(), self._ranges.tolist()):
-            yield {'size': size, 'counts': self._codes[start:end]}
+            yield {'size': size, 'counts': codes[start:end]}
 
     def take(self, rows: np.ndarray) -> CodedMasks:
         """The masks with the given numbers, (M,) int64; codes are not copied."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..frequency import LVIS_BOUNDS
 
@@ -26,6 +25,8 @@ def plot_ap_by_frequency(
         path: The picture, in the format of its ending.
         iou_type: ``'bbox'`` or ``'segm'``.
     """
+    from matplotlib.figure import Figure  # not with the colours, which all pages take
+
     figure = Figure(figsize=(7, 4.5), layout='constrained')
     axes = figure.subplots()
     key = f'{iou_type}_AP'

@@ -55,6 +55,7 @@ classes and files, notes) are as in the data: hostile input to whoever shows the
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +157,10 @@ def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -
     classes = class_columns(judged, main, kept)
     classes |= {'train_images': _numbers(truth.train_images), **_instances(run, truth)}
     classes['against'] = _against(judged, judged_other, main)
-    parts = diagnosis_parts(chosen, kept.categories)
+    images = run.note.get('images') or ''
+    with ThreadPoolExecutor(1) as pool:  # images are read and written beside the diagnosis
+        crops = pool.submit(gallery, chosen, kept.categories, images, run.notes)
+        parts = diagnosis_parts(chosen, kept.categories)
     if parts['scores'] is None:
         run.notes.append('no calibration: scores are not within 0 and 1')
     return {
@@ -166,7 +170,7 @@ def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -
         'tiles': _tiles(run, base, judged, judged_other, groups),
         'classes': classes,
         **parts,
-        'gallery': gallery(chosen, kept.categories, run.note.get('images') or '', run.notes),
+        'gallery': crops.result(),
     }
 
 
