@@ -21,6 +21,7 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import BadInputError
+from ..formats.files import sha256
 
 FEATURES, MARK = 'features.npy', 'cache.json'
 
@@ -133,6 +134,7 @@ class FeatureCacheDataset(Dataset):
                 f'{wanted[what][:12]}): delete it, name another folder, or set '
                 'replace=True of FeatureCacheHook'
             )
+        fresh = fresh and self._is_whole(found)
         barrier()  # nobody writes before everybody has looked
         if not fresh:
             self._compute(wanted, compute, loading)
@@ -150,6 +152,18 @@ class FeatureCacheDataset(Dataset):
         if self.folder.is_dir() and any(self.folder.iterdir()):
             raise BadInputError(f'{self.folder} is no feature cache ({MARK} is missing)')
         return None
+
+    def _is_whole(self, mark: dict) -> bool:
+        """Whether the features are those that were computed; older caches have no digest."""
+        path = self.folder / FEATURES
+        if 'sha256' not in mark or (is_now := sha256(path)) == mark['sha256']:
+            return True
+        if self.replace:
+            return False
+        raise BadInputError(
+            f'{path} has the digest {is_now[:12]}, expected {str(mark["sha256"])[:12]} as when it '
+            f'was computed; delete {self.folder} to have it computed anew'
+        )
 
     def _map(self, folder: Path) -> np.ndarray:
         try:
@@ -191,8 +205,8 @@ class FeatureCacheDataset(Dataset):
         del features
         barrier()
         if rank == 0:
-            text = json.dumps(dict(wanted, views=self.views, images=len(self)), indent=1)
-            (part / MARK).write_text(text + '\n', encoding='utf-8')
+            mark = dict(wanted, views=self.views, images=len(self), sha256=sha256(part / FEATURES))
+            (part / MARK).write_text(json.dumps(mark, indent=1) + '\n', encoding='utf-8')
             shutil.rmtree(self.folder, ignore_errors=True)
             part.rename(self.folder)
         barrier()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
 
@@ -108,7 +109,7 @@ def test_what_is_no_cache_of_these_weights_and_data_is_refused(images, tmp_path)
             FeatureCacheDataset(images, folder, **kwargs).open('w', corner, **loading)
     assert FeatureCacheDataset(images, folder, replace=True).open('v', corner, **loading)
     (folder / 'features.npy').write_bytes((folder / 'features.npy').read_bytes()[:-9])
-    with pytest.raises(BadInputError, match=r'features.npy cannot be read'):
+    with pytest.raises(BadInputError, match=r'features.npy has the digest \w{12}, expected \w{12}'):
         FeatureCacheDataset(images, folder).open('v', corner, **loading)
     (folder / 'cache.json').write_text('{')
     with pytest.raises(BadInputError, match='holds features of other weights'):
@@ -124,6 +125,38 @@ def test_what_is_no_cache_of_these_weights_and_data_is_refused(images, tmp_path)
             FeatureCacheDataset(images, folder, **kwargs)
     with pytest.raises(BadInputError, match='features of list cannot be cached'):
         FeatureCacheDataset([], folder)
+
+
+def test_features_of_which_a_bit_has_changed(images, tmp_path):
+    loading = dict(batch_size=32, num_workers=0)
+    folder = tmp_path / 'cache'
+    good = FeatureCacheDataset(images, folder)
+    good.open('w', corner, **loading)
+    expected = np.array(good.features)
+    path = folder / 'features.npy'
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BadInputError, match=r'features.npy has the digest .* delete .*cache to'):
+        FeatureCacheDataset(images, folder).open('w', corner, **loading)
+    again = FeatureCacheDataset(images, folder, replace=True)
+    assert again.open('w', corner, **loading)
+    np.testing.assert_array_equal(again.features, expected)
+    assert not FeatureCacheDataset(images, folder).open('w', corner, **loading)
+
+
+def test_features_without_a_digest_are_read_where_they_fit(images, tmp_path):
+    """As caches of earlier versions are."""
+    loading = dict(batch_size=32, num_workers=0)
+    folder = tmp_path / 'cache'
+    FeatureCacheDataset(images, folder).open('w', corner, **loading)
+    mark = json.loads((folder / 'cache.json').read_text())
+    del mark['sha256']
+    (folder / 'cache.json').write_text(json.dumps(mark))
+    assert not FeatureCacheDataset(images, folder).open('w', corner, **loading)
+    (folder / 'features.npy').write_bytes((folder / 'features.npy').read_bytes()[:-9])
+    with pytest.raises(BadInputError, match=r'features.npy cannot be read'):
+        FeatureCacheDataset(images, folder).open('w', corner, **loading)
 
 
 class Pick:

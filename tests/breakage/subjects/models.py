@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from argparse import Namespace
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from hypothesis import strategies as st
 
 from .. import files
@@ -67,19 +69,22 @@ def check_image(ending: str) -> Callable[[Path, bytes], None]:
     return check
 
 
-MARKED = {'weights': 'w', 'data': 'd', 'views': 1, 'images': 3}
+VALUES = np.ones((1, 3, 2), np.float32)
+FEATURES = files.npy_bytes(VALUES)
+DIGEST = hashlib.sha256(FEATURES).hexdigest()
+MARKED = {'weights': 'w', 'data': 'd', 'views': 1, 'images': 3, 'sha256': DIGEST}
 
 
 def check_features(folder: Path, data: bytes) -> None:
-    from lt_det.datasets.feature_cache import FEATURES, MARK, FeatureCacheDataset
+    from lt_det.datasets import feature_cache
 
     name, _, content = data.partition(b'\n')
     for file, good in (
-        (FEATURES, files.npy_bytes(np.ones((1, 3, 2), np.float32))),
-        (MARK, json.dumps(MARKED).encode()),
+        (feature_cache.FEATURES, FEATURES),
+        (feature_cache.MARK, json.dumps(MARKED).encode()),
     ):
         (folder / file).write_bytes(content if file == name.decode() else good)
-    cache_of = FeatureCacheDataset.__new__(FeatureCacheDataset)
+    cache_of = object.__new__(feature_cache.FeatureCacheDataset)
     cache_of.folder, cache_of.views, cache_of.replace, cache_of.seed = folder, 1, False, 0
     cache_of.dataset, cache_of.labels = range(3), np.zeros(3, np.int64)
     cache_of.data_key = lambda: 'd'
@@ -88,7 +93,7 @@ def check_features(folder: Path, data: bytes) -> None:
     def read() -> None:
         cache_of.open('w', len)
         for item in cache_of.__getitems__([0, 1, 2]):
-            assert item['inputs'].shape == (2,)
+            agree(item['inputs'], torch.ones(2), 'a feature')
 
     outcome(read)
 
@@ -98,12 +103,14 @@ def broken_features(draw: Callable) -> Broken:
     if draw(st.booleans()):
         way, how, data = draw(broken_json(MARKED))
         return Broken(way, how, b'cache.json\n' + data)
-    array = np.ones((1, 3, 2), np.float32)
     if draw(st.booleans()):
-        way, how, data = draw(broken_bytes(files.npy_bytes(array)))
+        way, how, data = draw(broken_bytes(FEATURES))
     else:
         how = draw(st.sampled_from([change for change, _ in ARRAYS]))
-        way, data = f'array: {how}', files.npy_bytes(broken_array(array, how))
+        way, data = (
+            f'array: {how}',
+            files.npy_bytes(broken_array(VALUES, how)),
+        )
     return Broken(way, f'features: {how}', b'features.npy\n' + data)
 
 
