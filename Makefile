@@ -69,14 +69,15 @@ docs: $(READY) ## the documentation into site/; a broken link or reference fails
 	@$(PY) -c 'import mkdocs, material, mkdocstrings' 2>/dev/null || $(INSTALL) -r requirements/docs.txt </dev/null
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build $(ARGS) </dev/null
 
-lint: $(READY) ## ruff: rules and format
+lint: $(READY) ## ruff: rules and format; mypy: types of the public API
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 venv: $(READY) ## .venv alone
 
 clean: ## remove builds and caches; keep .venv, data and work_dirs
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find lt_det configs tools tests -name __pycache__ -prune -exec rm -rf {} +
 
 # .ready holds the folder it was made in: a copied or moved clone gets its own environment.

@@ -84,6 +84,7 @@ setup(
         'test': [
             'hypothesis>=6.100',
             'lvis>=0.5.3',  # the oracle of the evaluation tests, never imported by lt_det
+            'mypy==2.4.1',  # another mypy finds other errors
             'open_clip_torch>=3.0',  # 45 MB with what it brings
             'playwright>=1.50',  # drives an installed Chromium, brings none
             'pytest>=8',
