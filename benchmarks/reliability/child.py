@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,6 +10,43 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+
+def start_child(function: Callable[[], object], log: Path) -> int:
+    """Begin a function in a forked process of a group of its own.
+
+    Args:
+        function: What to run; the process ends with what it returns, or 1 where it raises.
+        log: Where its output goes, behind what is there.
+
+    Returns:
+        The id of the process, and of its group.
+    """
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        os.setsid()
+        output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.dup2(output, 1), os.dup2(output, 2)
+        status = int(function() or 0)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def kill_group(child: int) -> None:
+    """End a child and all that it has started."""
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:  # it has ended, or has not begun its group yet
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 def run_child(function: Callable[[], object], log: Path, dies_after: float | None = None) -> int:
@@ -22,27 +60,10 @@ def run_child(function: Callable[[], object], log: Path, dies_after: float | Non
     Returns:
         Exit status; -9 where it was killed.
     """
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.setsid()
-            output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-            os.dup2(output, 1), os.dup2(output, 2)
-            status = int(function() or 0)
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
+    child = start_child(function, log)
     if dies_after is not None:
         time.sleep(dies_after)
-        try:
-            os.killpg(child, signal.SIGKILL)
-        except ProcessLookupError:  # it has ended, or has not begun its group yet
-            os.kill(child, signal.SIGKILL)
+        kill_group(child)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
 

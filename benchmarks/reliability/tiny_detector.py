@@ -68,7 +68,7 @@ def make_data(folder: Path) -> Path:
 
 
 def state(folder: Path) -> tuple[int, dict]:
-    """Iteration and tensors of the latest checkpoint; (0, {}) without one."""
+    """Iteration and tensors of the latest checkpoint, scaler too; (0, {}) without one."""
     import torch
 
     from lt_det.engine.checkpoint_hook import latest_checkpoint
@@ -78,4 +78,6 @@ def state(folder: Path) -> tuple[int, dict]:
         return 0, {}
     checkpoint = torch.load(path, weights_only=False)
     averages = {f'ema.{key}': value for key, value in checkpoint['ema_state_dict'].items()}
-    return checkpoint['meta']['iter'], {**checkpoint['state_dict'], **averages}
+    scaler = checkpoint['optimizer'].get('loss_scaler', {})
+    numbers = {f'scaler.{key}': torch.tensor(value) for key, value in scaler.items()}
+    return checkpoint['meta']['iter'], {**checkpoint['state_dict'], **averages, **numbers}
