@@ -1,8 +1,8 @@
 """The same training twice, with one seed: the same bits come out.
 
-Each setting is trained and evaluated by two processes one after the other, in folders of their own
-and with other hashes of text (PYTHONHASHSEED), by two data workers. A try is lost where a weight, a
-buffer, an average or a metric differs in one bit.
+Each setting is trained and evaluated by two processes one after the other, in folders of their own,
+with other hashes of text (PYTHONHASHSEED), one by two data workers and one by three. A try is lost
+where a weight, a buffer, an average, a state of the optimizer or a metric differs in one bit.
 
     python benchmarks/reliability/determinism.py
 """
@@ -28,6 +28,7 @@ from origin import option_parser, origin
 from resume import CPU_AMP, IMPORTS, SETTINGS
 from tiny_detector import config_text, make_data
 
+DATA_WORKERS = os.environ.get('DATA_WORKERS', '2')
 SEED = 'randomness = dict(seed=3)'
 CHECKPOINTS = 'interval=1, max_keep_ckpts=1'
 HEAD = "model['roi_head']['bbox_head'].update({})"
@@ -82,7 +83,7 @@ def settings(folder: Path) -> Iterator[Setting]:
     """All of them; ``folder`` gets the data, and has it where it is there."""
     tiny = f'{config_text(make_data(folder / "tiny"), CHECKPOINTS)}\n{IMPORTS}\n'
     tiny += "custom_hooks.insert(0, dict(type='ModuleEpochHook'))\n"
-    tiny += "train_dataloader['num_workers'] = 2\n"
+    tiny += f"train_dataloader['num_workers'] = {DATA_WORKERS}\n"
     for name, more in {**SETTINGS, **RULES, **LOSSES}.items():
         yield Setting(name, f'{tiny}{more}')
     yield Setting('IIF, EMA, two threads', tiny, threads=2)
@@ -118,7 +119,7 @@ def detector(name: str, data: Path) -> str:
     return f"""
 _base_ = ['{ROOT}/configs/glyphs/{name}.py']
 train_dataloader = dict(
-    batch_size=4, num_workers=2, dataset=dict(data_root='{data}/')
+    batch_size=4, num_workers={DATA_WORKERS}, dataset=dict(data_root='{data}/')
 )
 val_dataloader = dict(num_workers=1, dataset=dict(data_root='{data}/'))
 test_dataloader = val_dataloader
@@ -144,7 +145,7 @@ def classifier(name: str, data: Path, folder: Path) -> str:
         'model = dict(head=dict(num_classes=8))',
         'data_preprocessor = dict(num_classes=8)',
         f"data = dict(data_root='{data}/', classes='{data}/classes.txt')",
-        'train_dataloader = dict(num_workers=2, dataset=data)',
+        f'train_dataloader = dict(num_workers={DATA_WORKERS}, dataset=data)',
         'val_dataloader = dict(num_workers=1, dataset=data)',
         'test_dataloader = val_dataloader',
         'train_cfg = dict(max_epochs=2, val_interval=2)',
@@ -167,7 +168,7 @@ def words(data: Path) -> str:
 _base_ = ['{ROOT}/configs/glyphs/words_cmltnet.py']
 model = dict(head=dict(num_classes=9, num_words={number}))
 data_preprocessor = dict(num_classes=9)
-train_dataloader = dict(num_workers=2, dataset=dict({files}))
+train_dataloader = dict(num_workers={DATA_WORKERS}, dataset=dict({files}))
 val_dataloader = dict(num_workers=1, dataset=dict({files}))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=2, val_interval=2)
@@ -257,7 +258,7 @@ class Worker:
     Args:
         folder: Has the data.
         name: Of the folder in it.
-        seed: Of the hashes of text.
+        seed: Of the hashes of text; it has a data worker more.
     """
 
     def __init__(self, folder: Path, name: str, seed: int) -> None:
@@ -269,7 +270,12 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             cwd=self.folder,
-            env={**os.environ, 'PYTHONHASHSEED': str(seed), 'PYTHONPATH': f'{ROOT}:{folder}'},
+            env={
+                **os.environ,
+                'PYTHONHASHSEED': str(seed),
+                'PYTHONPATH': f'{ROOT}:{folder}',
+                'DATA_WORKERS': str(1 + seed),
+            },
         )
 
     def train(self, setting: Setting) -> dict:

@@ -4,7 +4,8 @@ A tiny detector on glyphs is trained and tested by two processes that speak over
 seconds to wait for each other. What must come out is:
 
 - dies, is late: the other ends within the time to wait and what a process needs to say so, in one
-  line that names the process that is missing;
+  line that names the process that is missing; under torchrun, which ends the other, its report
+  names it;
 - all others: training goes on, and at the end both processes have the same bits (weights, buffers
   of losses and layers), which are finite; metrics of two processes are those of one.
 
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -198,6 +201,24 @@ class Campaign:
         group = Group(2, out, 'test', config, checkpoint, '--work-dir', out)
         return missing_is_named(group, rank, seconds is None)
 
+    def under_torchrun(self, rank: int) -> list[str]:
+        name, odd = f'torchrun {rank}', dict(where='iteration', rank=rank, seconds=None)
+        config = write_config(self.folder, self.data, name, **odd)
+        program = [sys.executable, '-m', 'lt_det', 'train', str(config), '--gpus', '2']
+        program += ['--work-dir', str(self.folder / config.stem)]
+        path = os.pathsep.join((str(ROOT), str(self.folder)))
+        done = subprocess.run(
+            program,
+            env={**os.environ, 'PYTHONPATH': path},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        cause = done.stderr.partition('Root Cause')[2]
+        names = all(re.search(line, cause) for line in (rf'rank +: {rank} ', r'exitcode +: -9 '))
+        good = done.returncode and names
+        return [] if good else [f'ended with {done.returncode}: {done.stderr[-500:]}']
+
     def late_in_time(self) -> list[str]:
         odd = dict(where='iteration', rank=1, seconds=WAIT / 2)
         group, out = self.train('late in time', 2, **odd)
@@ -253,6 +274,8 @@ class Campaign:
         for where, rank in (('iteration', 0), ('iteration', 1), ('validation', 1)):
             row = partial(self.missing, where, rank, 60.0)
             rows[f'process {rank} is 60 s late: {where}'] = row
+        for rank in (0, 1):
+            rows[f'process {rank} dies: iteration, torchrun'] = partial(self.under_torchrun, rank)
         rows['process 1 dies: test'] = partial(self.missing_in_test, 1)
         rows['process 0 is 60 s late: test'] = partial(self.missing_in_test, 0, 60.0)
         rows[f'process 1 is {WAIT / 2} s late: it is waited for'] = self.late_in_time
