@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lt_det.cli import test, train
 from lt_det.cli.lost_processes import lost_processes
 from lt_det.errors import UserError
 
@@ -115,3 +117,17 @@ def test_the_process_that_is_waited_for_is_named_at_the_start(monkeypatch):
     words = 'process 0 of 0..2 .* for process 2 to start'
     with pytest.raises(UserError, match=words), lost_processes():
         raise kind(key)
+
+
+@pytest.mark.parametrize('command', [train, test], ids=['train', 'test'])
+def test_training_and_testing_say_it(command, tmp_path, monkeypatch):
+    def build(*_):
+        raise type('DistStoreError', (RuntimeError,), {})('wait timeout')
+
+    monkeypatch.setattr(command, 'build_runner', build)
+    (tmp_path / 'mine.py').write_text('model = dict()\n')
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    files = [str(tmp_path / 'mine.py'), *(['a.pth'] if command is test else [])]
+    with pytest.raises(UserError, match='waited in vain'):
+        command.run(parser.parse_args([*files, '--work-dir', str(tmp_path)]))
