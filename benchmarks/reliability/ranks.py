@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -97,6 +98,7 @@ model['train_cfg'] = dict(rpn_proposal=dict(min_bbox_size=1000))
 ONE_IMAGE = """
 val_dataloader['dataset']['ann_file'] = 'annotations/one.json'
 val_evaluator['ann_file'] = data_root + 'annotations/one.json'
+test_dataloader, test_evaluator = val_dataloader, val_evaluator
 """
 
 
@@ -232,22 +234,28 @@ class Campaign:
         group, out = self.train(name, 2, f'{SETTINGS[setting]}\n{more}')
         return group.failures() or ranks_differ(out)
 
-    def empty_shard(self, what: str) -> list[str]:
+    def tested_without_images(self) -> list[str]:
         checkpoint = self.undisturbed(1) / 'iter_2.pth'
-        config = write_config(self.folder, self.data, f'{what} shard', ONE_IMAGE)
-        metrics = []
+        config = write_config(self.folder, self.data, 'tested without images', ONE_IMAGE)
+        outcomes = []
         for number in (1, 2):
-            out = self.folder / f'{config.stem}{what}{number}'
-            arguments = (config, checkpoint) if what == 'test' else (config,)
-            if what == 'train':  # by what one process has trained: nothing but validation differs
-                options = ('--resume', checkpoint, '--cfg-options', 'train_cfg.val_begin=1')
-                options += ('optim_wrapper.optimizer.lr=0.0',)
-                arguments = (config, *options)
-            group = Group(number, out, what, *arguments, '--work-dir', out)
+            out = self.folder / f'{config.stem}{number}'
+            boxes = self.folder / f'{config.stem}{number}.pkl'
+            arguments = (config, checkpoint, '--work-dir', out, '--out', boxes)
+            group = Group(number, out, 'test', *arguments)
             if group.failures():
                 return group.failures()
-            metrics.append(json.loads(next(out.rglob('metrics.json')).read_text()))
-        return [] if metrics[0] == metrics[1] else [f'{metrics[0]} and {metrics[1]}']
+            (image,) = pickle.loads(boxes.read_bytes())
+            found = {key: image['pred_instances'][key] for key in ('bboxes', 'scores', 'labels')}
+            outcomes.append((found, json.loads(next(out.rglob('metrics.json')).read_text())))
+        (boxes, metrics), (others, other_metrics) = outcomes
+        problems = differing(boxes, others)
+        problems += [] if len(boxes['scores']) else ['no detections']
+        return problems + ([] if metrics == other_metrics else [f'{metrics}, {other_metrics}'])
+
+    def validated_without_images(self) -> list[str]:
+        group, out = self.train('validated without images', 2, ONE_IMAGE)
+        return group.failures() or ranks_differ(out)
 
     def resumed(self, before: int, after: int, iteration: int) -> list[str]:
         checkpoint = self.undisturbed(before) / f'iter_{iteration}.pth'
@@ -283,8 +291,8 @@ class Campaign:
             for name, more in (('objects', NO_OBJECTS), ('RoIs', NO_OBJECTS + NO_ROI)):
                 row = partial(self.without, setting, more)
                 rows[f'process 1 has no {name}: {setting}'] = row
-        rows['process 1 has no images: test'] = partial(self.empty_shard, 'test')
-        rows['process 1 has no images: validation'] = partial(self.empty_shard, 'train')
+        rows['process 1 has no images: test'] = self.tested_without_images
+        rows['process 1 has no images: validation'] = self.validated_without_images
         for before, after, iteration in ((2, 1, 1), (2, 1, 2), (1, 2, 2), (1, 2, 3)):
             name = f'resumed by {after} rather than {before}, from iteration {iteration}'
             rows[name] = partial(self.resumed, before, after, iteration)
