@@ -123,7 +123,7 @@ def attempt(folder: Path, name: str, before: str, command: str) -> dict:
     run = ['unshare', '-m', 'bash', '-c', script]
     try:
         done = subprocess.run(
-            run, cwd=home, env=environment, capture_output=True, timeout=300, errors='replace'
+            run, cwd=home, env=environment, capture_output=True, timeout=900, errors='replace'
         )
         status, said = done.returncode, done.stderr
         out = done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -40,10 +41,12 @@ def latest_checkpoint(folder: str | Path) -> str | None:
     """
     folder = Path(folder)
     last = folder / LAST
-    name = last.read_text().strip() if last.is_file() else ''
+    # what is no text, or too long for a name, names no file
+    name = last.read_bytes()[:4096].decode(errors='replace').strip() if last.is_file() else ''
     for path in (Path(name), folder / Path(name).name) if name else ():
-        if path.is_file():
-            return str(path)
+        with suppress(OSError):
+            if path.is_file():
+                return str(path)
     numbered = [
         (int(match[1]), path)
         for path in folder.glob('*.pth')

@@ -20,7 +20,8 @@ from .annotation_records import FEDERATED_LISTS, Record, annotation_record, cate
 from .annotation_refusals import Refusals
 from .segmentations import is_debris
 
-_SIZE = 'a whole number of pixels, at least 1'
+_LARGEST = 2**31 - 1  # as the engines of evaluation have it
+_SIZE = f'a whole number of pixels, 1 to {_LARGEST}'
 _IDS = ('id', 'image_id', 'category_id')
 IMAGE_NAMES = ('file_name', 'coco_url')
 _SEQUENCES = (tuple, np.ndarray)  # what annotations in memory hold in place of lists
@@ -93,6 +94,9 @@ class ImageTable:
     def _append(self, index: int, record: Any) -> None:
         image = Record('images', index, record)
         size = [image.whole(key, _SIZE, least=1) for key in ('height', 'width')]
+        for key, pixels in zip(('height', 'width'), size):
+            if pixels > _LARGEST:
+                raise image.refuse(key, _SIZE)
         names = {'file_name': image.text('file_name'), 'coco_url': image.url('coco_url')}
         lists = {key: image.id_list(key) for key in FEDERATED_LISTS}
         self.ids.append(image.id)
@@ -217,6 +221,7 @@ def _plain_images(batch: list[dict]) -> tuple:
     if (
         not set(map(type, chain(ids, sizes))) <= {int}
         or min(sizes, default=1) < 1
+        or max(sizes, default=1) > _LARGEST
         or not set(map(type, chain(*names.values()))) <= {str}
         or not set(map(type, given)) <= {list}
         or not set(map(type, chain(*given))) <= {int}

@@ -36,13 +36,13 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
+    """Write a text file in UTF-8, whole or not at all; ? for what is no Unicode.
 
     Raises:
         UserError: It cannot be written, as on a full disk.
     """
     with whole_file(path) as part:
-        part.write_text(text, encoding='utf-8')
+        part.write_text(text, encoding='utf-8', errors='replace')
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import BadInputError
+from .annotation_records import number, shown
 from .image_paths import candidates
 from .json_file import read_json
 from .result_files import text_pieces
@@ -85,7 +87,7 @@ def read_image_predictions(
     records: list[dict] = []
     unknown: list[str] = []
     files: dict[int, str] = {}
-    for number, entry in enumerate(content):
+    for index, entry in enumerate(content):
         try:
             file, detections = entry['file'], entry['detections']
             image = image_of(file)
@@ -104,7 +106,7 @@ def read_image_predictions(
             ) from None
         except (KeyError, TypeError) as error:
             raise BadInputError(
-                f'{path}: image {number} lacks or has an unusable {error}; expected file and '
+                f'{path}: image {index} lacks or has an unusable {error}; expected file and '
                 'detections with class, score and bbox, as lt_det predict writes them'
             ) from None
     if content and not files:
@@ -121,13 +123,15 @@ class _UnknownClass(Exception):
 
 
 def _record(detection: dict, image: int, ids: Mapping[str, int]) -> dict:
-    name = detection['class']
+    name, score = detection['class'], number(detection['score'])
+    if score is None or not isfinite(score):
+        raise TypeError(f'score {shown(detection["score"])}')
     if name not in ids:
         raise _UnknownClass(name)
     record = dict(
         image_id=image,
         category_id=ids[name],
-        score=detection['score'],
+        score=score,
         bbox=detection['bbox'],
     )
     if 'segmentation' in detection:

@@ -57,9 +57,9 @@ def finite(value: Any) -> float:
     return float(value)
 
 
-def whole(value: Any, least: int = -(2**63)) -> int:
+def whole(value: Any, least: int = -(2**63), most: int = 2**63 - 1) -> int:
     need(is_number(value) and math.isfinite(value) and value == value // 1)
-    need(least <= int(value) < 2**63)
+    need(least <= int(value) <= most)
     return int(value)
 
 
@@ -90,8 +90,8 @@ def annotations(data: bytes) -> dict:
     images = [
         {
             'id': whole(image.get('id')),
-            'height': whole(image.get('height'), 1),
-            'width': whole(image.get('width'), 1),
+            'height': whole(image.get('height'), 1, 2**31 - 1),
+            'width': whole(image.get('width'), 1, 2**31 - 1),
             'file_name': text(image.get('file_name')),
             'coco_url': '' if is_number(url := image.get('coco_url')) else text(url),
             'neg_category_ids': ids(image.get('neg_category_ids')),

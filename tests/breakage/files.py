@@ -43,11 +43,22 @@ def annotations(federated: bool = True) -> dict:
         record |= {'area': 600.5, 'iscrowd': 0, 'segmentation': POLYGON}
         if number == 5:
             record['segmentation'] = {'size': [80, 100], 'counts': [3000, 600, 4400]}
+        if number == 6:
+            record['segmentation'] = code()
         content['annotations'].append(record)
     if federated:
         for category, group in zip(content['categories'], 'rccf'):
             category['frequency'] = group
     return content
+
+
+def code() -> dict:
+    """A run-length code as text, as pycocotools writes it."""
+    from lt_det.formats.segmentations import to_rle
+
+    found = to_rle({'size': [80, 100], 'counts': [3000, 600, 4400]}, 80, 100)
+    counts = found['counts']
+    return {**found, 'counts': counts.decode() if isinstance(counts, bytes) else counts}
 
 
 def results(masks: bool = False) -> list[dict]:
@@ -63,6 +74,36 @@ def results(masks: bool = False) -> list[dict]:
             del record['bbox']
         found.append(record)
     return found
+
+
+def results_with_codes() -> list[dict]:
+    return [{**record, 'segmentation': code()} for record in results(True)]
+
+
+def image_predictions() -> list[dict]:
+    """Predictions by image, with names of classes."""
+    detections = [
+        {
+            'class': NAMES[record['category_id'] - 1],
+            'score': record['score'],
+            'bbox': record['bbox'],
+        }
+        for record in results()[:3]
+    ]
+    return [
+        {
+            'file': f'some/{i}.png',
+            'height': 80,
+            'width': 100,
+            'detections': [dict(d) for d in detections[:i]],
+        }
+        for i in (1, 2, 3)
+    ]
+
+
+def proposals() -> dict:
+    box = np.arange(8.0).reshape(2, 4)
+    return {f'{i}.png': {'bboxes': box, 'scores': np.ones(2)} for i in (1, 2, 3)}
 
 
 def mmdetection_samples() -> list[dict]:

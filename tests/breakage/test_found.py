@@ -18,12 +18,15 @@ from lt_det.calibration.spool import ROW, Spool
 from lt_det.cli.common import load_config
 from lt_det.compat.checkpoint import check_whole, restrict_checkpoint_loading
 from lt_det.datasets.feature_cache import FEATURES, FeatureCacheDataset
+from lt_det.engine.checkpoint_hook import latest_checkpoint
 from lt_det.errors import BadInputError, MissingFileError, UserError
+from lt_det.evaluation import LVISEvaluator
 from lt_det.evaluation.ground_truth import GroundTruth
 from lt_det.evaluation.kept_detections import read_kept
 from lt_det.formats import annotation_cache
 from lt_det.formats.annotation_columns import read_columns
 from lt_det.formats.foreign_results import read_foreign
+from lt_det.formats.image_predictions import read_image_predictions
 from lt_det.formats.json_file import read_json
 from lt_det.formats.list_file import read_list_file
 from lt_det.formats.result_files import record_blocks
@@ -109,6 +112,41 @@ def test_bytes_that_no_json_has(old, new, tmp_path):
     path.write_text(text.replace(old, new, 1), errors='surrogateescape')
     with pytest.raises(BadInputError, match=r'truth\.json: not a json'):
         read_columns(path)
+
+
+@pytest.mark.parametrize('key', ['height', 'width'])
+@pytest.mark.parametrize(
+    'url', ['http://a.org/x.png', 7.5]
+)  # plain records, and those that are not
+def test_an_image_of_more_pixels_than_engines_count(key, url, tmp_path):
+    content = files.annotations()
+    content['images'][1] |= {key: 2**31, 'coco_url': url}
+    path = tmp_path / 'truth.json'
+    path.write_text(json.dumps(content))
+    with pytest.raises(BadInputError, match=f'image 2 has {key} 2147483648; .* 1 to 2147483647'):
+        read_columns(path)
+    content['images'][1][key] = 2**31 - 1
+    path.write_text(json.dumps(content))
+    assert LVISEvaluator(str(path)).evaluate(files.results())
+
+
+@pytest.mark.parametrize('score', [None, '0.5', {}, True, float('nan'), 10**400])
+def test_a_predicted_image_whose_score_is_no_number(score, tmp_path):
+    content = files.image_predictions()
+    content[1]['detections'][0]['score'] = score
+    path = tmp_path / 'predictions.json'
+    path.write_text(json.dumps(content))
+    ids = {name: number for number, name in enumerate(files.NAMES, 1)}
+    columns = read_columns(files.annotations())
+    with pytest.raises(BadInputError, match=r'predictions\.json: image 1 lacks or has an .*score'):
+        read_image_predictions(path, columns, ids)
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe', b'9' * 5000, b'/' * 100_000, b'a\0b', b''])
+def test_a_last_checkpoint_that_names_no_file(content, tmp_path):
+    (tmp_path / 'epoch_2.pth').write_bytes(files.torch_bytes({'a': 1}))
+    (tmp_path / 'last_checkpoint').write_bytes(content)
+    assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_2.pth')
 
 
 def test_keys_with_letters_of_all_languages_are_read(tmp_path):
@@ -323,6 +361,8 @@ def test_rows_of_a_sweep_that_are_fewer_than_noted_are_not_filled_up(tmp_path):
         ('1 / 0', 'ZeroDivisionError'),
         ('_base_ = 3', 'cannot be read'),
         ('custom_hooks = 99', 'custom_hooks is 99, expected a list'),
+        ('custom_hooks = [{}, "x"]', "custom_hooks.1 is 'x', expected a dict"),
+        ('val_evaluator = [3]', 'val_evaluator.0 is 3, expected a dict'),
         ('model = []', r'model is \[\], expected a dict'),
         ('train_dataloader = "x"', "train_dataloader is 'x', expected a dict"),
     ],
@@ -355,6 +395,13 @@ def test_what_is_written_takes_its_place_at_once(write, tmp_path):
     with pytest.raises(UserError, match=r'a\.csv cannot be written'):
         write_text(path, 'new') if write == 'text' else write_per_class([{'a': 1}], path)
     assert path.read_text() == 'old'
+
+
+def test_half_a_character_of_a_json_does_not_stop_a_page(tmp_path):
+    from lt_det.formats.files import write_text
+
+    write_text(tmp_path / 'a.html', json.loads('"a \\ud800 b \\u00f6"'))
+    assert (tmp_path / 'a.html').read_bytes().decode() == 'a ? b ö'
 
 
 @pytest.mark.parametrize('number', ['nan', 'inf', '1e39'])

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 from hypothesis import strategies as st
 
 from ...test_calibration.test_page import calibrated, written
-from ..breaking import broken_json, broken_lines
+from ..breaking import broken_bytes, broken_json, broken_lines
 from ..documented import REFUSED
 from .outcome import Subject, outcome
 
@@ -65,6 +66,24 @@ def check_spool(folder: Path, data: bytes) -> None:
             outcome(found.rows, number)
 
 
+def check_rows(folder: Path, data: bytes) -> None:
+    from lt_det.calibration.spool import ROW, Spool
+
+    spool = folder / 'spool'
+    spool.mkdir(exist_ok=True)
+    (spool / 'state.json').write_text(json.dumps({'done': 3, 'rows': [3], 'of': {}}))
+    (spool / '000.rows').write_bytes(data)
+    found = outcome(Spool, spool, 1, {}, True)
+    if found != REFUSED:  # what is noted is there
+        assert len(found.rows(0)) == 3 and len(data) >= 3 * ROW.itemsize
+
+
+def row_bytes() -> bytes:
+    from lt_det.calibration.spool import ROW
+
+    return np.ones(3, ROW).tobytes()
+
+
 def from_calibration(index: int) -> st.SearchStrategy:
     def broken() -> st.SearchStrategy:
         text = calibration_texts()[index]
@@ -77,5 +96,6 @@ SUBJECTS = {
     'choice': Subject(from_calibration(0), check_calibration('choice.json')),
     'sweep': Subject(from_calibration(1), check_calibration('sweep.csv')),
     'rules': Subject(broken_json(RULES), check_rules),
+    'rows of a sweep': Subject(st.deferred(lambda: broken_bytes(row_bytes())), check_rows),
     'state of a sweep': Subject(broken_json(STATE), check_spool),
 }

@@ -6,6 +6,7 @@ import hashlib
 import json
 from argparse import Namespace
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -114,7 +115,93 @@ def broken_features(draw: Callable) -> Broken:
     return Broken(way, f'features: {how}', b'features.npy\n' + data)
 
 
+def check_last_checkpoint(folder: Path, data: bytes) -> None:
+    """What is not the name of a file that is there is not gone on from."""
+    from lt_det.engine.checkpoint_hook import latest_checkpoint
+
+    for name in ('epoch_1.pth', 'epoch_2.pth'):
+        if not (folder / name).exists():
+            (folder / name).write_bytes(files.torch_bytes({'a': 1}))
+    (folder / 'last_checkpoint').write_bytes(data)
+    found = outcome(latest_checkpoint, folder)
+    assert found == REFUSED or Path(found).name in ('epoch_1.pth', 'epoch_2.pth'), found
+
+
+PARTS = {
+    'model': {
+        'type': 'LongTailBBoxHead',
+        'in_channels': 4,
+        'fc_out_channels': 4,
+        'roi_feat_size': 2,
+        'num_classes': 4,
+        'adjustment': {'type': 'IIF', 'link': 'raw'},
+        'cls_predictor_cfg': {'type': 'CosineLinear', 'scale': 20.0},
+        'loss_cls': {'type': 'CrossEntropyLoss', 'loss_weight': 1.0},
+    },
+    'train_dataloader': {
+        'batch_size': 2,
+        'num_workers': 0,
+        'sampler': {'type': 'DefaultSampler', 'shuffle': True},
+        'dataset': {
+            'type': 'LongTailLVISDataset',
+            'ann_file': 'a.json',
+            'lazy_init': True,
+            'pipeline': [{'type': 'Resize', 'scale': [8, 8]}],
+        },
+    },
+    'custom_hooks': [{'type': 'ClassFrequencyHook'}, {'type': 'EMAHook', 'momentum': 0.1}],
+}
+
+
+def config_bytes(content: object) -> bytes:
+    if not isinstance(content, dict):
+        return repr(content).encode(errors='surrogatepass')
+    values = (f'{key} = {dict(v) if isinstance(v, dict) else v!r}\n' for key, v in content.items())
+    return ('nan, inf = float("nan"), float("inf")\n' + ''.join(values)).encode(
+        errors='surrogatepass'
+    )
+
+
+def check_parts(folder: Path, data: bytes) -> None:
+    """Parts of a config are built, or the key of one that cannot be is named."""
+    from mmdet.registry import HOOKS, MODELS
+    from mmengine.runner import Runner
+
+    from lt_det.cli.common import load_config
+    from lt_det.cli.config_errors import config_errors
+
+    register()
+    truth = folder / 'a.json'
+    truth.write_text(json.dumps(files.annotations()))
+    (folder / 'mine.py').write_bytes(data.replace(b"'a.json'", repr(str(truth)).encode()))
+
+    def build() -> None:
+        cfg = load_config(Namespace(config=str(folder / 'mine.py'), cfg_options=None))
+        with config_errors(cfg):
+            for build_part, key in (
+                (MODELS.build, 'model'),
+                (Runner.build_dataloader, 'train_dataloader'),
+            ):
+                if isinstance(cfg.get(key), dict):
+                    build_part(cfg[key])
+            for hook in cfg.get('custom_hooks') or ():
+                HOOKS.build(hook)
+
+    outcome(build)
+
+
+@cache
+def register() -> None:
+    from mmdet.utils import register_all_modules
+
+    import lt_det.components  # noqa: F401
+
+    register_all_modules(init_default_scope=True)
+
+
 SUBJECTS = {
+    'last checkpoint': Subject(broken_lines('work_dirs/a/epoch_2.pth\n'), check_last_checkpoint),
+    'parts of a config': Subject(broken_content(PARTS, config_bytes), check_parts),
     'checkpoint, bytes': Subject(
         broken_bytes(files.torch_bytes(files.checkpoint())), check_checkpoint(True)
     ),

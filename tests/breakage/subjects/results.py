@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+from argparse import Namespace
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,6 +22,13 @@ def evaluator_of(iou_type: str, skip_invalid: bool = False) -> Any:
     from lt_det.evaluation import LVISEvaluator
 
     return LVISEvaluator(files.annotations(), iou_type, skip_invalid=skip_invalid)
+
+
+@cache
+def columns() -> Any:
+    from lt_det.formats.annotation_columns import read_columns
+
+    return read_columns(files.annotations())
 
 
 def check_results(folder: Path, data: bytes) -> None:
@@ -77,7 +88,63 @@ def check_foreign(name: str) -> Callable[[Path, bytes], None]:
     return check
 
 
+def check_image_predictions(folder: Path, data: bytes) -> None:
+    from lt_det.formats.image_predictions import holds_images, read_image_predictions
+
+    path = folder / 'predictions.json'
+    path.write_bytes(data)
+    numbers = {class_name: i for i, class_name in enumerate(files.NAMES, 1)}
+    outcome(holds_images, path)
+    found = outcome(read_image_predictions, path, columns(), numbers)
+    if found != REFUSED:
+        assert all('\n' not in remark for remark in found.remarks('truth.json'))
+        outcome(evaluator_of('bbox').evaluate, found.records)
+
+
+def check_diagnosis(folder: Path, data: bytes) -> None:
+    from lt_det.cli.evaluate import diagnose
+
+    path = folder / 'd.json'
+    path.write_bytes(data)
+    evaluator = evaluator_of('bbox')
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = outcome(
+            diagnose, evaluator, evaluator.read(files.results()), Namespace(diagnose=str(path))
+        )
+    if found == REFUSED:
+        assert path.read_bytes() == data
+    else:
+        assert 'bbox' in json.loads(path.read_bytes())
+
+
+def check_proposals(folder: Path, data: bytes) -> None:
+    from lt_det.datasets import LongTailLVISDataset
+
+    path = folder / 'proposals.pkl'
+    path.write_bytes(data)
+    truth = folder / 'truth.json'
+    truth.write_text(json.dumps(files.annotations()))
+
+    def read() -> None:
+        dataset = LongTailLVISDataset(
+            ann_file=str(truth), pipeline=[], check_images=False, proposal_file=str(path)
+        )
+        for index in range(len(dataset)):
+            dataset.get_data_info(index)
+
+    outcome(read)
+
+
 SUBJECTS = {
+    'results with codes': Subject(broken_json(files.results_with_codes()), check_mask_results),
+    'predictions of images': Subject(
+        broken_json(files.image_predictions()), check_image_predictions
+    ),
+    'diagnosis': Subject(broken_json({'segm': {'AP': 0.5}, 'bbox': {}}), check_diagnosis),
+    'proposals': Subject(broken_content(files.proposals(), files.pickle_bytes), check_proposals),
+    'proposals, bytes': Subject(
+        broken_bytes(files.pickle_bytes(files.proposals())), check_proposals
+    ),
     'results': Subject(broken_json(files.results()), check_results),
     'results with masks': Subject(broken_json(files.results(True)), check_mask_results),
     'results of MMDetection': Subject(
