@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
 from .common import add_config_arguments, download_errors, load_config
+from .config_errors import config_errors
 from .console import quiet_loggers
 from .test import classifies
 
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
 
         raise MissingFileError(f'checkpoint {args.checkpoint} does not exist')
     restrict_checkpoint_loading(args.trust_checkpoint)
-    with quiet_loggers(not args.verbose), download_errors(cfg):
+    with quiet_loggers(not args.verbose), download_errors(cfg), config_errors(cfg):
         calibrate = of_classifier if classifies(cfg) else of_detector
         selection = calibrate(cfg, args, keep)
     print_selection(selection, Path(args.out))

@@ -137,6 +137,13 @@ def check_kinds(cfg: Config, path: str) -> None:
         if value is not None and not isinstance(value, kind):
             expected = 'a dict' if kind is dict else 'a list'
             raise BadInputError(f'config {path}: {key} is {value!r:.100}, expected {expected}')
+    for key in ('custom_hooks', 'val_evaluator', 'test_evaluator'):
+        entries = cfg.get(key)
+        for number, entry in enumerate(entries if isinstance(entries, (list, tuple)) else ()):
+            if not isinstance(entry, dict):
+                raise BadInputError(
+                    f'config {path}: {key}.{number} is {entry!r:.100}, expected a dict'
+                )
 
 
 def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
@@ -195,12 +202,15 @@ def user_errors(verbose: bool = False) -> Iterator[None]:
     What the reading of data dropped or assumed is said in a line too.
 
     Args:
-        verbose: Whether warnings of other packages about themselves are shown.
+        verbose: Whether warnings of other packages about themselves are shown, and where an
+            error came from that was put into other words.
     """
     try:
         with show_data_warnings(quiet=not verbose), log_errors_in_a_line():
             yield
     except UserError as error:
+        if verbose and error.__cause__:
+            traceback.print_exception(error.__cause__)
         print(f'error: {error}', file=sys.stderr)
         # 2, as argparse ends on a bad argument
         sys.exit(2)

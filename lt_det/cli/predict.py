@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from ..errors import BadInputError, MissingFileError
 from ..formats.files import whole_file, write_text
 from .common import add_config_arguments, load_config
+from .config_errors import config_errors
 from .console import prints_to_log, quiet_loggers
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def run(args: argparse.Namespace) -> None:
             'ImageClassificationInferencer predicts with it'
         )
     files, broken = readable(files)
-    with quiet_loggers(not args.verbose), nullcontext() if args.verbose else prints_to_log():
+    prints = nullcontext() if args.verbose else prints_to_log()
+    with quiet_loggers(not args.verbose), prints, config_errors(cfg):
         predictor = Predictor(cfg, args.checkpoint, args.device, args.trust_checkpoint)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
 from .common import add_common_arguments, build_runner, download_errors, load_config
+from .config_errors import config_errors
 from .console import quiet_loggers
 from .lost_processes import lost_processes
 from .tta import use_tta
@@ -56,7 +57,8 @@ def run(args: argparse.Namespace) -> None:
         cfg = show_predictions(cfg, args)
     if args.tta:
         use_tta(cfg)
-    with quiet_loggers(not args.verbose), download_errors(cfg), lost_processes():
+    quiet = quiet_loggers(not args.verbose)
+    with quiet, download_errors(cfg), lost_processes(), config_errors(cfg):
         runner = build_runner(cfg, args)
         if args.out:
             from mmdet.evaluation import DumpDetResults

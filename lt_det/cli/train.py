@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
 from .common import add_common_arguments, build_runner, download_errors, load_config
+from .config_errors import config_errors
 from .console import quiet_loggers
 from .lost_processes import lost_processes
 
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    with quiet_loggers(not args.verbose), download_errors(cfg), lost_processes():
+    quiet = quiet_loggers(not args.verbose)
+    with quiet, download_errors(cfg), lost_processes(), config_errors(cfg):
         build_runner(cfg, args).train()
 
 
