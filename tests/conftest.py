@@ -1,4 +1,4 @@
-"""Data for tests: published statistics where they lie beside the project, and tiny glyphs."""
+"""Data for tests: own files like the published ones, those where they lie, and tiny glyphs."""
 
 from __future__ import annotations
 
@@ -29,18 +29,39 @@ def plain_configs():
         yield
 
 
-@pytest.fixture(scope='session')
-def shared_data() -> Path:
-    """Published class counts and annotations, kept beside the checkout and not part of it."""
-    path = ROOT.parent / 'shared' / 'data'
-    if not path.is_dir():
-        pytest.skip(f'needs the published annotations in {path}, which are not distributed')
-    return path
+DATA = Path(__file__).parent / 'data'
+PUBLISHED = ROOT.parent / 'shared' / 'data'
 
 
-@pytest.fixture(scope='session')
-def lvis_v1(shared_data: Path) -> ClassFrequency:
-    with (shared_data / 'lvis_v1_class_counts.csv').open() as file:
+def own_and_published(own: str, published: str) -> list:
+    """A file of ``tests/data`` and, where it lies beside the checkout, what it stands in for."""
+    path = PUBLISHED / published
+    more = [pytest.param(path, id='published', marks=pytest.mark.slow)] if path.is_file() else []
+    return [pytest.param(DATA / own, id='own'), *more]
+
+
+@pytest.fixture(
+    scope='session', params=own_and_published('lvis_like_val.json', 'lvis_v0.5_val_100.json')
+)
+def lvis_file(request: pytest.FixtureRequest) -> Path:
+    """Annotations of 100 images like LVIS v0.5: federated lists, a long tail, masks in parts."""
+    return request.param
+
+
+@pytest.fixture(
+    scope='session', params=own_and_published('places_like_train.txt', 'Places_LT_train.txt')
+)
+def places_list(request: pytest.FixtureRequest) -> Path:
+    """A list of images and labels like that of Places-LT."""
+    return request.param
+
+
+@pytest.fixture(
+    scope='session', params=own_and_published('lvis_v1_like_counts.csv', 'lvis_v1_class_counts.csv')
+)
+def lvis_v1(request: pytest.FixtureRequest) -> ClassFrequency:
+    """Counts with the classes, groups, images and instances of LVIS v1."""
+    with request.param.open() as file:
         rows = list(csv.DictReader(file))
     counts = ([int(row[key]) for row in rows] for key in ('image_count', 'instance_count'))
     return ClassFrequency(*counts, num_images=100_170)

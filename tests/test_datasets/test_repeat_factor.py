@@ -57,8 +57,8 @@ def test_generated_annotations(tmp_path, seed, oversample_thr):
 
 
 @pytest.mark.parametrize('oversample_thr', [1e-3, 0.02, 0.5])
-def test_real_annotations(shared_data, oversample_thr):
-    assert_same_indices(lvis(shared_data / 'lvis_v0.5_val_100.json'), oversample_thr)
+def test_lvis_annotations(lvis_file, oversample_thr):
+    assert_same_indices(lvis(lvis_file), oversample_thr)
 
 
 def test_glyphs(tiny_glyphs):

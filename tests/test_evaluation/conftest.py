@@ -1,17 +1,14 @@
-"""lvis-api as the oracle, and the real annotations it is compared on."""
+"""lvis-api as the oracle, and the annotations it is compared on."""
 
 import copy
 import json
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from .metric_cases import make_annotations
 from .record_cases import SIDE, corners
-
-REAL = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'lvis_v0.5_val_100.json'
 
 
 @pytest.fixture(scope='session')
@@ -37,24 +34,22 @@ def lvis_api(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def real_annotations():
-    if not REAL.exists():
-        pytest.skip(f'the LVIS annotations are not at {REAL}')
-    return json.loads(REAL.read_text())
+def lvis_annotations(lvis_file):
+    return json.loads(lvis_file.read_text())
 
 
 @pytest.fixture(scope='session')
-def real_detections(real_annotations):
+def lvis_detections(lvis_annotations):
     """Function (iou_type, seed, per_image) -> jittered, mislabelled, repeated, tied detections."""
 
     def make(iou_type, seed=0, per_image=320):
         rng = np.random.default_rng(seed)
-        category_ids = [c['id'] for c in real_annotations['categories']]
-        by_image = {image['id']: [] for image in real_annotations['images']}
-        for annotation in real_annotations['annotations']:
+        category_ids = [c['id'] for c in lvis_annotations['categories']]
+        by_image = {image['id']: [] for image in lvis_annotations['images']}
+        for annotation in lvis_annotations['annotations']:
             by_image[annotation['image_id']].append(annotation)
         detections = []
-        for image in real_annotations['images']:
+        for image in lvis_annotations['images']:
             annotations = by_image[image['id']]
             verified = image['neg_category_ids'] + image['not_exhaustive_category_ids']
             for _ in range(per_image if annotations else 0):

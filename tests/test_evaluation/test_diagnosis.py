@@ -171,8 +171,8 @@ def test_hotcoco_agrees_where_nothing_is_ignored_and_nothing_tied(protocol, seed
         assert ours['cost'][short[name]] == near(tide['delta_ap'][name])
 
 
-def test_real_annotations(real_annotations, real_detections):
-    truth, detections = build(real_annotations, real_detections('bbox', per_image=300))
+def test_lvis_annotations(lvis_annotations, lvis_detections):
+    truth, detections = build(lvis_annotations, lvis_detections('bbox', per_image=300))
     ev = engine(truth, detections)
     report = diagnose(truth, detections)
     precision = ev.eval['precision'][0, :, :, 0, -1]

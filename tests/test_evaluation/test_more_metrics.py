@@ -10,14 +10,14 @@ from lt_det.evaluation import LVISEvaluator, boundary
 
 
 @pytest.fixture(scope='module')
-def detections(real_detections):
-    return real_detections('bbox', seed=3, per_image=60)
+def detections(lvis_detections):
+    return lvis_detections('bbox', seed=3, per_image=60)
 
 
-def test_fixed_ap_is_lvis_api_without_a_limit_an_image(lvis_api, real_annotations, detections):
-    evaluator = LVISEvaluator(real_annotations)
+def test_fixed_ap_is_lvis_api_without_a_limit_an_image(lvis_api, lvis_annotations, detections):
+    evaluator = LVISEvaluator(lvis_annotations)
     metrics = evaluator.fixed_ap(detections)
-    api = lvis_api(real_annotations, detections, max_dets=-1)
+    api = lvis_api(lvis_annotations, detections, max_dets=-1)
     np.testing.assert_array_equal(evaluator.precision, api.eval['precision'])
     np.testing.assert_array_equal(evaluator.recall, api.eval['recall'])
     names = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf')
@@ -26,8 +26,8 @@ def test_fixed_ap_is_lvis_api_without_a_limit_an_image(lvis_api, real_annotation
     }
 
 
-def test_fixed_ap_keeps_the_best_of_each_category(lvis_api, real_annotations, detections):
-    evaluator = LVISEvaluator(real_annotations)
+def test_fixed_ap_keeps_the_best_of_each_category(lvis_api, lvis_annotations, detections):
+    evaluator = LVISEvaluator(lvis_annotations)
     metrics = evaluator.fixed_ap(detections, max_per_category=20)
     # Lists are sorted stably: the earlier image wins where scores are equal.
     by_image = sorted(detections, key=lambda d: d['image_id'])
@@ -36,14 +36,14 @@ def test_fixed_ap_keeps_the_best_of_each_category(lvis_api, real_annotations, de
         same = [d for d in by_image if d['category_id'] == category_id]
         best += sorted(same, key=lambda d: -d['score'])[:20]
     assert len(best) < len(detections)
-    api = lvis_api(real_annotations, best, max_dets=-1)
+    api = lvis_api(lvis_annotations, best, max_dets=-1)
     np.testing.assert_array_equal(evaluator.precision, api.eval['precision'])
     assert metrics['fixed_AP'] == float(api.results['AP'])
 
 
-def test_ap_pool_ranks_all_categories_in_one_list(lvis_api, real_annotations, detections):
-    api = lvis_api(real_annotations, detections, max_dets=-1)
-    num_images = len(real_annotations['images'])
+def test_ap_pool_ranks_all_categories_in_one_list(lvis_api, lvis_annotations, detections):
+    api = lvis_api(lvis_annotations, detections, max_dets=-1)
+    num_images = len(lvis_annotations['images'])
     # eval_imgs is ordered by category, area range, image
     parts = [e for i, e in enumerate(api.eval_imgs) if (i // num_images) % 4 == 0 and e]
     scores = np.concatenate([e['dt_scores'] for e in parts])
@@ -59,24 +59,24 @@ def test_ap_pool_ranks_all_categories_in_one_list(lvis_api, real_annotations, de
         for point in np.linspace(0, 1, 101):
             reached = precision[recall >= point]
             values.append(reached.max() if len(reached) else 0)
-    pooled = LVISEvaluator(real_annotations).fixed_ap(detections)['AP_pool']
+    pooled = LVISEvaluator(lvis_annotations).fixed_ap(detections)['AP_pool']
     assert pooled == pytest.approx(np.mean(values), abs=1e-12)
     assert 0.1 < pooled < 0.9
 
 
-def test_a_subset_is_scored_as_if_it_were_all(lvis_api, real_annotations, detections):
-    image_ids = [i['id'] for i in real_annotations['images']][10:50]
-    category_ids = sorted({a['category_id'] for a in real_annotations['annotations']})[::2]
-    evaluator = LVISEvaluator(real_annotations, image_ids=image_ids, category_ids=category_ids)
+def test_a_subset_is_scored_as_if_it_were_all(lvis_api, lvis_annotations, detections):
+    image_ids = [i['id'] for i in lvis_annotations['images']][10:50]
+    category_ids = sorted({a['category_id'] for a in lvis_annotations['annotations']})[::2]
+    evaluator = LVISEvaluator(lvis_annotations, image_ids=image_ids, category_ids=category_ids)
     metrics = evaluator.evaluate(detections)
     part = {
-        'images': [i for i in real_annotations['images'] if i['id'] in image_ids],
+        'images': [i for i in lvis_annotations['images'] if i['id'] in image_ids],
         'annotations': [
             a
-            for a in real_annotations['annotations']
+            for a in lvis_annotations['annotations']
             if a['image_id'] in image_ids and a['category_id'] in category_ids
         ],
-        'categories': [c for c in real_annotations['categories'] if c['id'] in category_ids],
+        'categories': [c for c in lvis_annotations['categories'] if c['id'] in category_ids],
     }
     inside = [d for d in detections if d['image_id'] in image_ids]
     api = lvis_api(part, [d for d in inside if d['category_id'] in category_ids])
@@ -85,36 +85,36 @@ def test_a_subset_is_scored_as_if_it_were_all(lvis_api, real_annotations, detect
     assert (evaluator.precision[:, :, ~used] == -1).all()
     assert metrics == {key: float(value) for key, value in api.results.items()}
     with pytest.raises(ValueError, match='category_ids has 99999, which is not in'):
-        LVISEvaluator(real_annotations, category_ids=[99999])
+        LVISEvaluator(lvis_annotations, category_ids=[99999])
 
 
 @pytest.mark.parametrize('limit', [10, 40])
 def test_proposal_recall_is_lvis_api_with_one_category(
-    lvis_api, real_annotations, detections, limit
+    lvis_api, lvis_annotations, detections, limit
 ):
     one = {
-        'images': [{**i, 'neg_category_ids': [1]} for i in real_annotations['images']],
-        'annotations': [{**a, 'category_id': 1} for a in real_annotations['annotations']],
-        'categories': [c for c in real_annotations['categories'] if c['id'] == 1],
+        'images': [{**i, 'neg_category_ids': [1]} for i in lvis_annotations['images']],
+        'annotations': [{**a, 'category_id': 1} for a in lvis_annotations['annotations']],
+        'categories': [c for c in lvis_annotations['categories'] if c['id'] == 1],
     }
     proposals = [{**d, 'category_id': 1} for d in detections]
     api = lvis_api(one, proposals, max_dets=limit)
-    metrics = LVISEvaluator(real_annotations).proposal_recall(detections, limits=(5, limit))
+    metrics = LVISEvaluator(lvis_annotations).proposal_recall(detections, limits=(5, limit))
     for area in ('', 's', 'm', 'l'):
         expected = float(api.results[f'AR{area}@300'])
         assert metrics[f'AR{area}@{limit}'] == pytest.approx(expected, abs=1e-12)
     assert metrics['AR@5'] < metrics[f'AR@{limit}']
 
 
-def test_proposal_recall_takes_masks_of_any_category(real_annotations, real_detections):
-    segments = real_detections('segm', seed=4, per_image=5)
+def test_proposal_recall_takes_masks_of_any_category(lvis_annotations, lvis_detections):
+    segments = lvis_detections('segm', seed=4, per_image=5)
     foreign = [{**d, 'category_id': 1} for d in segments]
-    evaluator = LVISEvaluator(real_annotations, 'segm')
+    evaluator = LVISEvaluator(lvis_annotations, 'segm')
     assert evaluator.proposal_recall(segments) == evaluator.proposal_recall(foreign)
 
 
-def test_groups_by_area(real_annotations, detections):
-    evaluator = LVISEvaluator(real_annotations)
+def test_groups_by_area(lvis_annotations, detections):
+    evaluator = LVISEvaluator(lvis_annotations)
     metrics = evaluator.evaluate(detections)
     table = evaluator.frequency_by_area()
     assert {g: table[g]['all'] for g in 'rcf'} == {g: metrics[f'AP{g}'] for g in 'rcf'}
@@ -132,13 +132,13 @@ def plain_boundary(mask):
     return mask - eroded[1:-1, 1:-1]
 
 
-def test_boundary_ap_takes_the_lower_iou(lvis_api, real_annotations, real_detections, monkeypatch):
+def test_boundary_ap_takes_the_lower_iou(lvis_api, lvis_annotations, lvis_detections, monkeypatch):
     pytest.importorskip('vernier')
-    annotations = copy.deepcopy(real_annotations)
+    annotations = copy.deepcopy(lvis_annotations)
     annotations['images'] = annotations['images'][:12]
     ids = {image['id'] for image in annotations['images']}
     annotations['annotations'] = [a for a in annotations['annotations'] if a['image_id'] in ids]
-    segments = [d for d in real_detections('segm', seed=5, per_image=12) if d['image_id'] in ids]
+    segments = [d for d in lvis_detections('segm', seed=5, per_image=12) if d['image_id'] in ids]
     plain_iou = mask_utils.iou
 
     def lower_iou(a, b, crowd):
@@ -161,17 +161,17 @@ def test_boundary_ap_takes_the_lower_iou(lvis_api, real_annotations, real_detect
     np.testing.assert_array_equal(evaluator.recall, api.eval['recall'])
 
 
-def test_boundary_ap_without_vernier_is_refused_at_once(real_annotations, monkeypatch):
+def test_boundary_ap_without_vernier_is_refused_at_once(lvis_annotations, monkeypatch):
     monkeypatch.setattr(boundary, 'find_spec', lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'lt_det\[boundary\]'"):
-        LVISEvaluator(real_annotations, 'boundary')
+        LVISEvaluator(lvis_annotations, 'boundary')
 
 
 @pytest.mark.parametrize('number, said', [(300, True), (299, False), (301, False)])
-def test_results_that_were_cut_are_said_to_be(real_annotations, detections, recwarn, number, said):
-    image_id = real_annotations['images'][0]['id']
+def test_results_that_were_cut_are_said_to_be(lvis_annotations, detections, recwarn, number, said):
+    image_id = lvis_annotations['images'][0]['id']
     records = [{**detections[0], 'image_id': image_id} for _ in range(number)]
-    evaluator = LVISEvaluator(real_annotations)
+    evaluator = LVISEvaluator(lvis_annotations)
     evaluator.fixed_ap(records)
     evaluator.proposal_recall(records)
     texts = [str(warning.message) for warning in recwarn]

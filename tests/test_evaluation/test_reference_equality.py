@@ -22,18 +22,18 @@ def assert_equals_api(evaluator, metrics, api):
 
 
 @pytest.mark.parametrize('iou_type, with_box', [('bbox', True), ('segm', True), ('segm', False)])
-def test_equals_lvis_api_on_real_annotations(
-    lvis_api, real_annotations, real_detections, iou_type, with_box
+def test_equals_lvis_api_on_lvis_annotations(
+    lvis_api, lvis_annotations, lvis_detections, iou_type, with_box
 ):
-    detections = real_detections('segm' if not with_box else iou_type)
+    detections = lvis_detections('segm' if not with_box else iou_type)
     # lvis-api takes long
-    images = real_annotations['images'][: 25 if iou_type == 'segm' else 50]
+    images = lvis_annotations['images'][: 25 if iou_type == 'segm' else 50]
     ids = {image['id'] for image in images}
-    annotations = [a for a in real_annotations['annotations'] if a['image_id'] in ids]
-    real_annotations = {**real_annotations, 'images': images, 'annotations': annotations}
+    annotations = [a for a in lvis_annotations['annotations'] if a['image_id'] in ids]
+    lvis_annotations = {**lvis_annotations, 'images': images, 'annotations': annotations}
     detections = [d for d in detections if d['image_id'] in ids]
     if not with_box:
-        sizes = {i['id']: (i['height'], i['width']) for i in real_annotations['images']}
+        sizes = {i['id']: (i['height'], i['width']) for i in lvis_annotations['images']}
         for detection in detections:
             del detection['bbox']
             polygons = mask_utils.frPyObjects(
@@ -41,8 +41,8 @@ def test_equals_lvis_api_on_real_annotations(
             )
             rle = mask_utils.merge(polygons)
             detection['segmentation'] = {**rle, 'counts': rle['counts'].decode()}
-    api = lvis_api(real_annotations, detections, iou_type)
-    evaluator = LVISEvaluator(copy.deepcopy(real_annotations), iou_type)
+    api = lvis_api(lvis_annotations, detections, iou_type)
+    evaluator = LVISEvaluator(copy.deepcopy(lvis_annotations), iou_type)
     assert_equals_api(evaluator, evaluator.evaluate(detections), api)
     assert api.results['APr'] > 0
 
@@ -164,10 +164,10 @@ def test_equals_pycocotools_on_any_case(capsys, iou_type):
     compare()
 
 
-def test_equals_pycocotools_on_real_annotations(real_annotations, real_detections, capsys):
-    detections = real_detections('bbox', seed=8, per_image=60)
-    expected = coco_eval(real_annotations, detections, 'bbox')
-    evaluator = LVISEvaluator(real_annotations, protocol='coco')
+def test_equals_pycocotools_on_lvis_annotations(lvis_annotations, lvis_detections, capsys):
+    detections = lvis_detections('bbox', seed=8, per_image=60)
+    expected = coco_eval(lvis_annotations, detections, 'bbox')
+    evaluator = LVISEvaluator(lvis_annotations, protocol='coco')
     metrics = evaluator.evaluate(detections)
     np.testing.assert_array_equal(evaluator.precision, expected.eval['precision'][..., -1])
     np.testing.assert_array_equal(evaluator.recall, expected.eval['recall'][..., -1])

@@ -150,13 +150,13 @@ def test_a_large_file_is_looked_at_in_parts(tmp_path):
     assert len({part[0]['a'] // 330 for part in parts}) == 6
 
 
-def test_columns_and_files_give_what_records_give(tmp_path, real_annotations, real_detections):
-    records = real_detections('bbox', seed=2, per_image=30)
+def test_columns_and_files_give_what_records_give(tmp_path, lvis_annotations, lvis_detections):
+    records = lvis_detections('bbox', seed=2, per_image=30)
     path = tmp_path / 'results.json'
     path.write_text(json.dumps(records, indent=1))
     names = ('image_id', 'category_id', 'score', 'bbox')
     columns = {name: np.array([record[name] for record in records]) for name in names}
-    evaluator = LVISEvaluator(real_annotations)
+    evaluator = LVISEvaluator(lvis_annotations)
     expected = evaluator.evaluate(records)
     assert evaluator.evaluate(columns) == expected
     assert evaluator.evaluate(path) == expected
