@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class NorCal(LogitAdjustment):
                 'of one softmax, but the scores here are independent sigmoids; expected '
                 f"dict(type='PriorShift', tau={gamma}, stage='{stage}'), which shifts them alike"
             )
+        if not 0 <= gamma < math.inf:
+            raise BadInputError(f'adjustment.gamma is {gamma}, expected a finite number >= 0')
         self.gamma = gamma
         self.count = check_count(count)
 

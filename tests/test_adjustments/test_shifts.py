@@ -42,3 +42,11 @@ def test_norcal_divides_foreground_probabilities(dtype, gamma):
     expected[:, :3] /= torch.tensor([90, 10, 2], dtype=dtype) ** gamma
     expected /= expected.sum(-1, keepdim=True)
     torch.testing.assert_close(adjustment(logits).softmax(-1), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('gamma', [-0.5, float('nan')])
+def test_norcal_refuses_a_strength_that_is_none(gamma):
+    with pytest.raises(
+        BadInputError, match=f'adjustment.gamma is {gamma}, expected a finite number'
+    ):
+        build_adjustment(dict(type='NorCal', gamma=gamma), FREQUENCY)
