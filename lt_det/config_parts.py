@@ -17,8 +17,8 @@ def plain_dataset(cfg: Mapping, loader: str) -> Mapping | None:
     Returns:
         None where there is none, or several.
     """
-    found = _with_file((cfg.get(loader) or {}).get('dataset'))
-    return found[0] if len(found) == 1 else None
+    datasets = _with_file((cfg.get(loader) or {}).get('dataset'))
+    return datasets[0] if len(datasets) == 1 else None
 
 
 def annotation_file(dataset: Mapping | None) -> str | None:
@@ -49,7 +49,7 @@ def _with_file(node: Any) -> list[Mapping]:
     if isinstance(node, Mapping):
         if node.get('ann_file'):
             return [node]
-        return [found for value in node.values() for found in _with_file(value)]
+        return [datasets for value in node.values() for datasets in _with_file(value)]
     if isinstance(node, (list, tuple)):
-        return [found for value in node for found in _with_file(value)]
+        return [datasets for value in node for datasets in _with_file(value)]
     return []

@@ -13,7 +13,7 @@ class Items(NamedTuple):
     """The N items that a data set shows, in its order.
 
     Attributes:
-        parts: The plain data sets, one an occurrence.
+        parts: The plain data sets, one per occurrence.
         part: (N,) which of them an item is from.
         index: (N,) its index there.
     """
@@ -68,15 +68,15 @@ def class_names(parts: list[Any]) -> tuple[str, ...] | None:
     first: Any = None
     names: tuple[str, ...] = ()
     for part in parts:
-        found = (getattr(part, 'metainfo', None) or {}).get('classes')
-        if found is None:
+        own = (getattr(part, 'metainfo', None) or {}).get('classes')
+        if own is None:
             return None
         if first is None:
-            first, names = part, tuple(found)
-        elif tuple(found) != names:
+            first, names = part, tuple(own)
+        elif tuple(own) != names:
             raise BadInputError(
                 'the joined data sets number their classes differently: '
-                + _difference(names, tuple(found), _name(first), _name(part))
+                + _difference(names, tuple(own), _name(first), _name(part))
             )
     return None if first is None else names
 
@@ -136,7 +136,7 @@ def _labels_of(dataset: Any, indices: np.ndarray) -> tuple[np.ndarray, np.ndarra
         return np.arange(len(labels)), labels
     of_item = {index: cat_ids(dataset, index) for index in np.unique(indices).tolist()}
     labels = [of_item[index] for index in indices.tolist()]
-    item = np.repeat(np.arange(len(labels)), [len(some) for some in labels])
+    item = np.repeat(np.arange(len(labels)), [len(of_item) for of_item in labels])
     return item, np.concatenate([[], *labels]).astype(np.int64)
 
 
@@ -148,11 +148,11 @@ def cat_ids(dataset: Any, index: int) -> list[int]:
 
 
 def _difference(ours: tuple, theirs: tuple, our_name: str, their_name: str) -> str:
-    for (some, name), (others, other_name) in (
+    for (names, name), (others, other_name) in (
         ((ours, our_name), (theirs, their_name)),
         ((theirs, their_name), (ours, our_name)),
     ):
-        more = [repr(entry) for entry in some if entry not in set(others)]
+        more = [repr(entry) for entry in names if entry not in set(others)]
         if more:
             return (
                 f'{name} has {", ".join(more[:3])}{", ..." if len(more) > 3 else ""}, which '

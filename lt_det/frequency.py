@@ -25,7 +25,7 @@ class ClassFrequency:
         image_count: (C,) images that contain the class.
         instance_count: (C,) annotated instances. Default: ``image_count`` (classification).
         num_images: Images in the training set, those without annotation included. Default: the sum
-            of ``image_count`` (one label an image).
+            of ``image_count`` (one label per image).
         class_names: C names, for messages only.
 
     Raises:
@@ -175,7 +175,7 @@ class ClassFrequency:
         if names is None:
             raise BadInputError(f"{type(dataset).__name__} has no metainfo['classes']")
         labels = [_labels(dataset, index) for index in shown.tolist()]
-        images = np.repeat(np.arange(len(labels)), [len(some) for some in labels])
+        images = np.repeat(np.arange(len(labels)), [len(of_item) for of_item in labels])
         return cls.from_pairs(images, np.concatenate([[], *labels]), len(names), len(labels), names)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""LWS: a factor a class, learned."""
+"""LWS: a factor per class, learned."""
 
 from __future__ import annotations
 

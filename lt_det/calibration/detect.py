@@ -190,25 +190,25 @@ class _Prepared:
         self.options = options
 
     def __call__(self, detector: nn.Module) -> tuple[list[Overlay], list[list[Rule | None]]]:
-        found = overlays(detector)
-        number = found[0].logits.num_classes
+        heads = overlays(detector)
+        number = heads[0].logits.num_classes
         if number != len(self.data.classes):
             raise BadInputError(
-                f'model.{found[0].logits.name}.num_classes is {number}, the held-out data set has '
+                f'model.{heads[0].logits.name}.num_classes is {number}, the held-out data set has '
                 f'{len(self.data.classes)} classes'
             )
         self.frequency = self.data.frequency(_carried(detector))
         _check_judged(self.data, self.options)
-        self.settings, self.rules = self._allowed(found)
+        self.settings, self.rules = self._allowed(heads)
         names = {id(module): name for name, module in detector.named_modules()}
         self.maps = [
-            [head_map(overlay, rule, names) for overlay, rule in zip(found, of_heads, strict=True)]
+            [head_map(overlay, rule, names) for overlay, rule in zip(heads, of_heads, strict=True)]
             for of_heads in self.rules
         ]
-        return found, self.rules
+        return heads, self.rules
 
-    def _allowed(self, found: list[Overlay]) -> tuple[list[Setting], list[list[Rule | None]]]:
-        logits = found[0].logits
+    def _allowed(self, heads: list[Overlay]) -> tuple[list[Setting], list[list[Rule | None]]]:
+        logits = heads[0].logits
         background = logits.num_extra > 0 and logits.activation == 'softmax'
         custom = getattr(getattr(logits.head, 'loss_cls', None), 'custom_cls_channels', False)
         background = background and not custom
@@ -225,7 +225,7 @@ class _Prepared:
             try:
                 if setting.needs_boxes and dimension is None:
                     raise BadInputError('the training json is not there, whose boxes they read')
-                of_heads = [o.built(setting.rules, self.frequency, dimension) for o in found]
+                of_heads = [o.built(setting.rules, self.frequency, dimension) for o in heads]
             except BadInputError as error:
                 if given:
                     raise BadInputError(f'{self.options.rules}: {setting.name}: {error}') from error
@@ -274,20 +274,20 @@ def _carried(detector: nn.Module) -> ClassFrequency | None:
 def _check_judged(data: DetectorData, options: Options) -> None:
     """Refuse metrics that the held-out images cannot tell, before the pass over them."""
     truth = data.truth
-    found = truth.annotated(scored_images(data))
+    annotated = truth.annotated(scored_images(data))
     groups = {name: np.zeros(truth.num_categories, bool) for name in METRICS}
     groups.update(metric_groups(truth, np.isin(np.arange(truth.num_categories), data.categories)))
     asked = [('--metric', options.metric), *(('--keep', name) for name in options.keep or ())]
     for option, name in asked:
         if name not in groups:
             raise BadInputError(f'{option} is {name}, expected one of {", ".join(METRICS)}')
-        if not (groups[name] & found).any():
+        if not (groups[name] & annotated).any():
             raise BadInputError(
                 f'{option} is {name}, which cannot be judged: none of its '
                 f'{int(groups[name].sum())} classes is on the held-out images of {data.held_out}'
             )
     for name in METRICS[1:]:
-        if groups[name].any() and not (groups[name] & found).any():
+        if groups[name].any() and not (groups[name] & annotated).any():
             warnings.warn(
                 f'{name} cannot be judged: none of its {int(groups[name].sum())} classes is on the '
                 f'held-out images of {data.held_out}',

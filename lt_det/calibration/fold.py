@@ -179,14 +179,14 @@ def _check_checkpoint(
             f'checkpoint {checkpoint} has been folded already ({mark["setting"]["name"]}); '
             'expected the one that training has saved'
         )
-    found, expected = sha256(checkpoint), choice.sha256['checkpoint']
-    if found != expected:
+    digest, expected = sha256(checkpoint), choice.sha256['checkpoint']
+    if digest != expected:
         raise BadInputError(
             f'checkpoint {checkpoint} is not the one that {path} was chosen for '
-            f'({choice.checkpoint}): its SHA-256 is {found[:12]}..., expected '
+            f'({choice.checkpoint}): its SHA-256 is {digest[:12]}..., expected '
             f'{str(expected)[:12]}...'
         )
-    return found
+    return digest
 
 
 def _config(choice: Choice, path: str | os.PathLike, content: dict, trust: bool) -> Config:

@@ -46,8 +46,8 @@ def mask_metrics(
     shutil.rmtree(folder, ignore_errors=True)
 
     def prepare(detector: nn.Module) -> tuple[list, list]:
-        found = overlays(detector)
-        return found, [[None] * len(found), list(rules)]
+        heads = overlays(detector)
+        return heads, [[None] * len(heads), list(rules)]
 
     def spool(num_settings: int) -> Spool:
         return Spool(folder, num_settings, {'settings': [IDENTITY.name, setting.name]})

@@ -112,12 +112,12 @@ def overlays(detector: nn.Module) -> list[Overlay]:
     Raises:
         BadInputError: No head is known, or one has no class logits that could be adjusted.
     """
-    found = find_class_logits(detector)
-    if not found:
+    logits_of_heads = find_class_logits(detector)
+    if not logits_of_heads:
         raise BadInputError(
             f'model is a {type(detector).__name__}, of which no head is known that has class logits'
         )
-    return [Overlay(logits) for logits in found]
+    return [Overlay(logits) for logits in logits_of_heads]
 
 
 def _adjusts_by_itself(logits: ClassLogits) -> bool:

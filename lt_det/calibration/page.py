@@ -167,8 +167,8 @@ def _metrics_table(choice: Choice) -> str:
         if candidate != identity:
             cells += [_number(after[name]), _number(_change(value, after[name]), '+')]
         cells.append(f'{_number(gain["gain"], "+")}<br>({_interval(gain)})')
-        found = f'{positives[name]["classes"]} classes'
-        cells.append(found + (f'<br>{positives[name][objects]} {objects}' if objects else ''))
+        number = f'{positives[name]["classes"]} classes'
+        cells.append(number + (f'<br>{positives[name][objects]} {objects}' if objects else ''))
         rows.append(cells)
     return _table(head, rows, bold=list(before).index(choice.metric))
 

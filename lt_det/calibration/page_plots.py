@@ -70,8 +70,8 @@ def panels(sweep: Sequence[SweepRow]) -> dict[str, list[int]]:
 
 def arguments(row: SweepRow) -> dict[str, float]:
     """What says how strong each rule of a setting is, by name; ``strength`` where nothing does."""
-    found = (re.search(r'(\w+)=([\d.e+-]+)[,)]', rule) for rule in row.name.split(' + '))
-    pairs = [(match[1], float(match[2])) for match in found if match]
+    matches = (re.search(r'(\w+)=([\d.e+-]+)[,)]', rule) for rule in row.name.split(' + '))
+    pairs = [(match[1], float(match[2])) for match in matches if match]
     names = [name for name, _ in pairs]
     if not pairs:
         return {'strength': row.strength}
@@ -208,22 +208,22 @@ def class_plot(choice: Choice) -> str:
     ax = figure.subplots()
     ax.axhline(0, color=_SOFT, linestyle='--', linewidth=1)
     for name, (colour, marker) in metric_styles(group.tolist()).items():
-        some = judged & (group == name)
-        if not some.any():
+        chosen = judged & (group == name)
+        if not chosen.any():
             continue
-        mean = change[some].mean()
+        mean = change[chosen].mean()
         ax.scatter(
-            images[some],
-            change[some],
-            s=size[some],
+            images[chosen],
+            change[chosen],
+            s=size[chosen],
             color=colour,
             marker=marker,
             alpha=0.55,
             linewidths=0,
             rasterized=judged.sum() > _RASTER,
-            label=f'{name}: mean {mean:+.3f} ({some.sum()} classes)',
+            label=f'{name}: mean {mean:+.3f} ({chosen.sum()} classes)',
         )
-        ends = images[some].min() / 1.1, images[some].max() * 1.1
+        ends = images[chosen].min() / 1.1, images[chosen].max() * 1.1
         ax.hlines(mean, *ends, color=colour, linewidth=2.5)
     ax.set(xscale='log', xlabel='training images of the class', ylabel='change')
     ax.xaxis.set_major_formatter('{x:g}')

@@ -89,7 +89,7 @@ def select(
     gains = {name: _cross_fitted(name, picks, identity, rows) for name in groups}
     candidate = picks['all'].number
     fold, reason = _decide(settings, metrics[metric][:, 0], identity, metric, keep, picks, gains)
-    found = ~np.isnan(plain[identity, 0])
+    judged = ~np.isnan(plain[identity, 0])
     return Selection(
         settings=[setting.name for setting in settings],
         metric=metric,
@@ -109,7 +109,7 @@ def select(
         num_images={scope: int(mask.sum()) for scope, mask in masks.items()},
         positives={
             name: {
-                'classes': int((classes & found).sum()),
+                'classes': int((classes & judged).sum()),
                 **{key: int(n[classes].sum()) for key, n in (positives or {}).items()},
             }
             for name, classes in groups.items()

@@ -198,9 +198,9 @@ def _is_own_name(node: Any) -> bool:
         return False
     if not isinstance(kind, str):
         return is_own(kind)
-    found = [registry.get(kind) for registry in _registries()]
-    found = [each for each in found if each is not None]
-    return bool(found) and all(map(is_own, found))
+    kinds = [registry.get(kind) for registry in _registries()]
+    kinds = [each for each in kinds if each is not None]
+    return bool(kinds) and all(map(is_own, kinds))
 
 
 def _registries() -> list[Registry]:

@@ -119,13 +119,13 @@ class Sweep(Hook):
         """Predict a batch under each setting."""
         data = self._model.data_preprocessor(batch, False)
         self._replay.forget()
-        found: list[list[Detections]] = []
+        by_setting: list[list[Detections]] = []
         for rules in self.rules:
             for overlay, rule in zip(self.overlays, rules, strict=True):
                 overlay.rule = rule
             samples = self._replay.run(lambda: self._predict(data))
-            found.append([self._read(sample) for sample in samples])
-        for per_setting in zip(*found, strict=True):
+            by_setting.append([self._read(sample) for sample in samples])
+        for per_setting in zip(*by_setting, strict=True):
             self._waiting.append(list(per_setting))
         self._replay.forget()
         if len(self._waiting) >= _CHUNK:
@@ -159,7 +159,7 @@ class Sweep(Hook):
             return
         truth, rows = self.data.truth, []
         for number in range(len(self.rules)):
-            detections = Detections.concatenate([found[number] for found in self._waiting])
+            detections = Detections.concatenate([waiting[number] for waiting in self._waiting])
             images = np.zeros(truth.num_images, bool)
             images[detections.image] = True
             # cut to those that count before

@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--resamples', type=int, default=200, metavar='N', help='of --against (default: 200)'
     )
-    parser.add_argument('--image-ids', metavar='FILE', help='score these images: one id a line')
+    parser.add_argument('--image-ids', metavar='FILE', help='score these images: one id per line')
     parser.add_argument('--categories', nargs='+', metavar='NAME', help='score these categories')
     parser.add_argument(
         '--skip-invalid', action='store_true', help='count invalid records instead of stopping'
@@ -239,7 +239,7 @@ def read_ids(path: str | None) -> list[int] | None:
     try:
         return [int(line) for line in Path(path).read_text(encoding='utf-8-sig').split()]
     except (OSError, ValueError) as error:
-        raise BadInputError(f'--image-ids {path}: expected one integer a line: {error}') from None
+        raise BadInputError(f'--image-ids {path}: expected one integer per line: {error}') from None
 
 
 def category_ids(names: list[str] | None, truth: GroundTruth) -> list[int] | None:

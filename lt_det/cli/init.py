@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', default='mask_rcnn_r50', help='default: %(default)s')
     parser.add_argument('--method', default='iif', help='default: %(default)s')
     parser.add_argument('--gpus', type=int, default=1, help='0 for a CPU; default: 1')
-    parser.add_argument('--batch-size', type=int, default=4, help='images a GPU; default: 4')
+    parser.add_argument('--batch-size', type=int, default=4, help='images per GPU; default: 4')
     parser.add_argument('--epochs', type=int, help='default: 12, more for less than 3,000 images')
     parser.add_argument(
         '--weights',

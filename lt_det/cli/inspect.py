@@ -53,18 +53,18 @@ def run(args: argparse.Namespace) -> int:
         raise MissingFileError(f'--json is {args.json}, in a folder that does not exist')
     from ..inspection import inspect_files
 
-    found = inspect_files(args.train, args.val, args.images, args.val_images)
+    inspection = inspect_files(args.train, args.val, args.images, args.val_images)
     if args.json:
-        text = json.dumps(found.as_dict(), indent=2) + '\n'
+        text = json.dumps(inspection.as_dict(), indent=2) + '\n'
     if args.json == '-':
         sys.stdout.write(text)
-        return found.status
+        return inspection.status
     from ..inspection.text import format_inspection
 
     if args.json:
         write_text(args.json, text)
-    print(printable(format_inspection(found)))
-    return found.status
+    print(printable(format_inspection(inspection)))
+    return inspection.status
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The command ``lt_det``: one sub-command a module, none of which imports torch before it runs."""
+"""The command ``lt_det``: one sub-command per module; none imports torch before it runs."""
 
 from __future__ import annotations
 

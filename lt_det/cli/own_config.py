@@ -45,7 +45,7 @@ class OwnData:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Images an iteration on each of some GPUs, and for how long.
+    """Images per iteration on each of some GPUs, and for how long.
 
     Args:
         gpus: Number of GPUs; 0 is a CPU.

@@ -23,7 +23,7 @@ class Model:
         scores: What makes scores of its logits, for messages.
         masks: Whether it finds masks.
         polygons: Whether it learns masks from polygons alone.
-        lr, batch: Learning rate of its config for so many images an iteration.
+        lr, batch: Learning rate of its config for so many images per iteration.
         loss_weight: That of its class loss.
         imagenet: ``init_cfg`` of its backbone.
         scratch: Keys of a backbone without weights, of which nothing is frozen.

@@ -134,13 +134,13 @@ def _plain(name: str) -> str:
 
 
 def _variant_of(meta: dict) -> str:
-    found = set(re.findall(r"variant\s*=\s*'(\w+)'", meta.get('config') or ''))
-    if len(found) != 1:
+    variants = set(re.findall(r"variant\s*=\s*'(\w+)'", meta.get('config') or ''))
+    if len(variants) != 1:
         raise BadInputError(
-            f'the config inside the checkpoint names {sorted(found) or "no"} IIF rules, expected '
-            "one; give it by --variant, e.g. 'raw' or 'base10_obj'"
+            f'the config inside the checkpoint names {sorted(variants) or "no"} IIF rules, '
+            "expected one; give it by --variant, e.g. 'raw' or 'base10_obj'"
         )
-    return found.pop()
+    return variants.pop()
 
 
 def _rule(variant: str) -> dict:

@@ -66,7 +66,7 @@ def warn_of_mixtures() -> None:
         if len(owners) < 2:
             continue
         versions = owners[FORK] | owners[ORIGINAL]
-        named = ' and '.join(f'{name} {found}' for name, found in versions.items())
+        named = ' and '.join(f'{name} {number}' for name, number in versions.items())
         warnings.warn(
             f'{named} are both installed, and the files of one lie over those of the other in '
             f'{module}/; keep one: pip uninstall -y {" ".join(versions)}, then either '

@@ -79,10 +79,10 @@ def _check_file(path: Path, md5: str | None) -> None:
         )
     if md5 is None:
         return
-    found = calculate_md5(str(path))
-    if found != md5:
+    digest = calculate_md5(str(path))
+    if digest != md5:
         raise BadInputError(
-            f'{path} ({path.stat().st_size} bytes) is cut off or changed: its MD5 is {found}, '
+            f'{path} ({path.stat().st_size} bytes) is cut off or changed: its MD5 is {digest}, '
             f'published is {md5}'
         )
 

@@ -20,9 +20,9 @@ def load_class_names(
     """Class names in the order of the labels.
 
     Args:
-        names: A list; a text file with a name a line; a json file with ``categories`` (or the list
-            of them alone, as iNaturalist 2018 publishes it) whose ``id`` is the label; or one of
-            ``'imagenet'``, ``'cifar10'``, ``'cifar100'``, ``'places365'``. A dict with ``names``
+        names: A list; a text file with a name per line; a json file with ``categories`` (or the
+            list of them alone, as iNaturalist 2018 publishes it) whose ``id`` is the label; or one
+            of ``'imagenet'``, ``'cifar10'``, ``'cifar100'``, ``'places365'``. A dict with ``names``
             and ``left_out``: without the names of these labels.
         num_classes: C.
 
@@ -89,7 +89,7 @@ def _read(source: str) -> list[str]:
 
 
 def read_class_names(path: str | Path) -> list[str]:
-    """Names of a text file with one a line, blank lines at its end left out."""
+    """Names of a text file with one per line, blank lines at its end left out."""
     return [line.strip() for line in read_text(path).rstrip().split('\n')]
 
 

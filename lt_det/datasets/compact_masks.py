@@ -90,7 +90,7 @@ class CompactMasks(BitmapMasks):
             return [_crop(mask) for mask in self._masks]
         if self._crops is None:
             size = self.height, self.width
-            self._crops = [_crop(_rasterise(one, *size)) for one in self._segmentations]
+            self._crops = [_crop(_rasterise(mask, *size)) for mask in self._segmentations]
             self._segmentations = None
         return self._crops
 

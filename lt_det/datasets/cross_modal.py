@@ -24,7 +24,7 @@ class CrossModalDataset(ListFileDataset):
 
     Args:
         ann_file: The list file, below ``data_root``.
-        vocabulary: V words, or a file with a word a line.
+        vocabulary: V words, or a file with a word per line.
         word_file: The file of words, below ``data_root``. None: no image has words.
         unknown_words: ``'error'``, or ``'skip'`` to leave out words that the vocabulary does not
             have; their number is logged.
@@ -66,8 +66,8 @@ class CrossModalDataset(ListFileDataset):
         lines = super().load_data_list()
         words = self._read_words(lines) if self.word_file else [()] * len(lines)
         return [
-            b'%s\t%s' % (b' '.join(b'%d' % word for word in some), line)
-            for some, line in zip(words, lines, strict=True)
+            b'%s\t%s' % (b' '.join(b'%d' % word for word in of_image), line)
+            for of_image, line in zip(words, lines, strict=True)
         ]
 
     def get_data_info(self, idx: int) -> dict:
@@ -84,7 +84,7 @@ class CrossModalDataset(ListFileDataset):
     def word_statistics(self) -> tuple[np.ndarray, int]:
         """Images that have each word, (V,), and images that have any."""
         words = [self.words_of(index) for index in range(len(self))]
-        return word_counts(words, len(self.vocabulary)), sum(len(some) > 0 for some in words)
+        return word_counts(words, len(self.vocabulary)), sum(map(bool, map(len, words)))
 
     def _line(self, idx: int) -> bytes:
         return super()._line(idx).split(b'\t', 1)[1]
@@ -93,18 +93,18 @@ class CrossModalDataset(ListFileDataset):
         path = self.word_file
         if self.data_root and not osp.isabs(path):
             path = osp.join(self.data_root, path)
-        found = read_word_file(path, self.vocabulary, self.unknown_words)
-        if found.skipped:
-            print_log(f'{path}: {found.skipped} words are not in the vocabulary, left out')
+        described = read_word_file(path, self.vocabulary, self.unknown_words)
+        if described.skipped:
+            print_log(f'{path}: {described.skipped} words are not in the vocabulary, left out')
         names = [line.rsplit(None, 1)[0].decode() for line in lines]
-        strangers = found.words.keys() - set(names)
+        strangers = described.words.keys() - set(names)
         if strangers:
             raise BadInputError(
                 f'{path} describes {min(strangers)} ({len(strangers)} such images), which '
                 f'{self.ann_file} does not list'
             )
-        words = [found.words.get(name, ()) for name in names]
-        with_words = np.flatnonzero([len(some) > 0 for some in words])
+        words = [described.words.get(name, ()) for name in names]
+        with_words = np.flatnonzero([len(of_image) > 0 for of_image in words])
         keep = round(self.described * len(with_words))
         shuffled = np.random.default_rng(self.seed).permutation(with_words)
         for index in shuffled[keep:]:  # the images of a smaller share are among those of a larger

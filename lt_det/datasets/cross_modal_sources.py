@@ -50,8 +50,8 @@ def read_vireofood172(root: str | Path) -> CrossModalSource:
     """VireoFood-172 (Chen and Ngo, ACM Multimedia 2016) from its folder ``SplitAndIngreLabel``.
 
     ``TR.txt``, ``VAL.txt`` and ``TE.txt`` list "/CLASS/NAME.jpg" below ``ready_chinese_food``, with
-    classes from 1 named in ``FoodList.txt``. ``IngreLabel.txt`` has a line "path value ..." an
-    image with a value for each line of ``IngredientList.txt``: 1 where the ingredient is to be
+    classes from 1 named in ``FoodList.txt``. ``IngreLabel.txt`` has a line "path value ..." per
+    image, with a value for each line of ``IngredientList.txt``: 1 where the ingredient is to be
     seen. Those are the words.
 
     Raises:
@@ -108,7 +108,7 @@ def read_nus_wide(root: str | Path, fewest: int = 5) -> CrossModalSource:
     concepts = [name for name in _lines(root / 'ConceptsList/Concepts81.txt') if name]
     vocabulary = [word for word in _lines(root / 'NUS_WID_Tags/TagList1k.txt') if word]
     tags = dict(_tags(root, set(vocabulary)))
-    found = {}
+    single_label: dict[str, tuple[list[str], np.ndarray]] = {}
     for split, name in dict(train='Train', test='Test').items():
         images = _nus_images(root / f'ImageList/{name}Imagelist.txt')
         columns = []
@@ -123,15 +123,15 @@ def read_nus_wide(root: str | Path, fewest: int = 5) -> CrossModalSource:
         has = np.stack(columns, 1)
         single = np.flatnonzero(has.sum(1) == 1)
         labels = has[single].argmax(1)
-        found[split] = [images[i] for i in single], labels
-    counts = [np.bincount(labels, minlength=len(concepts)) for _, labels in found.values()]
+        single_label[split] = [images[i] for i in single], labels
+    counts = [np.bincount(labels, minlength=len(concepts)) for _, labels in single_label.values()]
     kept = np.flatnonzero(np.minimum(*counts) >= fewest)
     if not len(kept):
         raise BadInputError(f'{root}: no concept has {fewest} images with it alone')
     new = np.full(len(concepts), -1)
     new[kept] = np.arange(len(kept))
     splits = {}
-    for split, (images, labels) in found.items():
+    for split, (images, labels) in single_label.items():
         every = Split(
             [f'Flickr/{name}' for name in images], new[labels], [tags.get(n, []) for n in images]
         )

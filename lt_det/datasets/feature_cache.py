@@ -125,16 +125,16 @@ class FeatureCacheDataset(Dataset):
             BadInputError: The cache belongs to other weights or other data, or is damaged.
         """
         wanted = dict(weights=weights_key, data=self.data_key())
-        found = self._read_mark()
-        fresh = found is not None and all(found.get(key) == wanted[key] for key in wanted)
-        if found is not None and not fresh and not self.replace:
-            what = 'weights' if found.get('weights') != weights_key else 'data'
+        mark = self._read_mark()
+        fresh = mark is not None and all(mark.get(key) == wanted[key] for key in wanted)
+        if mark is not None and not fresh and not self.replace:
+            what = 'weights' if mark.get('weights') != weights_key else 'data'
             raise BadInputError(
-                f'{self.folder} holds features of other {what} ({str(found.get(what))[:12]}, now '
+                f'{self.folder} holds features of other {what} ({str(mark.get(what))[:12]}, now '
                 f'{wanted[what][:12]}): delete it, name another folder, or set '
                 'replace=True of FeatureCacheHook'
             )
-        fresh = fresh and self._is_whole(found)
+        fresh = fresh and self._is_whole(mark)
         barrier()  # nobody writes before everybody has looked
         if not fresh:
             self._compute(wanted, compute, loading)

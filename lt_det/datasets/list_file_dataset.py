@@ -29,7 +29,7 @@ class ListFileDataset(BaseDataset):
     Args:
         ann_file: The list file, below ``data_root``.
         num_classes: C. Classes are then named '0', '1', ...
-        classes: Their names instead, or a file with a name a line.
+        classes: Their names instead, or a file with a name per line.
         check_images: Whether to look at every image file at start, without decoding it.
         **kwargs: Those of MMPretrain's BaseDataset: ``data_root``, ``data_prefix``, ``pipeline``,
             ``indices``, ``test_mode``, ...

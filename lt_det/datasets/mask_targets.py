@@ -62,14 +62,14 @@ def mask_targets(
     pooled = []
     for image, (height, width), rois_of_image, (_, number) in zip(used, sizes, rois, parts):
         counts = np.bincount(number // _PLANES).tolist()
-        for start, some in zip(range(0, len(image), _PLANES), rois_of_image.split(counts)):
+        for start, group_rois in zip(range(0, len(image), _PLANES), rois_of_image.split(counts)):
             group = image[start : start + _PLANES]
-            planes = some.new_zeros(len(group), 1, height, width)
+            planes = group_rois.new_zeros(len(group), 1, height, width)
             for plane, (top, left, crop) in zip(planes, group):
                 rows, columns = crop.shape
                 inside = plane[0, top : top + rows, left : left + columns]
                 inside.copy_(next(pixels).view(rows, columns))
-            pooled.append(roi_align(planes, some, out_shape, 1.0, 0, 'avg', True).squeeze(1))
+            pooled.append(roi_align(planes, group_rois, out_shape, 1.0, 0, 'avg', True).squeeze(1))
     pooled = torch.cat(pooled)
     pooled = pooled >= 0.5 if binarize else pooled
     return torch.empty_like(pooled).index_copy_(0, order, pooled)

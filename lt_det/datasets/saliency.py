@@ -122,9 +122,9 @@ class RandomPoint:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Map (H, W) that is 1 at the point."""
-        found = np.zeros(image.shape[:2], np.float32)
-        found.flat[np.random.randint(found.size)] = 1
-        return found
+        saliency = np.zeros(image.shape[:2], np.float32)
+        saliency.flat[np.random.randint(saliency.size)] = 1
+        return saliency
 
 
 def build_saliency(cfg: dict | object):

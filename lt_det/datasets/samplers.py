@@ -54,7 +54,7 @@ class LongTailSampler(DefaultSampler):
     epoch alone (``DistSamplerSeedHook`` tells the epoch).
 
     Args:
-        dataset: A classification data set, one label an image.
+        dataset: A classification data set, one label per image.
         mode: ``'instance'``, ``'class_balanced'``, ``'square_root'``, ``'progressive'`` or
             ``'mixed'``.
         max_epochs: T of progressive sampling.

@@ -127,7 +127,7 @@ def _changes(saved: dict, batches: int | None) -> list[str]:
         f'the checkpoint is of {saved.get(name)} {words}, this run has {value}'
         for name, words, value in (
             ('processes', 'processes', get_world_size()),
-            ('batches', 'batches an epoch', batches),
+            ('batches', 'batches per epoch', batches),
         )
         if saved.get(name) != value
     ]

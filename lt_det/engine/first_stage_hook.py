@@ -46,12 +46,12 @@ class FirstStageHook(Hook):
 
     def _find(self) -> str:
         folder = Path(self.work_dir)
-        found = latest_checkpoint(folder)
-        if found is None:
+        checkpoint = latest_checkpoint(folder)
+        if checkpoint is None:
             raise MissingFileError(
                 f'this is the second stage of a recipe, and the work dir of the first, {folder}, '
                 'has no checkpoint; '
                 + (f'train it first: python tools/train.py {self.config}; ' if self.config else '')
                 + 'or name another work dir with work_dir of FirstStageHook'
             )
-        return found
+        return checkpoint

@@ -177,10 +177,10 @@ def _note(runner: Runner, part: str) -> dict:
     }
 
 
-def _classification(folder: Path, per_class: list[dict], found: dict) -> list[Path]:
+def _classification(folder: Path, per_class: list[dict], reliability: dict) -> list[Path]:
     names = ('per_class.csv', 'accuracy_by_frequency.png', 'reliability.png')
     written = [folder / name for name in names]
     write_per_class(per_class, written[0])
     plot_accuracy_by_frequency(per_class, written[1])
-    plot_reliability(found, written[2])
+    plot_reliability(reliability, written[2])
     return written

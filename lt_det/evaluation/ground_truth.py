@@ -131,11 +131,11 @@ class GroundTruth:
     def find_images(self, ids: np.ndarray) -> np.ndarray:
         """(N,) int64 number of the image with each id, -1 where there is none."""
         order = self._image_order
-        return _found(self.image_ids[order], ids, order)
+        return _looked_up(self.image_ids[order], ids, order)
 
     def find_categories(self, ids: np.ndarray) -> np.ndarray:
         """(N,) int64 number of the category with each id, -1 where there is none."""
-        return _found(self.category_ids, ids, np.arange(self.num_categories))
+        return _looked_up(self.category_ids, ids, np.arange(self.num_categories))
 
     def judged(self, image: np.ndarray, category: np.ndarray) -> np.ndarray:
         """(N,) bool, whether detections of a category are scored on an image.
@@ -322,7 +322,7 @@ def box_polygon(box: Sequence[float]) -> list[list[float]]:
     return [[x1, y1, x1, y2, x2, y2, x2, y1]]
 
 
-def _found(known: np.ndarray, values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+def _looked_up(known: np.ndarray, values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     if not len(known):
         return np.full(len(values), -1)
     place = np.minimum(np.searchsorted(known, values), len(known) - 1)
@@ -330,4 +330,4 @@ def _found(known: np.ndarray, values: np.ndarray, numbers: np.ndarray) -> np.nda
 
 
 def _contains(sorted_keys: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    return _found(sorted_keys, keys, np.zeros(len(sorted_keys), np.int64)) == 0
+    return _looked_up(sorted_keys, keys, np.zeros(len(sorted_keys), np.int64)) == 0

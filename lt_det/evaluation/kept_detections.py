@@ -76,15 +76,15 @@ def write_kept(
         'group': truth.frequency.astype(str),
         'train_images': np.array(counts, np.int64),
     }
-    for iou_type, found in detections.items():
-        columns[f'{iou_type}.image_id'] = truth.image_ids[found.image]
-        columns[f'{iou_type}.category_id'] = truth.category_ids[found.category]
-        columns[f'{iou_type}.score'] = _small(found.score)
+    for iou_type, given in detections.items():
+        columns[f'{iou_type}.image_id'] = truth.image_ids[given.image]
+        columns[f'{iou_type}.category_id'] = truth.category_ids[given.category]
+        columns[f'{iou_type}.score'] = _small(given.score)
         if iou_type == 'bbox':
-            assert found.boxes is not None
-            columns |= _box_columns(found.boxes)
+            assert given.boxes is not None
+            columns |= _box_columns(given.boxes)
         else:
-            codes = [_bytes(mask['counts']) for mask in found.segmentations or ()]
+            codes = [_bytes(mask['counts']) for mask in given.segmentations or ()]
             columns[_CODES] = np.frombuffer(b''.join(codes), np.uint8)
             columns['segm.lengths'] = np.array([len(code) for code in codes], np.int64)
     with (
@@ -92,9 +92,9 @@ def write_kept(
         zipfile.ZipFile(unfinished, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as file,
     ):
         for name, values in columns.items():
-            entry = f'{name}.npy'
+            entry: str | zipfile.ZipInfo = f'{name}.npy'
             if name == _CODES:  # half the size is not worth more time than all the rest
-                entry = zipfile.ZipInfo(entry)  # not compressed
+                entry = zipfile.ZipInfo(f'{name}.npy')  # not compressed
             with file.open(entry, 'w', force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(values), allow_pickle=False)
 

@@ -172,41 +172,41 @@ class LongTailLVISMetric(BaseMetric):
                 raise BadInputError(f'image {sample["img_id"]} is not in {self.ann_file}')
             instances = sample['pred_instances']
             check_size(sample.get('ori_shape'), image, self.truth)
-            found = {
+            by_masks = {
                 with_masks: read_instances(
                     instances, image, self._categories, self.truth, with_masks
                 )
                 for with_masks in {iou_type != 'bbox' for iou_type in self.metrics}
             }
             masks = None
-            if True in found:
+            if True in by_masks:
                 check_masks(instances, image, self.truth)
                 masks = instances['masks']
-            self._worker.submit(partial(self._take, state, image, found, masks))
+            self._worker.submit(partial(self._take, state, image, by_masks, masks))
 
-    def _take(self, state: dict, image: int, found: dict[bool, Detections], masks: Any) -> None:
+    def _take(self, state: dict, image: int, by_masks: dict[bool, Detections], masks: Any) -> None:
         """Encode, match and keep what is needed of an image; runs in the thread."""
         truth, limit = self.truth, self.max_per_img
-        counted = {w: rows_that_count(truth, d, limit) for w, d in found.items()}
-        written = {w: rows_within_limit(truth, d, limit) for w, d in found.items()}
-        judged = {w: truth.judged(d.image, d.category) for w, d in found.items()}
-        if True in found:
+        counted = {w: rows_that_count(truth, d, limit) for w, d in by_masks.items()}
+        written = {w: rows_within_limit(truth, d, limit) for w, d in by_masks.items()}
+        judged = {w: truth.judged(d.image, d.category) for w, d in by_masks.items()}
+        if True in by_masks:
             needed = counted[True] | (judged[True] if self.fixed_ap else False)
             needed = needed | (written[True] if self.outfile_prefix is not None else False)
-            found[True].boxes = None
-            found[True].segmentations = codes = [None] * len(found[True])
+            by_masks[True].boxes = None
+            by_masks[True].segmentations = codes = [None] * len(by_masks[True])
             rows = np.flatnonzero(needed)
             for row, code in zip(rows.tolist(), encode_masks(masks, rows)):
                 codes[row] = code
         for iou_type, stream in state['streams'].items():
             with_masks = iou_type != 'bbox'
-            stream.add(truth, image, found[with_masks].take(counted[with_masks]))
+            stream.add(truth, image, by_masks[with_masks].take(counted[with_masks]))
         files = (self.outfile_prefix, self.predictions_file) != (None, None)
         if self.fixed_ap or 'boundary' in self.metrics or files:
             scored = judged if self.fixed_ap else counted
             parts: dict[Any, Detections] = {}
             for iou_type in self.metrics:
-                detections = found[iou_type != 'bbox']
+                detections = by_masks[iou_type != 'bbox']
                 parts[iou_type] = detections.take(scored[iou_type != 'bbox'])
                 if self.outfile_prefix is not None:
                     parts['file', iou_type] = detections.take(written[iou_type != 'bbox'])
@@ -214,7 +214,7 @@ class LongTailLVISMetric(BaseMetric):
                     parts['kept', iou_type] = detections.take(counted[iou_type != 'bbox'])
             state['kept'].append((image, parts))
         state['images'].append(image)
-        state['per_image'].append(len(next(iter(found.values()))))
+        state['per_image'].append(len(next(iter(by_masks.values()))))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Metrics of all processed images.
@@ -250,12 +250,12 @@ class LongTailLVISMetric(BaseMetric):
             )
         used = self._used
         if self.predictions_file is not None:
-            found = {
+            detections = {
                 iou_type: Detections.concatenate([parts['kept', iou_type] for parts in kept])
                 for iou_type in self.metrics
                 if iou_type != 'boundary'
             }
-            write_kept(self.predictions_file, self.truth, images, used, found)
+            write_kept(self.predictions_file, self.truth, images, used, detections)
         metrics: dict[str, float] = OrderedDict()
         for iou_type, evaluator in self.evaluators.items():
             evaluator.images, evaluator.categories = images, used

@@ -53,9 +53,9 @@ class OpenVocabularyAccuracy(BaseMetric):
         labels, predicted, among = np.stack(results).T
         new = np.isin(labels, self.unseen)
 
-        def mean(chosen: np.ndarray, found: np.ndarray) -> float:
+        def mean(chosen: np.ndarray, named: np.ndarray) -> float:
             present = np.unique(labels[chosen])
-            right = [(found[labels == label] == label).mean() for label in present]
+            right = [(named[labels == label] == label).mean() for label in present]
             return float(np.mean(right)) if right else -1.0
 
         seen, unseen = mean(~new, predicted), mean(new, predicted)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def per_class_table(evaluators: Mapping[str, LVISEvaluator]) -> list[dict]:
-    """One row a category.
+    """One row per category.
 
     Args:
         evaluators: Evaluators that have scored the same detections, by IoU type.

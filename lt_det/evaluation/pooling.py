@@ -23,13 +23,13 @@ def class_agnostic(
     """
     number = np.cumsum(images) - 1
     chosen = np.flatnonzero(images[truth.image])
-    found = detections.take(images[detections.image])
-    found.image = number[found.image]
+    kept = detections.take(images[detections.image])
+    kept.image = number[kept.image]
     hidden = truth.out_of_range | ~categories[truth.category]
     open_ = np.zeros(int(images.sum()), bool)
     pictures = np.flatnonzero(images)
     objects = _one_category(truth, chosen, number[truth.image[chosen]], pictures, open_, hidden)
-    return objects, _of_one_category(found)
+    return objects, _of_one_category(kept)
 
 
 def pooled(
@@ -51,18 +51,18 @@ def pooled(
 
     chosen = np.flatnonzero(images[truth.image] & categories[truth.category])
     used = images[detections.image] & truth.judged(detections.image, detections.category)
-    found = detections.take(used & categories[detections.category])
+    kept = detections.take(used & categories[detections.category])
     row_key = key(truth.image[chosen], truth.category[chosen])
-    found_key = key(found.image, found.category)
-    pairs = np.union1d(row_key, found_key)
+    kept_key = key(kept.image, kept.category)
+    pairs = np.union1d(row_key, kept_key)
     of_rank = np.argsort(rank)
     pair_image, pair_category = of_rank[pairs % truth.num_images], pairs // truth.num_images
     open_ = truth.partly_annotated(pair_image, pair_category)
-    found.image = np.searchsorted(pairs, found_key)
+    kept.image = np.searchsorted(pairs, kept_key)
     order = np.argsort(row_key, kind='stable')
     chosen, image = chosen[order], np.searchsorted(pairs, row_key[order])
     objects = _one_category(truth, chosen, image, pair_image, open_, truth.out_of_range)
-    return objects, _of_one_category(found)
+    return objects, _of_one_category(kept)
 
 
 def _one_category(

@@ -49,10 +49,10 @@ class ImageStream:
         annotations = truth.annotation_records(image, masks, self.categories)
         if truth.protocol == 'lvis':  # lvis-api leaves out detections without an area
             detections = detections.take(detections.areas() > 0)
-        found = detections.records(truth) if masks else detections.array(truth)
+        records = detections.records(truth) if masks else detections.array(truth)
         if not len(detections):
-            found = []
-        self.engine.update([truth.image_record(image)], annotations, found)
+            records = []
+        self.engine.update([truth.image_record(image)], annotations, records)
 
     @staticmethod
     def arrays(streams: list[ImageStream]) -> Arrays:

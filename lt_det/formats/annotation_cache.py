@@ -90,19 +90,19 @@ def load_columns(
     if not cache or path.stat().st_size < SMALLEST:
         return read_columns(path)
     with contextlib.suppress(_CorruptError):
-        found = open_cache(path)
-        if found is not None:
-            return found
+        cached = open_cache(path)
+        if cached is not None:
+            return cached
     if not make_cache or not os.access(path.parent, os.W_OK):
         return read_columns(path)
     with _locked(path) as alone:
         try:
-            found = open_cache(path)  # another process may have made it meanwhile
+            cached = open_cache(path)  # another process may have made it meanwhile
         except _CorruptError as error:
             warnings.warn(f'{cache_folder(path)}: {error}; it is made anew', stacklevel=2)
-            found = None
-        if found is not None:
-            return found
+            cached = None
+        if cached is not None:
+            return cached
         if alone:
             _remove_leftovers(path)
         stamp = _stamp(path)
@@ -128,11 +128,11 @@ def open_cache(path: Path) -> AnnotationColumns | None:
         if meta['format'] != FORMAT:
             return None
         columns = _MappedColumns(folder)
-        found = {name: _checksum(folder / f'{name}.npy') for name in columns.arrays}
+        present = {name: _checksum(folder / f'{name}.npy') for name in columns.arrays}
     except Exception as error:  # bytes that are no array raise what they happen to
         raise _CorruptError(f'cannot be read ({error})') from error
-    if found != meta['checksums']:
-        wrong = next(name for name in found if found[name] != meta['checksums'][name])
+    if present != meta['checksums']:
+        wrong = next(name for name in present if present[name] != meta['checksums'][name])
         raise _CorruptError(f'{wrong}.npy is not what was written')
     stamp = _stamp(path)
     if stamp == meta['stamp']:

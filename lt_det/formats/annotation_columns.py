@@ -185,5 +185,5 @@ def _build(
         categories, arrays, remarks, in_training = join(images, annotations, categories, refusals)
     except BadInputError as error:
         raise BadInputError(f'{source}: {error}') from None
-    facts = federated, 'annotations' in seen, remarks, in_training, refusals.found
+    facts = federated, 'annotations' in seen, remarks, in_training, refusals.collected
     return AnnotationColumns(source, categories, arrays, *facts)

@@ -22,8 +22,8 @@ def sections_of(content: Any) -> dict[str, list]:
         BadInputError: One of them is missing, null or no list.
     """
     if not isinstance(content, dict):
-        found = type(content).__name__
-        raise BadInputError(f"not in LVIS or COCO format: no list 'images', found {found}")
+        kind = type(content).__name__
+        raise BadInputError(f"not in LVIS or COCO format: no list 'images', found {kind}")
     sections = {}
     for name in ('images', 'annotations', 'categories'):
         records = content.get(name)

@@ -139,15 +139,15 @@ def _find(
         index = np.where(ids[index] == values, index, -1)
     else:
         index = np.full(len(values), -1)
-    found = index >= 0
-    if not found.all():
-        row = int(np.argmin(found))
+    known = index >= 0
+    if not known.all():
+        row = int(np.argmin(known))
         section = {'image_id': 'images', 'category_id': 'categories'}[key]
         message = (
             f'annotation {annotation_id[row]} has {key} {values[row]}, which is not in {section}; '
             f'expected one of {len(ids)} ids: {first_of(np.sort(ids))}'
         )
-        refusals.add(f'unknown_{key}', annotation_id[~found], BadInputError(message))
+        refusals.add(f'unknown_{key}', annotation_id[~known], BadInputError(message))
     return index
 
 

@@ -36,12 +36,12 @@ def mask_problems(annotations: AnnotationTable, sizes: np.ndarray, image: np.nda
 def _far_away(annotations: AnnotationTable, ring_stop: np.ndarray) -> np.ndarray:
     """Rows with a coordinate that is not finite, or farther away than any image reaches."""
     values, starts = as_numpy(annotations.rings.values), as_numpy(annotations.rings.starts)
-    found = [np.zeros(0, np.int64)]
+    outside = [np.zeros(0, np.int64)]
     for first in range(0, len(values), _COORDINATES):
         part = values[first : first + _COORDINATES]
         if not (part.min() >= -MAX_COORDINATE and part.max() <= MAX_COORDINATE):  # NaN is neither
-            found.append(np.flatnonzero(~(np.abs(part) <= MAX_COORDINATE)) + first)
-    ring = np.searchsorted(starts, np.concatenate(found), side='right') - 1
+            outside.append(np.flatnonzero(~(np.abs(part) <= MAX_COORDINATE)) + first)
+    ring = np.searchsorted(starts, np.concatenate(outside), side='right') - 1
     return np.searchsorted(ring_stop, ring, side='right')
 
 

@@ -95,29 +95,29 @@ class Record:
 
 def annotation_record(index: int, record: Any) -> tuple[dict, bool]:
     """An annotation in the types of a plain file, and whether its area had to be computed."""
-    found = Record('annotations', index, record)
-    box, area = found.box(), found.area()
+    checked = Record('annotations', index, record)
+    box, area = checked.box(), checked.area()
     return {
-        'id': found.id,
-        'image_id': found.whole('image_id', ID),
-        'category_id': found.whole('category_id', ID),
+        'id': checked.id,
+        'image_id': checked.whole('image_id', ID),
+        'category_id': checked.whole('category_id', ID),
         'bbox': box,
         'area': box[2] * box[3] if area is None else area,
-        'ignore': found.flag('ignore'),
-        'iscrowd': found.flag('iscrowd'),
+        'ignore': checked.flag('ignore'),
+        'iscrowd': checked.flag('iscrowd'),
         'segmentation': record.get('segmentation'),
     }, area is None
 
 
 def category_record(index: int, record: Any) -> dict:
     """A category, its id an integer and its name a text."""
-    found = Record('categories', index, record)
-    name = found.needed('name', 'a text')
+    checked = Record('categories', index, record)
+    name = checked.needed('name', 'a text')
     if isinstance(name, _NUMBERS) and not isinstance(name, _BOOLS):
         name = str(name)
     if not isinstance(name, str):
-        raise found.refuse('name', 'a text')
-    return {**record, 'id': found.id, 'name': name}
+        raise checked.refuse('name', 'a text')
+    return {**record, 'id': checked.id, 'name': name}
 
 
 def whole(value: Any) -> int | None:

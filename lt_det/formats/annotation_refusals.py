@@ -36,11 +36,11 @@ class Refusals:
 
     def __init__(self, collect: bool = False) -> None:
         self.collect = collect
-        self._found: dict[str, Refusal] = {}
+        self._collected: dict[str, Refusal] = {}
 
     @property
-    def found(self) -> list[Refusal]:
-        return list(self._found.values())
+    def collected(self) -> list[Refusal]:
+        return list(self._collected.values())
 
     def add(self, kind: str, first: Sequence | np.ndarray, error: BadInputError) -> None:
         """Refuse records, ids or names for one reason.
@@ -51,9 +51,9 @@ class Refusals:
         if not self.collect:
             raise error
         first = first.tolist() if isinstance(first, np.ndarray) else list(first)
-        old = self._found.get(kind, Refusal(kind, 0, [], str(error)))
+        old = self._collected.get(kind, Refusal(kind, 0, [], str(error)))
         count, shown = old.count + len(first), (old.first + first)[:_FIRST]
-        self._found[kind] = Refusal(kind, count, shown, old.text)
+        self._collected[kind] = Refusal(kind, count, shown, old.text)
 
     def record(
         self, section: str, make: Callable[[int, Any], Any], index: int, record: Any

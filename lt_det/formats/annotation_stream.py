@@ -78,10 +78,10 @@ def stream_records(path: Path) -> Iterator[tuple[str, list]]:
 
 
 def _match(pattern: re.Pattern, data: mmap.mmap, position: int) -> re.Match:
-    found = pattern.match(data, position)
-    if not found:
+    match = pattern.match(data, position)
+    if not match:
         raise NotStreamableError(f'unexpected {data[position : position + 20]!r} at {position}')
-    return found
+    return match
 
 
 def _records(data: mmap.mmap, position: int, name: str) -> Iterator[tuple[str, list]]:
@@ -131,7 +131,7 @@ def _cut(data: mmap.mmap, position: int) -> tuple[int, bool]:
 
 
 def _skip(data: mmap.mmap, position: int) -> int:
-    # latin-1: a character a byte
+    # latin-1: a character per byte
     window = data[position : position + _WINDOW].decode('latin-1')
     try:
         _, length = json.JSONDecoder().raw_decode(window)

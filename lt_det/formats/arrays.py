@@ -62,13 +62,13 @@ def _problem(
         return f'is of type {array.dtype}, expected {_WORDS[kind]}'
     if array.ndim != len(shape):
         return f'has the shape {array.shape}, expected {len(shape)} dimensions'
-    for found, wanted in zip(array.shape, shape):
+    for length, wanted in zip(array.shape, shape):
         if isinstance(wanted, str):
-            wanted, other = sizes.setdefault(wanted, (found, name))
-            if found != wanted:
-                return f'has {found} entries, {other} has {wanted}'
-        elif found != wanted:
-            return f'has the shape {array.shape}, expected {wanted} in place of {found}'
+            wanted, other = sizes.setdefault(wanted, (length, name))
+            if length != wanted:
+                return f'has {length} entries, {other} has {wanted}'
+        elif length != wanted:
+            return f'has the shape {array.shape}, expected {wanted} in place of {length}'
     if kind == 'f' and not np.isfinite(array).all():
         return 'has a number that is not finite'
     if array.dtype.kind == 'u' and kind == 'i' and array.size and array.max() >= 2**63:

@@ -1,4 +1,4 @@
-"""List files of image classification: a line "relative/path label" an image."""
+"""List files of image classification: a line "relative/path label" per image."""
 
 from __future__ import annotations
 

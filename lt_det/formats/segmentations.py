@@ -66,7 +66,7 @@ def compressed_masks(records: Sequence[Any], sizes: np.ndarray) -> list[dict] | 
     try:
         masks = list(map(itemgetter('segmentation'), records))
         counts = list(map(itemgetter('counts'), masks))
-        found = list(map(itemgetter('size'), masks))
+        shapes = list(map(itemgetter('size'), masks))
     except (KeyError, TypeError, IndexError):
         return None
     if set(map(type, masks)) != {dict} or not all(counts):
@@ -74,9 +74,9 @@ def compressed_masks(records: Sequence[Any], sizes: np.ndarray) -> list[dict] | 
     types = set(map(type, counts))
     if types != {bytes} and not (types == {str} and ''.join(counts).isascii()):
         return None
-    if not set(map(type, found)) <= {list, tuple} or set(map(len, found)) != {2}:
+    if not set(map(type, shapes)) <= {list, tuple} or set(map(len, shapes)) != {2}:
         return None
-    sides = list(chain.from_iterable(found))
+    sides = list(chain.from_iterable(shapes))
     if set(map(type, sides)) != {int}:
         return None
     return masks if (np.reshape(sides, (-1, 2)) == sizes).all() else None

@@ -1,4 +1,4 @@
-"""Words that describe images: a line "relative/path<TAB>word<TAB>word" an image."""
+"""Words that describe images: a line "relative/path<TAB>word<TAB>word" per image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DescribedImages:
 
 
 def read_vocabulary(path: str | Path) -> list[str]:
-    """V words, one a line; a word may contain spaces.
+    """V words, one per line; a word may contain spaces.
 
     Raises:
         MissingFileError: The file does not exist.
@@ -45,7 +45,7 @@ def read_vocabulary(path: str | Path) -> list[str]:
 def check_vocabulary(words: Sequence[str], origin: str | Path = 'vocabulary') -> list[str]:
     """The words, or an error if there is none or one comes twice."""
     if not words:
-        raise BadInputError(f'{origin} is empty, expected a word a line')
+        raise BadInputError(f'{origin} is empty, expected a word per line')
     word, times = Counter(words).most_common(1)[0]
     if times > 1:
         raise BadInputError(f"{origin} has '{word}' {times} times, expected every word once")
@@ -73,13 +73,13 @@ def read_word_file(
     if not path.is_file():
         raise MissingFileError(f'word file {path} does not exist')
     index = {word: i for i, word in enumerate(vocabulary)}
-    found: dict[str, tuple[int, ...]] = {}
+    described: dict[str, tuple[int, ...]] = {}
     skipped = 0
     for number, line in enumerate(read_text(path).split('\n'), 1):
         name, *words = (part.strip() for part in line.split('\t'))
         if not name:
             continue
-        if name in found:
+        if name in described:
             raise BadInputError(f'{path}:{number} describes {name}, as an earlier line does')
         known = {index[word] for word in words if word in index}
         if unknown == 'error' and not index.keys() >= set(words) - {''}:
@@ -89,12 +89,12 @@ def read_word_file(
                 f"{len(index)} of the vocabulary; unknown_words='skip' leaves such words out"
             )
         skipped += sum(word not in index for word in words if word)
-        found[name] = tuple(sorted(known))
-    return DescribedImages(found, skipped)
+        described[name] = tuple(sorted(known))
+    return DescribedImages(described, skipped)
 
 
 def write_word_file(path: str | Path, rows: Iterable[tuple[str, Iterable[str]]]) -> None:
-    """Write (path of the image, words) a line."""
+    """Write a line per (path of the image, words)."""
     with Path(path).open('w', encoding='utf-8') as file:
         for name, words in rows:
             file.write('\t'.join([name, *words]) + '\n')

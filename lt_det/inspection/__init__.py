@@ -103,12 +103,12 @@ def inspect_files(
     paths = {'train': str(train)} | ({} if val is None else {'val': str(val)})
     columns, problems = {}, []
     for file, path in paths.items():
-        found, refused = read(path, file)
+        parsed, refused = read(path, file)
         problems += refused
-        if found is not None:
-            columns[file] = found
-            problems += problems_of(found, file)
-            problems += [] if folders[file] else repeated_names(found, file)
+        if parsed is not None:
+            columns[file] = parsed
+            problems += problems_of(parsed, file)
+            problems += [] if folders[file] else repeated_names(parsed, file)
     folders = {file: str(folder) for file, folder in folders.items() if folder is not None}
     problems += problems_of_files(columns, folders)
     if len(columns) == 2:
@@ -125,7 +125,7 @@ def inspect_files(
         None if images is None else str(images),
         None if val_images is None else str(val_images),
         classes,
-        {file: FileSummary.of(found) for file, found in columns.items()},
+        {file: FileSummary.of(parsed) for file, parsed in columns.items()},
         sorted(problems, key=lambda problem: (not problem.refused, not problem.lost)),
         advice,
     )

@@ -57,10 +57,10 @@ def problems_of(columns: AnnotationColumns, file: str) -> list[Problem]:
     remarks = [remark for remark in remarks if remark.kind not in elsewhere]
     problems = of_remarks(file, remarks, protocol)
 
-    def add(kind: str, found: np.ndarray, names: np.ndarray) -> None:
-        found = np.flatnonzero(found)
-        if len(found):
-            problems.append(problem(file, kind, len(found), names[found], protocol))
+    def add(kind: str, affected: np.ndarray, names: np.ndarray) -> None:
+        affected = np.flatnonzero(affected)
+        if len(affected):
+            problems.append(problem(file, kind, len(affected), names[affected], protocol))
 
     arrays = columns.arrays
     images, annotations = arrays['image_id'], arrays['annotation_id']
@@ -75,8 +75,8 @@ def problems_of(columns: AnnotationColumns, file: str) -> list[Problem]:
     add('annotation_repeated', _repeated(arrays), annotations)
     for kind, rows in _masks(columns, file).items():
         add(kind, rows, annotations)
-    for kind, found in _federated(columns).items():
-        add(kind, found, images)
+    for kind, affected in _federated(columns).items():
+        add(kind, affected, images)
     if columns.has_annotations:
         annotated = np.bincount(arrays['category'], minlength=len(columns.categories)) > 0
         names = np.array([*columns.category_names, ''], object)  # of objects though all are short
@@ -144,9 +144,9 @@ def _repeated(arrays: dict[str, np.ndarray]) -> np.ndarray:
     order = np.lexsort((*boxes.T, category, image))
     same = (np.diff(boxes[order], axis=0) == 0).all(1)
     same &= (np.diff(category[order]) == 0) & (np.diff(image[order]) == 0)
-    found = np.zeros(len(order), bool)
-    found[order[1:][same]] = True
-    return found
+    repeated = np.zeros(len(order), bool)
+    repeated[order[1:][same]] = True
+    return repeated
 
 
 def _masks(columns: AnnotationColumns, file: str) -> dict[str, np.ndarray]:
@@ -155,20 +155,20 @@ def _masks(columns: AnnotationColumns, file: str) -> dict[str, np.ndarray]:
     A file without any mask is one of boxes, and has none of these problems.
     """
     arrays = columns.arrays
-    found = arrays['mask_problem']
+    state = arrays['mask_problem']
     if file == 'train':
         taking_part = arrays['usable']
     elif protocol_of(columns) == 'lvis':
         taking_part = (arrays['area'] > 0) & (arrays['area'] < np.inf)
     else:
         taking_part = arrays['area'] < np.inf
-    if (found == NO_MASK).all():
+    if (state == NO_MASK).all():
         return {}
-    missing = (found == NO_MASK) & taking_part
+    missing = (state == NO_MASK) & taking_part
     if file == 'train':
         missing &= ~arrays['crowd']
-    malformed = (found >= MALFORMED) & taking_part
-    size = np.zeros(len(found), bool)
+    malformed = (state >= MALFORMED) & taking_part
+    size = np.zeros(len(state), bool)
     for row in np.flatnonzero(malformed).tolist():
         size[row] = ': RLE size is ' in columns.describe_mask(row)
     return {'mask_missing': missing, 'mask_malformed': malformed & ~size, 'mask_size': size}
@@ -189,12 +189,12 @@ def _federated(columns: AnnotationColumns) -> dict[str, np.ndarray]:
     negative, not_exhaustive = (
         pairs(f'{name}_start', np.searchsorted(ids, arrays[name])) for name in FEDERATED_LISTS
     )
-    found = {}
+    affected = {}
     for kind, other in (
         ('negative_annotated', annotated),
         ('negative_not_exhaustive', not_exhaustive),
     ):
         both = np.intersect1d(negative, other, assume_unique=True)
-        found[kind] = np.zeros(columns.num_images, bool)
-        found[kind][both // num_categories] = True
-    return found
+        affected[kind] = np.zeros(columns.num_images, bool)
+        affected[kind][both // num_categories] = True
+    return affected

@@ -52,8 +52,8 @@ def _problems_of_side(
     json_sizes = columns.arrays['image_size'][images]
     problems: list[Problem] = []
 
-    def add(kind: str, found: np.ndarray, say: Callable[[int], str]) -> None:
-        rows = np.flatnonzero(found).tolist()
+    def add(kind: str, affected: np.ndarray, say: Callable[[int], str]) -> None:
+        rows = np.flatnonzero(affected).tolist()
         if rows:
             first = [say(row) for row in rows[:FIRST]]
             text = None

@@ -84,11 +84,11 @@ def problem(
         protocol: By whose rules the file would be evaluated.
         text: Instead of the title of the kind.
     """
-    found = KINDS[kind]
-    evaluation = found.coco if protocol == 'coco' and found.coco else found.evaluation
+    meaning = KINDS[kind]
+    evaluation = meaning.coco if protocol == 'coco' and meaning.coco else meaning.evaluation
     first = first[:FIRST].tolist() if isinstance(first, np.ndarray) else list(first[:FIRST])
-    text = text or found.line
-    return Problem(file, kind, count, found.counted, text, first, found.training, evaluation)
+    text = text or meaning.line
+    return Problem(file, kind, count, meaning.counted, text, first, meaning.training, evaluation)
 
 
 def of_remarks(file: str, remarks: Iterable[Remark], protocol: str) -> list[Problem]:

@@ -117,8 +117,8 @@ def prompt_templates(templates: str | Sequence[str]) -> list[str]:
         BadInputError: None, or one that has no ``{}`` or several.
     """
     if templates in ('openai', 'simple'):
-        found = getattr(import_open_clip(), f'{templates.upper()}_IMAGENET_TEMPLATES')
-        return [template('{}') for template in found]
+        named = getattr(import_open_clip(), f'{templates.upper()}_IMAGENET_TEMPLATES')
+        return [template('{}') for template in named]
     templates = [templates] if isinstance(templates, str) else list(templates)
     for template in templates:
         if template.count('{}') != 1:

@@ -182,7 +182,7 @@ def test_other_batches_and_accumulated_gradients_are_said(straight, tmp_path):
     assert len(rest) == 6 + 11
     ((level, text),) = said
     assert level == 'warning' and 'after 5 of 11 batches of epoch 2' in text
-    assert 'is of 6 batches an epoch, this run has 11' in text
+    assert 'is of 6 batches per epoch, this run has 11' in text
     assert 'accumulated over 4 iterations' in text
 
 

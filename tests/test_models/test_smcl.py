@@ -351,7 +351,7 @@ def test_bad_arguments():
         )
     views, samples = batch(SHARES)
     for inputs in (views[0], views[:1]):
-        with pytest.raises(BadInputError, match='got one view an image.*MaskedMultiView'):
+        with pytest.raises(BadInputError, match='got one view per image.*MaskedMultiView'):
             build().loss(inputs, samples)
 
 

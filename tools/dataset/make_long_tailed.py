@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def report(subset: LongTailSubset, frequency: ClassFrequency) -> str:
-    """A line a class, most frequent first; of many classes those at both ends."""
+    """A line per class, most frequent first; of many classes those at both ends."""
     order = np.lexsort([-subset.achieved, -subset.wanted])
     width = max(map(len, frequency.class_names))
     rows = [f'{"class":{width}}  in the file  wanted  achieved']

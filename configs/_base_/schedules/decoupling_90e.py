@@ -1,4 +1,4 @@
-# Kang et al., arXiv 1910.09217: 90 epochs, 512 images an iteration
+# Kang et al., arXiv 1910.09217: 90 epochs, 512 images per iteration
 train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=10)
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=0.0005))
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=90)]

@@ -1,4 +1,4 @@
-# Cao et al., arXiv 1906.07413: 200 epochs, 128 images an iteration
+# Cao et al., arXiv 1906.07413: 200 epochs, 128 images per iteration
 train_cfg = dict(by_epoch=True, max_epochs=200, val_interval=20)
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0002))
 param_scheduler = [

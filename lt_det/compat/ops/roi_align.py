@@ -142,12 +142,12 @@ def average_backward(
         if min(grid) < 1:
             continue
         step = max(_AT_ONCE // (size[0] * size[1] * samples * channels), 1)
-        for some in every[chosen].split(step):
-            y, x = bin_samples(starts[some], extents[some], size, grid)  # (r, h, w, S)
-            first = image[some].view(-1, 1, 1, 1) * height
+        for part in every[chosen].split(step):
+            y, x = bin_samples(starts[part], extents[part], size, grid)  # (r, h, w, S)
+            first = image[part].view(-1, 1, 1, 1) * height
             for row, column, weight in corners(y, x, height, width):
                 place = (first + row) * width + column
-                values = gradient[some] * (weight / samples)[..., None]
+                values = gradient[part] * (weight / samples)[..., None]
                 total.index_add_(0, place.flatten(), values.flatten(0, 3))
     return total.view(batch, height, width, channels).movedim(3, 1)
 

@@ -1,4 +1,4 @@
-"""Glyphs for classification: one glyph an image, long-tailed, with lists as ImageNet-LT has them.
+"""Glyphs for classification: one glyph per image, long-tailed, with lists as ImageNet-LT has them.
 
 An image is a glyphs image with a single object, so the renderer is the same. The most frequent
 classes own a background pattern each (as in the detection data), validation backgrounds are random.
@@ -107,7 +107,7 @@ def make_crops(
 ) -> Path:
     """Render crops: ``{train,val}/*.png``, ``{train,val}.txt``, ``classes.txt``, ``crops.json``.
 
-    Lists have a line "train/000000000001.png label" an image. ``crops.json`` is written last and
+    Lists have a line "train/000000000001.png label" per image. ``crops.json`` is written last and
     marks the folder as complete; a complete folder of the same recipe is reused. Sizes with words
     also get ``words.txt``, the vocabulary, and ``{train,val}_words.txt``.
 

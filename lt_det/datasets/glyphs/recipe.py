@@ -22,7 +22,7 @@ class GlyphRecipe:
 
     Attributes:
         size: Name of the preset.
-        glyphs: One character a category; all must be in DejaVu Sans.
+        glyphs: One character per category; all must be in DejaVu Sans.
         train_counts: Training images that contain a category, largest first, one a category.
             Which category gets which count is drawn from the seed.
         train_images: Number of training images.
@@ -62,7 +62,7 @@ class GlyphRecipe:
     def __post_init__(self) -> None:
         if len(set(self.glyphs)) != len(self.glyphs) or len(self.glyphs) != len(self.train_counts):
             raise BadInputError(
-                f'glyphs and train_counts need one entry a category: got {len(self.glyphs)} '
+                f'glyphs and train_counts need one entry per category: got {len(self.glyphs)} '
                 f'glyphs ({len(set(self.glyphs))} distinct) and {len(self.train_counts)} counts'
             )
         if max(self.train_counts) > self.train_images or min(self.train_counts) < 1:

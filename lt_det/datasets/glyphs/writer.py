@@ -113,7 +113,7 @@ def _render_all(
 def _write_annotations(root: Path, plan: GlyphPlan, entries: list[tuple[dict, list[dict]]]) -> None:
     num_train = plan.recipe.train_images
     parts = {'train': entries[:num_train], 'val': entries[num_train:]}
-    annotations = {k: [a for _, found in part for a in found] for k, part in parts.items()}
+    annotations = {k: [a for _, objects in part for a in objects] for k, part in parts.items()}
     categories = make_categories(plan, annotations['train'])
     for split, part in parts.items():
         images = [entry for entry, _ in part]
@@ -149,27 +149,27 @@ def _is_complete(root: Path, recipe: GlyphRecipe) -> bool:
             'an earlier run wrote with --overwrite'
         )
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-        found_recipe = dict(found.pop('recipe'))
+        recorded = json.loads(path.read_text(encoding='utf-8'))
+        recorded_recipe = dict(recorded.pop('recipe'))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise GlyphFolderError(
             f'{path} is not a glyphs recipe ({error}), expected {_describe(recipe)}: choose '
             'another folder, or replace the data set with --overwrite'
         ) from error
-    _compare('another recipe', root, found_recipe, recipe.to_dict())
-    _compare('incomplete or changed files', root, _fingerprint(root), found)
+    _compare('another recipe', root, recorded_recipe, recipe.to_dict())
+    _compare('incomplete or changed files', root, _fingerprint(root), recorded)
     return True
 
 
-def _compare(what: str, root: Path, found: dict, expected: dict) -> None:
-    keys = sorted(found.keys() | expected.keys())
-    differing = [k for k in keys if found.get(k) != expected.get(k)]
+def _compare(what: str, root: Path, present: dict, expected: dict) -> None:
+    keys = sorted(present.keys() | expected.keys())
+    differing = [k for k in keys if present.get(k) != expected.get(k)]
     if not differing:
         return
     if 'size' in differing:  # then nearly all differs: the name says it
         differing = ['size']
     details = '; '.join(
-        f'{key}: found {found.get(key)!r}, expected {expected.get(key)!r}' for key in differing
+        f'{key}: found {present.get(key)!r}, expected {expected.get(key)!r}' for key in differing
     )
     raise GlyphFolderError(
         f'{root} holds {what} ({details}): choose another folder, or replace the data set '

@@ -45,8 +45,8 @@ def _attribute(*names: str) -> Callable[[nn.Module], Layers]:
     """A layer, or one for each level or stage in a ModuleList; all of them make scores."""
 
     def layers(head: nn.Module) -> Layers:
-        found = [layer for name in names for layer in _flat(getattr(head, name, None))]
-        return found, found
+        chosen = [layer for name in names for layer in _flat(getattr(head, name, None))]
+        return chosen, chosen
 
     return layers
 
@@ -55,8 +55,8 @@ def _last_of_each(name: str) -> Callable[[nn.Module], Layers]:
     """The last layer of each Sequential."""
 
     def layers(head: nn.Module) -> Layers:
-        found = [sequence[-1] for sequence in getattr(head, name)]
-        return found, found
+        chosen = [sequence[-1] for sequence in getattr(head, name)]
+        return chosen, chosen
 
     return layers
 
@@ -155,8 +155,8 @@ def class_logits_of(detector: nn.Module, paths: list[str]) -> list[ClassLogits]:
     modules = dict(detector.named_modules())
     layers: dict[str, list[nn.Module]] = {}
     for path in paths:
-        found = _flat(modules.get(path))
-        if not found or not all(_channels(layer) for layer in found):
+        chosen = _flat(modules.get(path))
+        if not chosen or not all(_channels(layer) for layer in chosen):
             raise BadInputError(
                 f"model.classifiers has '{path}', which is no layer; expected one of "
                 f'{candidates(detector)}'
@@ -168,8 +168,8 @@ def class_logits_of(detector: nn.Module, paths: list[str]) -> list[ClassLogits]:
                 f"model.classifiers has '{path}', but none of the modules around it has "
                 f'num_classes ({", ".join(parents) or "the detector"}); expected a layer of a head'
             )
-        layers.setdefault(owners[0], []).extend(found)
-    return [_checked(name, modules[name], (found, found)) for name, found in layers.items()]
+        layers.setdefault(owners[0], []).extend(chosen)
+    return [_checked(name, modules[name], (chosen, chosen)) for name, chosen in layers.items()]
 
 
 def candidates(detector: nn.Module, most: int = 8) -> str:
@@ -193,8 +193,8 @@ def _known_as(module: nn.Module) -> str | None:
     return next((name for name in names if name in HEADS or name in REFUSED), None)
 
 
-def _checked(name: str, head: nn.Module, found: Layers) -> ClassLogits:
-    layers, at_test = (tuple({id(layer): layer for layer in each}.values()) for each in found)
+def _checked(name: str, head: nn.Module, given: Layers) -> ClassLogits:
+    layers, at_test = (tuple({id(layer): layer for layer in each}.values()) for each in given)
     num_classes = num_object_classes(head)
     activation, channels = _activation(head)
     for layer in layers:

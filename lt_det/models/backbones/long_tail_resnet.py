@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 @MODELS.register_module()
 class LongTailResNet(ResNet):
-    """MMPretrain's ResNet with depth 10 besides: one basic block a stage.
+    """MMPretrain's ResNet with depth 10 besides: one basic block per stage.
 
     The ResNet-10 of ImageNet-LT (Liu et al., arXiv 1904.05160).
     """
@@ -53,7 +53,7 @@ class SEBasicBlock(BasicBlock):
 class CIFARResNet(ResNet_CIFAR):
     """ResNet for 32 x 32 pixels: three stages of 16, 32 and 64 channels (He et al., section 4.2).
 
-    Depth 6 n + 2 has n basic blocks a stage: 20, 32, 44, 56 (32 is the usual one on CIFAR-LT).
+    Depth 6 n + 2 has n basic blocks per stage: 20, 32, 44, 56 (32 is the usual one on CIFAR-LT).
     Shortcuts have no parameters (option A).
 
     Args:

@@ -1,4 +1,4 @@
-"""Prepares batches of several views an image."""
+"""Prepares batches of several views per image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         if batch_augments:
             raise BadInputError(
                 f'model.train_cfg is {batch_augments}, but mixup and CutMix cannot be used with '
-                'several views an image'
+                'several views per image'
             )
         super().__init__(**kwargs)
 

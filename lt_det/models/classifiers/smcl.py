@@ -88,7 +88,7 @@ class SMCLClassifier(ImageClassifier):
         """Losses of V views (B, channels, H, W), the first of them the clean one."""
         if isinstance(inputs, Tensor) or len(inputs) < 2:
             raise BadInputError(
-                'SMCLClassifier got one view an image, expected a clean one and others; put '
+                'SMCLClassifier got one view per image, expected a clean one and others; put '
                 "dict(type='MaskedMultiView', ...) into train_pipeline"
             )
         clean, *views = inputs

@@ -157,8 +157,8 @@ class CAMCalibration(nn.Module):
         """
         with full_precision(embedding):  # the scale overflows in half
             pooled = [
-                torch.einsum('bdhw,bhw->bd', some.to(weights), weight)
-                for some, weight in zip(embedding.split(_SAMPLES), weights.split(_SAMPLES))
+                torch.einsum('bdhw,bhw->bd', part.to(weights), weight)
+                for part, weight in zip(embedding.split(_SAMPLES), weights.split(_SAMPLES))
             ]
         pooled = torch.cat(pooled).float() / weights.shape[1:].numel()
         # one row more for what does not count: the background; the last column counts

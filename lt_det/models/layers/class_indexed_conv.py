@@ -16,7 +16,7 @@ from .normed_predictors import NormedConv2d
 
 
 class IndexableByClass:
-    """Logits (R, C, h, w), or what was made of them, of which one class a RoI will be asked for.
+    """Logits (R, C, h, w), or what was made of them, of which one class per RoI will be asked for.
 
     Stands between the forward of a mask head and its loss or prediction, where the labels are
     known. What RoI heads do in between to (R, C, h, w) (sigmoid, mean over the stages of a cascade)
@@ -24,7 +24,7 @@ class IndexableByClass:
     """
 
     def at(self, labels: Tensor) -> Tensor:
-        """The values of one class a RoI.
+        """The values of one class per RoI.
 
         Args:
             labels: (R,) int64 in [0, C).

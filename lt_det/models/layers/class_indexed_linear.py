@@ -78,8 +78,8 @@ class ClassIndexedOutputs:
         if self._whole is not None or self._asked * _SLOWER > len(self) * classes:
             return self.whole().unflatten(1, (classes, -1))[rows, labels]
         parts = [
-            self.layer.outputs_at(self.features[some], of)
-            for some, of in zip(rows.split(_CHUNK), labels.split(_CHUNK))
+            self.layer.outputs_at(self.features[part], of)
+            for part, of in zip(rows.split(_CHUNK), labels.split(_CHUNK))
         ]
         return torch.cat(parts)
 

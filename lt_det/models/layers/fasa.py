@@ -24,14 +24,14 @@ class FASA(FrequencyModule):
     After each epoch, from the second on, the probability of a class is multiplied by ``up`` where
     its loss has fallen and by ``down`` where it has risen.
 
-    Ours, where the paper does otherwise: a fixed number of features an iteration (the paper draws
-    each class on its own, one an iteration on average), the loss of the epoch's real RoIs (the
+    Ours, where the paper does otherwise: a fixed number of features per iteration (the paper draws
+    each class on its own, one per iteration on average), the loss of the epoch's real RoIs (the
     paper's: of the validation set), each class for itself (the paper's: in clusters).
 
     Args:
         num_classes: C.
         num_features: D.
-        num_virtual: V, virtual features an iteration.
+        num_virtual: V, virtual features per iteration.
         decay: Share of a batch in the running statistics.
         power: Of the inverse frequency.
         up, down: Factors of the probabilities.

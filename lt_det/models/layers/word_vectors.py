@@ -78,23 +78,23 @@ class WordTable(nn.Module):
         if self.source == 'learned':
             return
         if self.source == 'file':
-            found = read_word_vectors(self.path, vocabulary, self.width)
+            vectors = read_word_vectors(self.path, vocabulary, self.width)
         else:
-            found = clip_word_vectors(self.clip, vocabulary, self.prompt)
-        if found.shape[1] != self.width:
+            vectors = clip_word_vectors(self.clip, vocabulary, self.prompt)
+        if vectors.shape[1] != self.width:
             raise BadInputError(
                 f'word_vectors.width={self.width}, those of {self.clip["name"]} have '
-                f'{found.shape[1]} numbers'
+                f'{vectors.shape[1]} numbers'
             )
-        absent = torch.isnan(found).any(1)
+        absent = torch.isnan(vectors).any(1)
         if absent.any() and self.missing == 'error':
             names = [word for word, gone in zip(vocabulary, absent.tolist()) if gone]
             raise BadInputError(
                 f'{self.path} has no vector for {len(names)} words: {", ".join(names[:5])}; '
                 "word_vectors.missing='random' gives them random ones"
             )
-        found = torch.where(absent[:, None], self.weight.cpu(), found)
-        self.weight.copy_(F.normalize(found, dim=1))
+        vectors = torch.where(absent[:, None], self.weight.cpu(), vectors)
+        self.weight.copy_(F.normalize(vectors, dim=1))
 
 
 def read_word_vectors(path: str | None, vocabulary: Sequence[str], width: int) -> Tensor:
@@ -110,14 +110,14 @@ def read_word_vectors(path: str | None, vocabulary: Sequence[str], width: int) -
     if path is None or not Path(path).is_file():
         raise MissingFileError(f'file of word vectors {path} does not exist')
     parts = [word.lower().replace('_', ' ').replace('-', ' ').split() for word in vocabulary]
-    wanted = {part for some in parts for part in some}
+    wanted = {part for of_word in parts for part in of_word}
     try:
         # line by line: GloVe's file has gigabytes; a byte order mark is no part of the first word
         with open(path, encoding='utf-8-sig') as file:
-            found = _wanted_vectors(file, wanted, width, path)
+            vectors = _wanted_vectors(file, wanted, width, path)
     except UnicodeDecodeError as error:
         raise BadInputError(f'{path}: not a text in UTF-8: {error}') from None
-    rows = [[found[part] for part in some if part in found] for some in parts]
+    rows = [[vectors[part] for part in of_word if part in vectors] for of_word in parts]
     blank = np.full(width, np.nan, np.float32)
     return torch.from_numpy(np.stack([np.mean(row, 0) if row else blank for row in rows]))
 
@@ -126,7 +126,7 @@ def _wanted_vectors(
     lines: Iterable[str], wanted: set[str], width: int, path: str
 ) -> dict[str, np.ndarray]:
     """Vectors (W,) of the words that are wanted."""
-    found = {}
+    vectors = {}
     for number, line in enumerate(lines, 1):
         name, _, rest = line.partition(' ')
         # a file of another width is told from its first line on, wanted or not
@@ -142,8 +142,8 @@ def _wanted_vectors(
             )
         if not np.isfinite(vector).all():
             raise BadInputError(f'{path}:{number} has a number that is not finite')
-        found[name] = vector
-    return found
+        vectors[name] = vector
+    return vectors
 
 
 @torch.no_grad()
@@ -159,4 +159,4 @@ def clip_word_vectors(clip: dict, vocabulary: Sequence[str], prompt: str = '{}')
     tokens = build_tokenizer(clip['name'], model.context_length)(
         [prompt.format(word) for word in vocabulary]
     )
-    return torch.cat([model.encode_text(some).float() for some in tokens.split(256)])
+    return torch.cat([model.encode_text(part).float() for part in tokens.split(256)])

@@ -68,7 +68,7 @@ class BalancedContrastiveLoss(nn.Module):
             embeddings: (N, d); divided by their norms here. N is the same in all processes.
             membership: w (N, C), or the labels that it follows from, of which other processes are
                 sent less.
-            centres: c (C, d), a centre a class; divided by their norms here.
+            centres: c (C, d), a centre per class; divided by their norms here.
 
         Returns:
             (). Averaged over processes, gradients are those of the mean over all views (where every

@@ -1,4 +1,4 @@
-"""Any loss with a weight a class, from the effective number of samples; from an epoch on."""
+"""Any loss with a weight per class, from the effective number of samples; from an epoch on."""
 
 from __future__ import annotations
 

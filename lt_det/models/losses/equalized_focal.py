@@ -29,7 +29,7 @@ class EqualizedFocalLoss(SigmoidClassification, nn.Module):
     where the loss is focal loss, and with ``scale=0`` it stays that, as does its gradient.
 
     Gradients are those to the logits, label weights included, before the divisor, summed over all
-    levels, decoder layers and processes. g_c changes once an iteration (as in the authors' code):
+    levels, decoder layers and processes. g_c changes once per iteration (as in the authors' code):
     at its end, where :class:`ClassFrequencyHook` tells it, else with the first loss after a
     backward pass. So processes may differ in how often they ask for a loss, as those of DINO do for
     denoising where only some have objects. What no gradient is asked of does not count, nor do rows
@@ -149,7 +149,7 @@ class EqualizedFocalLoss(SigmoidClassification, nn.Module):
 
     @torch.no_grad()
     def _update(self) -> None:
-        """Once an iteration, take in the gradients of all processes."""
+        """Once per iteration, take in the gradients of all processes."""
         if not self._iteration_ended:
             return
         self._iteration_ended = False

@@ -16,7 +16,7 @@ from .sigmoid_head import SigmoidClassification, over_divisor
 
 @MODELS.register_module()
 class FederatedLoss(SigmoidClassification, FrequencyModule):
-    """Sigmoid cross-entropy on a few classes an iteration (Zhou et al., arXiv 2103.07461).
+    """Sigmoid cross-entropy on a few classes per iteration (Zhou et al., arXiv 2103.07461).
 
     LVIS annotates an image for some classes only, so a class without a box is not a negative. For
     RoI r of image i the loss is the sum of the binary cross-entropies of the classes in::

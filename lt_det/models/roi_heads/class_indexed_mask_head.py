@@ -1,4 +1,4 @@
-"""Mask heads that compute the logits of one class a RoI instead of all of them."""
+"""Mask heads that compute the logits of one class per RoI instead of all of them."""
 
 from __future__ import annotations
 
@@ -111,21 +111,21 @@ class _ClassIndexed:
             BadInputError: An object of CompactMasks has no mask.
         """
         masks = [instances.masks for instances in batch_gt_instances]
-        if not masks or not all(isinstance(one, CompactMasks) for one in masks):
+        if not masks or not all(isinstance(of_image, CompactMasks) for of_image in masks):
             return super().get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
         objects = [sampled.pos_assigned_gt_inds for sampled in sampling_results]
-        numbers = torch.cat(objects).cpu().split([len(one) for one in objects])
-        numbers = [one.numpy() for one in numbers]
-        for one, chosen in zip(masks, numbers):
-            one.require_masks(chosen)
-        sizes = [(one.height, one.width) for one in masks]
+        numbers = torch.cat(objects).cpu().split([len(of_image) for of_image in objects])
+        numbers = [of_image.numpy() for of_image in numbers]
+        for of_image, chosen in zip(masks, numbers):
+            of_image.require_masks(chosen)
+        sizes = [(of_image.height, of_image.width) for of_image in masks]
         # clipped as the stock head does it
         boxes = [
             torch.stack([x.clamp(0, limit) for x, limit in zip(sampled.pos_priors.T, 2 * size)], 1)
             for sampled, size in zip(sampling_results, [(width, height) for height, width in sizes])
         ]
         targets = mask_targets(
-            [one.crops for one in masks],
+            [of_image.crops for of_image in masks],
             sizes,
             boxes,
             numbers,

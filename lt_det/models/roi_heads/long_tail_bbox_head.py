@@ -197,14 +197,14 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         if cls_score is not None and not cls_score.numel():
             # stock leaves the class loss out where there are no RoIs: its sums over all processes
             # would wait for this one for ever, and the classifier would have no gradient
-            found = self.loss_cls(
+            class_loss = self.loss_cls(
                 cls_score,
                 labels,
                 label_weights,
                 avg_factor=1.0,
                 reduction_override=reduction_override,
             )
-            losses.update(found if isinstance(found, dict) else dict(loss_cls=found))
+            losses.update(class_loss if isinstance(class_loss, dict) else dict(loss_cls=class_loss))
         if put_off:
             positive = labels < self.num_classes
             deltas = bbox_pred[positive].at(labels[positive])

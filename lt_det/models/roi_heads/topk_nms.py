@@ -162,11 +162,11 @@ def _survivors(boxes: Tensor, labels: Tensor, num_kept: int, iou_threshold: floa
     first = torch.searchsorted(ordered, ordered)
     rivals = torch.where(order < num_kept, 0, place - first)
     pairs = []
-    for some, total in _portions(rivals):
-        number_each = rivals[some]
+    for portion, total in _portions(rivals):
+        number_each = rivals[portion]
         begins = number_each.cumsum(0) - number_each
-        later = place[some].repeat_interleave(number_each, output_size=total)
-        before = torch.arange(total, device=boxes.device) - begins[later - some.start]
+        later = place[portion].repeat_interleave(number_each, output_size=total)
+        before = torch.arange(total, device=boxes.device) - begins[later - portion.start]
         later, before = order[later], order[before + first[later]]
         overlapping = _iou(boxes[later], boxes[before]) > iou_threshold
         pairs.append(torch.stack([later, before])[:, overlapping])
