@@ -32,6 +32,7 @@ MIRRORED = {
 REFERENCE = {
     'adjustments': 'Rules at the class logits.',
     'frequency': 'Class statistics and their groups.',
+    'protocols': 'Methods by which modules, metrics and data sets get or give statistics.',
     'evaluation': 'AP of LVIS and COCO, accuracy by group, diagnosis.',
     'calibration': 'Choosing a rule on held-out images, and folding it.',
     'models': 'Detectors, heads, losses, layers and classifiers.',
