@@ -26,8 +26,7 @@ from child import command, run_child
 from origin import option_parser, origin
 from tiny_detector import config_text, make_data
 
-EPOCHS, BATCHES = 31, 66  # 2,046 iterations, 31 validations
-ITEMS = 2 * BATCHES
+EPOCHS, IMAGES = 31, 66  # 2,046 iterations of an image each, 31 validations
 CHECKPOINTS = "interval=1, max_keep_ckpts=1, save_best='lvis/bbox_AP', rule='greater'"
 LIMITS = {'main_mb': 0.02, 'workers_mb': 0.02, 'files': 0.0, 'worker_files': 0.0, 'cpu_s': 0.1}
 RUNS = {
@@ -101,7 +100,7 @@ def write_data(folder: Path) -> Path:
     path = data / 'annotations/train.json'
     content = json.loads(path.read_text())
     images, annotations = content['images'], content['annotations']
-    copies = range(ITEMS // len(images))
+    copies = range(IMAGES // len(images))
     content['images'] = [
         {**image, 'id': 1000 * copy + image['id']} for copy in copies for image in images
     ]
@@ -120,7 +119,7 @@ def write_config(folder: Path, data: Path, name: str, more: str) -> Path:
         f"{config_text(data, CHECKPOINTS)}\ntrain_cfg['max_epochs'] = {EPOCHS}\n"
         "custom_imports = dict(imports=['lt_det', 'watch'], allow_failed_imports=False)\n"
         "custom_hooks += [dict(type='ModuleEpochHook'), dict(type='Watch')]\n"
-        f"train_dataloader['persistent_workers'] = True\n{more}\n"
+        f'train_dataloader.update(batch_size=1, persistent_workers=True)\n{more}\n'
     )
     return path
 
