@@ -83,7 +83,7 @@ def _name(hook: dict) -> str:
 
 
 def start_processes(args: argparse.Namespace) -> None:
-    """Become torchrun, which starts this command once a GPU."""
+    """Become torchrun, which starts this command once per GPU."""
     if args.launcher != 'none':
         raise BadInputError(
             f'--gpus is {args.gpus} with --launcher {args.launcher}; expected one of the two'

@@ -16,7 +16,7 @@ def draw_class_attention(
     titles: Sequence[str],
     path: str | Path,
 ) -> None:
-    """One picture, a column an image: the image above, the attention over it below.
+    """One picture, a column per image: the image above, the attention over it below.
 
     Args:
         images: RGB, uint8 (H, W, 3) each.

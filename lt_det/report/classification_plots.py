@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ..evaluation.classification import Reliability
 from ..frequency import SHOT_BOUNDS
+from .plots import plot_by_frequency
 
 SHOT_COLOURS = {'many': '#1f6fb4', 'medium': '#e69f00', 'few': '#c0392b'}
 
@@ -18,35 +19,20 @@ def plot_accuracy_by_frequency(per_class: Sequence[dict], path: str | Path) -> N
     """Accuracy of each class against its training images, with the mean of each group.
 
     Args:
-        per_class: A dict a class with ``frequency`` (many, medium or few), ``image_count`` and
+        per_class: A dict per class with ``frequency`` (many, medium or few), ``image_count`` and
             ``accuracy`` (-1: no image, left out).
         path: The picture, in the format of its ending.
     """
-    figure = Figure(figsize=(7, 4.5), layout='constrained')
-    axes = figure.subplots()
-    for group, colour in SHOT_COLOURS.items():
-        rows = [row for row in per_class if row['frequency'] == group and row['accuracy'] >= 0]
-        if not rows:
-            continue
-        images = np.array([max(row['image_count'], 0.5) for row in rows])  # 0 has no logarithm
-        accuracy = np.array([row['accuracy'] for row in rows])
-        label = f'{group}: {accuracy.mean():.3f} ({len(rows)} classes)'
-        axes.scatter(images, accuracy, s=18, color=colour, alpha=0.7, linewidths=0)
-        axes.hlines(
-            accuracy.mean(), images.min(), images.max(), color=colour, linewidth=2.5, label=label
-        )
-    for bound in SHOT_BOUNDS:
-        axes.axvline(bound, color='0.8', linewidth=1, zorder=0)
-    axes.set(
-        xscale='log',
-        ylim=(-0.02, 1.02),
-        xlabel='training images of the class',
+    plot_by_frequency(
+        [row for row in per_class if row['accuracy'] >= 0],
+        'accuracy',
+        path,
+        SHOT_COLOURS,
+        SHOT_BOUNDS,
+        names={group: f'{group}:' for group in SHOT_COLOURS},
         ylabel='accuracy',
         title='accuracy by training frequency',
     )
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc='best', frameon=False)
-    figure.savefig(path, dpi=150)
 
 
 def plot_reliability(found: Mapping[str, Reliability], path: str | Path) -> None:

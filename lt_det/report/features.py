@@ -71,7 +71,7 @@ def draw_features(
     class_names: Sequence[str],
     path: str | Path,
 ) -> None:
-    """Points of one or more models side by side, a colour a class.
+    """Points of one or more models side by side, a colour per class.
 
     Args:
         panels: By title, points (N, 2) and labels (N,).

@@ -39,7 +39,7 @@ def draw_detections(
     path: str | Path,
     score_thr: float = 0.3,
 ) -> None:
-    """One picture, a row an image: ground truth on the left, detections on the right.
+    """One picture, a row per image: ground truth on the left, detections on the right.
 
     Objects that are found and missed, and detections that are right and wrong, have looks of their
     own. A detection is right if it overlaps with an object of its class by at least 0.5, and none

@@ -22,7 +22,7 @@ def training_views(dataset, index: int) -> list[dict]:
         index: Of the item.
 
     Returns:
-        A dict a view: ``image`` (H, W, 3) in BGR, or (H, W); where the pipeline has a
+        A dict per view: ``image`` (H, W, 3) in BGR, or (H, W); where the pipeline has a
         ``SaliencyMask`` also ``saliency`` (h, w), ``masked`` like ``image``, ``box``
         (x1, y1, x2, y2 in pixels, or None) and ``share``. A mask is drawn whatever its ``prob`` is.
 
@@ -64,7 +64,7 @@ def _run(steps: list, results: dict) -> Iterator[dict]:
 
 
 def draw_views(items: list[tuple[str, list[dict]]], path: str | Path, to_rgb: bool = True) -> None:
-    """One picture, a row an item: each view, and of a masked one map, box and masked image.
+    """One picture, a row per item: each view, and of a masked one map, box and masked image.
 
     Args:
         items: Title and views of each item, from :func:`training_views`.

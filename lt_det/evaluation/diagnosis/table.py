@@ -6,7 +6,7 @@ from .errors import KINDS
 
 
 def format_diagnosis(diagnosis: dict) -> str:
-    """A short table for a terminal, one column a group.
+    """A short table for a terminal, one column per group.
 
     Args:
         diagnosis: Result of ``diagnose``.
