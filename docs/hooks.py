@@ -144,8 +144,12 @@ def config_pages() -> dict[str, str]:
             path = ROOT / row['Config']
             method = row['In Collection']
             cells = [f'`{path.name}`', f'[{method}]({relpath(methods[method], here)})']
-            cells += [comment(path), str(row['Metadata'].get('Epochs', ''))]
-            cells += [published(row), measured(row, here), f'`lt_det train {row["Config"]}`']
+            what = comment(path)
+            cells += [what, str(row['Metadata'].get('Epochs', '')), published(row)]
+            # of a rule at test alone, the checkpoint of another config
+            at_test = re.search('no training|nothing to train', what)
+            command = 'test {} CHECKPOINT' if at_test else 'train {}'
+            cells += [measured(row, here), f'`lt_det {command.format(row["Config"])}`']
             lines.append(f'| {" | ".join(cells)} |')
         if uri in MIRRORED:
             own = (ROOT / MIRRORED[uri]).read_text('utf-8')
