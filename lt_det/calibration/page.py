@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from ..errors import BadInputError
-from ..formats.files import whole_file
+from ..formats.files import write_text
 from ..report.page.colours import colours
 from ..version import __version__
 from . import page_words as words
@@ -65,14 +65,13 @@ def write_page(folder: str | os.PathLike) -> Path:
             'expected two files of one run of lt_det calibrate'
         )
     path = Path(folder, 'calibration.html')
-    with whole_file(path) as part:
-        part.write_text(
-            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>Calibration</title><style>{colours()}{_PAGE_STYLE}{STYLE}</style></head>\n'
-            f'<body>{calibration_section(choice, sweep)}</body></html>\n',
-            encoding='utf-8',
-        )
+    write_text(
+        path,
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>Calibration</title><style>{colours()}{_PAGE_STYLE}{STYLE}</style></head>\n'
+        f'<body>{calibration_section(choice, sweep)}</body></html>\n',
+    )
     return path
 
 

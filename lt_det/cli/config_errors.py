@@ -84,8 +84,8 @@ def _message(cfg: Config, parts: list[Part], error: Exception) -> str:
     if not parts:
         return f'cannot be used: {text}'
     path, innermost = _path(cfg._cfg_dict, parts)
-    kind = innermost.cfg.get('type', 'it')
-    kind = getattr(kind, '__name__', str(kind))
+    kind = innermost.cfg.get('type')
+    kind = getattr(kind, '__name__', 'it' if kind is None else str(kind))
     option = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if option and option[1] in innermost.cfg:
         value = f'{innermost.cfg[option[1]]!r:.100}'
@@ -94,7 +94,8 @@ def _message(cfg: Config, parts: list[Part], error: Exception) -> str:
         near = get_close_matches(kind, _names(innermost.registry), 1)
         hint = f'; did you mean {near[0]!r}?' if near else ''
         return f'{path}.type is {kind!r}, which is not registered{hint}'
-    return f'{path} ({kind}) cannot be built: {text}'
+    part = path if kind == 'it' else f'{path} ({kind})'
+    return f'{part} cannot be built: {text}'
 
 
 def _names(registry: Any) -> list[str]:

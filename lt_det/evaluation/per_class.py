@@ -74,12 +74,23 @@ def write_per_class(rows: list[dict], path: str | os.PathLike) -> None:
         from pyarrow import parquet
 
         with whole_file(path) as part:
-            parquet.write_table(pyarrow.Table.from_pylist(rows), part)
+            parquet.write_table(pyarrow.Table.from_pylist([_as_unicode(row) for row in rows]), part)
         return
-    with whole_file(path) as part, part.open('w', newline='', encoding='utf-8') as file:
+    with (
+        whole_file(path) as part,
+        part.open('w', newline='', encoding='utf-8', errors='replace') as file,
+    ):
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _as_unicode(row: dict) -> dict:
+    """? for what is no Unicode in a text, such as half a character of a json."""
+    return {
+        key: value.encode(errors='replace').decode() if isinstance(value, str) else value
+        for key, value in row.items()
+    }
 
 
 def check_per_class_file(path: str | os.PathLike) -> None:

@@ -36,6 +36,7 @@ from lt_det.report.page.extras import curves
 from lt_det.report.page.run_files import find_run
 
 from . import files
+from .subjects.calibration import calibration_texts
 from .subjects.results import evaluator_of
 
 
@@ -243,6 +244,7 @@ def test_kept_detections_of_another_shape_or_kind(changes, message, run):
         (dict(name=np.array(['a'] * 5)), 'group has 4 entries, name has 5'),
         (dict(group=np.array(['few'] * 3 + ['x'])), r"group has \['x'\]"),
         (dict(num_bins=np.array(np.inf)), 'num_bins is of type float64'),
+        (dict(num_bins=np.array(2**62)), f'.* num_bins is {2**62}, expected 1 to 10000'),
     ],
 )
 def test_predictions_of_a_classifier_of_another_shape_or_kind(changes, message, tmp_path):
@@ -402,6 +404,27 @@ def test_half_a_character_of_a_json_does_not_stop_a_page(tmp_path):
 
     write_text(tmp_path / 'a.html', json.loads('"a \\ud800 b \\u00f6"'))
     assert (tmp_path / 'a.html').read_bytes().decode() == 'a ? b ö'
+
+
+def test_half_a_character_in_a_choice_does_not_stop_its_page(tmp_path):
+    from lt_det.calibration.page import write_page
+
+    choice, sweep = calibration_texts()
+    content = json.loads(choice)
+    content['selection']['num_images']['first'] = '\ud800'
+    (tmp_path / 'choice.json').write_text(json.dumps(content))
+    (tmp_path / 'sweep.csv').write_text(sweep)
+    assert write_page(tmp_path).read_bytes().decode().endswith('</html>\n')
+
+
+@pytest.mark.parametrize('ending', ['csv', 'parquet'])
+def test_half_a_character_in_a_class_name_does_not_stop_the_table_of_classes(ending, tmp_path):
+    from lt_det.evaluation.per_class import write_per_class
+
+    if ending == 'parquet':
+        pytest.importorskip('pyarrow')
+    write_per_class([{'name': 'a \ud800', 'AP': 0.5}], tmp_path / f'a.{ending}')
+    assert b'a ?' in (tmp_path / f'a.{ending}').read_bytes()
 
 
 @pytest.mark.parametrize('number', ['nan', 'inf', '1e39'])

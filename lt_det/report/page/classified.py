@@ -12,6 +12,7 @@ from ...errors import BadInputError
 from ...formats.arrays import read_arrays
 from ...formats.files import whole_file
 
+MOST_BINS = 10_000  # of a reliability diagram
 _EXPECTED = {
     'label': ('i', ('N',)),
     'predicted': ('i', ('N',)),
@@ -81,10 +82,10 @@ class Classified:
             if len(outside):
                 raise BadInputError(f'{path}: {name} has {outside[0]}, expected 0..{known - 1}')
         unknown = set(values['group'].tolist()) - {'few', 'medium', 'many'}
-        if unknown or values['num_bins'] < 1:
+        if unknown or not 1 <= values['num_bins'] <= MOST_BINS:
             raise BadInputError(
                 f'{path}: group has {sorted(unknown)} beside few, medium and many, or num_bins is '
-                f'{values["num_bins"]}, expected 1 or more'
+                f'{values["num_bins"]}, expected 1 to {MOST_BINS}'
             )
         return cls(**values)
 

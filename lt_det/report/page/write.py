@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...formats.files import whole_file
+from ...formats.files import write_text
 from .build import build
 from .data import RESAMPLES, collect
 from .run_files import find_run
@@ -35,6 +35,5 @@ def write_report(
     """
     path = find_run(work_dir).folder / 'report.html' if out is None else Path(out)
     data = collect(work_dir, against, resamples)
-    with whole_file(path) as part:
-        part.write_text(build(data), encoding='utf-8')
+    write_text(path, build(data))
     return path, data['notes']
