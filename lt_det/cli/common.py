@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 from ..errors import BadInputError, MissingFileError, UserError
+from .config_errors import warn_of_misspelt_keys
 from .console import log_errors_in_a_line, show_data_warnings
-from .loader_options import fit_loader_options
+from .loader_options import check_shared_memory, fit_loader_options
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -95,6 +96,7 @@ def load_config(args: argparse.Namespace) -> Config:
             f'config {args.config} cannot be read: {type(error).__name__}{_place(error)}: {error}'
         ) from error
     check_kinds(cfg, args.config)
+    warn_of_misspelt_keys(cfg)
     cfg.launcher = getattr(args, 'launcher', 'none')
     add_statistics(cfg)
     try:
@@ -156,6 +158,7 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     restrict_checkpoint_loading(args.trust_checkpoint)
+    check_shared_memory(cfg)
     if not args.verbose:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='ConsoleHook')]
     if args.launcher == 'pytorch' and not torch.cuda.is_available():

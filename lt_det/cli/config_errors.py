@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -11,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.error import URLError
 
-from ..errors import BadInputError, UserError
+from ..errors import BadInputError, DataWarning, UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -20,6 +22,28 @@ if TYPE_CHECKING:
 BUILDERS = {'build_from_cfg': 'cfg', 'build_dataloader': 'dataloader'}
 # those that check the config as a whole
 CHECKS = {'from_cfg', '__init__'}
+
+
+# keys of a config that are no argument of a Runner
+OTHER_KEYS = ('custom_imports', 'tta_model', 'runner_type')
+
+
+def warn_of_misspelt_keys(cfg: Config) -> None:
+    """Say which keys of a config nobody reads that are almost those that a Runner reads.
+
+    MMEngine takes any other key for a variable of the config.
+    """
+    from mmengine.runner import Runner
+
+    known = {*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS} - {'self'}
+    for key in cfg:
+        near = [] if key in known else get_close_matches(key, known, 1, cutoff=0.88)
+        if near:
+            warnings.warn(
+                f'config {cfg.filename}: nobody reads {key!r}; did you mean {near[0]!r}?',
+                DataWarning,
+                stacklevel=2,
+            )
 
 
 class Part(NamedTuple):

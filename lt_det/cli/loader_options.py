@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from ..errors import BadInputError
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+SHARED_MEMORY = '/dev/shm'
+LEAST_SHARED = 2**24  # bytes: some images of a detector
 # what loading without workers has no use for, and torch refuses then
 OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
 
@@ -40,6 +43,29 @@ def fit_loader_options(cfg: Config | dict) -> None:
             )
         if isinstance(loader.get('batch_sampler'), dict):
             _move_drop_last(key, loader)
+
+
+def check_shared_memory(cfg: Config | dict, folder: str = SHARED_MEMORY) -> None:
+    """Refuse data workers where there is no room for what they hand over: torch would wait forever.
+
+    Args:
+        cfg: As that of :func:`fit_loader_options`.
+        folder: Where the system has its shared memory; where there is none nothing is checked.
+
+    Raises:
+        BadInputError: Names the keys of the loaders, the bytes that are free and the remedies.
+    """
+    keys = [f'{key}.num_workers' for key, loader in _loaders(cfg) if loader.get('num_workers', 0)]
+    if not keys or not os.path.isdir(folder):
+        return
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if free < LEAST_SHARED:
+        raise BadInputError(
+            f'{folder} has {free:,} bytes free, and data workers hand images over there; expected '
+            f'at least {LEAST_SHARED:,} (docker run --shm-size=8g), or no workers: --cfg-options '
+            + ' '.join(f'{key}=0' for key in keys)
+        )
 
 
 def _loaders(cfg: Any, prefix: str = '') -> Iterator[tuple[str, dict]]:

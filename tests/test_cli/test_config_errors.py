@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from mmengine.runner import Runner
 
 import lt_det.components  # noqa: F401
 from lt_det.cli.common import user_errors
-from lt_det.cli.config_errors import config_errors
-from lt_det.errors import BadInputError, UserError
+from lt_det.cli.config_errors import config_errors, warn_of_misspelt_keys
+from lt_det.errors import BadInputError, DataWarning, UserError
 
 from .. import tool_process
 
@@ -109,6 +110,31 @@ def test_a_config_that_lacks_what_a_runner_needs():
     message = r'config mine\.py: cannot be used: ValueError: train_dataloader, train_cfg, and optim'
     with pytest.raises(BadInputError, match=message), config_errors(cfg):
         Runner.from_cfg(cfg)
+
+
+@pytest.mark.parametrize(
+    ('key', 'near'),
+    [
+        ('custom_hook', 'custom_hooks'),
+        ('train_dataloder', 'train_dataloader'),
+        ('load_form', 'load_from'),
+        ('optim_wraper', 'optim_wrapper'),
+        ('tta_models', 'tta_model'),
+    ],
+)
+def test_a_key_that_is_almost_one_that_is_read(key, near):
+    message = f"config mine.py: nobody reads '{key}'; did you mean '{near}'"
+    with pytest.warns(DataWarning, match=message):
+        warn_of_misspelt_keys(changed(key, {}))
+
+
+@pytest.mark.parametrize(
+    'key', ['data_root', 'train_dataset', 'val_pipeline', 'batch_size', 'vis_backends', 'resume']
+)
+def test_a_variable_of_a_config_is_no_misspelt_key(key):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        warn_of_misspelt_keys(changed(key, 1))
 
 
 def test_other_errors_pass():

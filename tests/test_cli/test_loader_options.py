@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
-from lt_det.cli.loader_options import OF_WORKERS, fit_loader_options
+from lt_det.cli.loader_options import OF_WORKERS, check_shared_memory, fit_loader_options
 from lt_det.errors import BadInputError
 
 from ..conftest import ROOT
@@ -84,3 +85,19 @@ def test_batch_samplers_get_drop_last(drop_last):
 def test_bad_values(option, message):
     with pytest.raises(BadInputError, match=r'^test_dataloader\..*' + message.lstrip('^')):
         fit_loader_options(dict(test_dataloader=dict(option)))
+
+
+def test_no_room_for_what_workers_hand_over(tmp_path, monkeypatch):
+    """On 64 kB of /dev/shm torch waits for its workers forever."""
+    space = SimpleNamespace(f_bavail=16, f_frsize=4096)
+    monkeypatch.setattr('os.statvfs', lambda folder: space)
+    workers = dict(train_dataloader=dict(num_workers=2), val_dataloader=dict(num_workers=0))
+    message = '65,536 bytes free, .* at least 16,777,216 .* train_dataloader.num_workers=0$'
+    with pytest.raises(BadInputError, match=message):
+        check_shared_memory(workers, str(tmp_path))
+    check_shared_memory(workers, str(tmp_path / 'nothing'))  # as on other systems
+    workers['train_dataloader']['num_workers'] = 0
+    check_shared_memory(workers, str(tmp_path))
+    workers['train_dataloader']['num_workers'] = 2
+    space.f_bavail = 2**20
+    check_shared_memory(workers, str(tmp_path))

@@ -205,3 +205,13 @@ def test_features_of_other_width_are_named():
     head = LongTailClsHead(C, D)
     with pytest.raises(BadInputError, match=r'head.in_channels is 6, but .* have 9 channels'):
         head((torch.randn(2, 9),))
+
+
+@pytest.mark.parametrize('type', ['CosineLinear', 'NormedLinear'])
+def test_norms_of_a_classifier_that_normalises_them(type):
+    """The rule would scale by norms that have no effect there."""
+    arguments = dict(adjustment=dict(type='TauNorm', tau=0.5), cls_predictor_cfg=dict(type=type))
+    with pytest.raises(BadInputError, match=f"head.adjustment.type is 'TauNorm', .* is '{type}'"):
+        LongTailClsHead(C, D, **arguments)
+    arguments['cls_predictor_cfg'] = dict(type='Linear')
+    assert LongTailClsHead(C, D, **arguments).adjustment is not None

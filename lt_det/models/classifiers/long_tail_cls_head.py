@@ -13,8 +13,10 @@ from ...adjustments import build_adjustment, show_classifier
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule
-from ...protocols import TakesClassFrequency
+from ...protocols import TakesClassFrequency, TakesClassifier
 from ..losses.class_count import with_class_count
+
+LINEAR = ('Linear', 'mmdet.Linear')
 
 
 @MODELS.register_module()
@@ -37,8 +39,8 @@ class LongTailClsHead(LinearClsHead):
         **kwargs: Those of LinearClsHead.
 
     Raises:
-        BadInputError: ``adjustment`` cannot be built, there is no such layer, or the loss is given
-            another number of classes.
+        BadInputError: ``adjustment`` cannot be built, there is no such layer, the loss is given
+            another number of classes, or a rule has no meaning for the classifier.
     """
 
     def __init__(
@@ -64,7 +66,18 @@ class LongTailClsHead(LinearClsHead):
             self.adjustment = build_adjustment(
                 adjustment, background=False, num_classes=num_classes
             )
+            self._check_rules(cls_predictor_cfg)
         self.register_load_state_dict_post_hook(LongTailClsHead._after_load)
+
+    def _check_rules(self, predictor: dict | None) -> None:
+        """Refuse rules that the classifier gives no meaning."""
+        for rule in self.adjustment.rules:
+            if predictor and isinstance(rule, TakesClassifier) and predictor['type'] not in LINEAR:
+                raise BadInputError(
+                    f"head.adjustment.type is '{type(rule).__name__}', which reads the norms of "
+                    f"class weights, but head.cls_predictor_cfg.type is '{predictor['type']}', "
+                    "expected 'Linear'"
+                )
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         """Hand the statistics to the adjustment and the loss; keep them for the checkpoint.
