@@ -34,6 +34,12 @@ PER_PROCESS = 500
 # What the first campaigns found, mended as kinds; tests: tests/breakage.
 FIXED = [
     'bytes that no json has were passed over in sections of annotation files that nobody reads',
+    'an image of more than 2^31 pixels a side was read, and ended evaluation with a traceback',
+    'scores in predictions by image that are no numbers; hooks and evaluators that are no dicts',
+    'values that are not finite in the note of a checkpoint ended a report with a traceback',
+    'a last_checkpoint that is no text, or too long for a name, ended --resume with a traceback',
+    'half a character of a json ended the page of a calibration; so could names a table of classes',
+    'bins of a reliability diagram by the billion; a changed bit in cached features was read',
     'a result file cut off behind a record was scored as if it were whole',
     'a checkpoint of which a bit had changed was read with another weight: checksums are compared',
     'true was taken for the id or score 1 in a file without other faults, and refused in others',

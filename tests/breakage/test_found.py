@@ -319,6 +319,15 @@ def test_a_note_of_a_run_with_another_value(key, value, message, run):
         collect(run, resamples=1)
 
 
+def test_a_note_of_a_checkpoint_with_more_in_it(run):
+    from lt_det.report.page.build import build
+
+    note = json.loads((run / 'run.json').read_text())
+    note['checkpoint']['id'] = float('nan')
+    (run / 'run.json').write_text(json.dumps(note))
+    assert build(collect(run, resamples=1))
+
+
 def test_lines_of_a_log_that_are_none(run):
     path = run / '1' / 'vis_data' / 'scalars.json'
     path.write_bytes(b'\xff\xfe{\n[1]\n{"loss": "x", "step": 1}\n{"loss": 1, "step": []}\n')

@@ -123,6 +123,8 @@ def read_note(path: Path) -> dict:
     for key in ('file', 'sha256'):
         if not isinstance(weights.get(key), _TEXT):
             raise BadInputError(f'{path}: checkpoint.{key} is {weights[key]!r}, expected a text')
+    if weights:  # what else is there is not for the page
+        note['checkpoint'] = {key: weights.get(key) for key in ('file', 'sha256')}
     return note
 
 
