@@ -201,7 +201,14 @@ def _config(choice: Choice, path: str | os.PathLike, content: dict, trust: bool)
                 f'config {name} is not the one that {path} was chosen with; expected the file as '
                 'it was'
             )
-        return Config.fromfile(file)
+        try:
+            return Config.fromfile(file)
+        except UserError:
+            raise
+        except Exception as error:  # a config is code, which may raise anything
+            raise BadInputError(
+                f'config {file} cannot be read: {type(error).__name__}: {error}'
+            ) from error
     text = (content.get('meta') or {}).get('cfg')
     if not isinstance(text, str) or not text or not trust:
         raise MissingFileError(

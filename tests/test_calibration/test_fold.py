@@ -226,6 +226,15 @@ def test_what_is_refused(case, files, tmp_path):
         case.fold(tmp_path / 'there.pth')
 
 
+def test_a_config_whose_modules_are_not_found(case, tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text("custom_imports = dict(imports=['no_such_module'])\n")
+    digests = dict(config=sha256(config), checkpoint=sha256(case.checkpoint))
+    choice = changed(case, tmp_path, config=str(config), sha256=digests)
+    with pytest.raises(BadInputError, match='mine.py cannot be read: ImportError.*no_such_module'):
+        fold(case.checkpoint, choice, tmp_path / 'stock.pth')
+
+
 def test_the_config_of_the_checkpoint_where_the_file_is_gone(case, files, tmp_path):
     gone = changed(case, tmp_path, config=str(tmp_path / 'gone.py'))
     with pytest.warns(DataWarning, match='gone.py.*that of the training'):
