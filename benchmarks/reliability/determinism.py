@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -299,7 +300,7 @@ def main() -> None:
         worker(Path(sys.argv[2]))
         return
     parser = option_parser(__doc__)
-    parser.add_argument('--only', default='', help='settings whose names have this')
+    parser.add_argument('--only', default='', help='a pattern of names of settings')
     parser.add_argument('--minutes', type=float, default=600, help='after which no other begins')
     args = parser.parse_args()
     import torch
@@ -308,7 +309,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / 'cpu_amp.py').write_text(CPU_AMP)
-        chosen = [setting for setting in settings(folder) if args.only in setting.name]
+        chosen = [setting for setting in settings(folder) if re.search(args.only, setting.name)]
         pair = [Worker(folder, name, seed) for seed, name in enumerate(('one', 'other'), 1)]
         for setting in chosen:
             if time.monotonic() > stop:
