@@ -1,4 +1,4 @@
-"""216 files broken in one place; more are tried by benchmarks/reliability/bad_input.py."""
+"""264 files broken in one place; more are tried by benchmarks/reliability/bad_input.py."""
 
 from __future__ import annotations
 
