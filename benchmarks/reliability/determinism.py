@@ -35,8 +35,9 @@ CHECKPOINTS = 'interval=1, max_keep_ckpts=1'
 HEAD = "model['roi_head']['bbox_head'].update({})"
 RULES = {
     rule: HEAD.format(f"adjustment=dict(type='{rule}')")
-    for rule in ('FRACAL', 'NorCal', 'PriorShift', 'TauNorm')
+    for rule in ('FRACAL', 'PriorShift', 'TauNorm')
 }
+RULES['NorCal'] = HEAD.format("adjustment=dict(type='NorCal', gamma=1.0)")
 RULES['Temperature'] = HEAD.format("adjustment=dict(type='Temperature', temperature=2.0)")
 LOSSES = {
     'cosine classifier': HEAD.format("cls_predictor_cfg=dict(type='CosineLinear', scale=20.0)"),
