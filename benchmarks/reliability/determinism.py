@@ -153,7 +153,7 @@ def classifier(name: str, data: Path, folder: Path) -> str:
         'test_dataloader = val_dataloader',
         'train_cfg = dict(max_epochs=2, val_interval=2)',
         'custom_hooks = [',
-        "    dict(hook, work_dir='crops_softmax', config='crops_softmax.py')",
+        "    dict(hook, work_dir='cropssoftmax', config='cropssoftmax.py')",
         "    if hook['type'] == 'FirstStageHook' else hook for hook in _base_.custom_hooks",
         ']',
     ]
