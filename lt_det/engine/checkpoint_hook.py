@@ -134,7 +134,7 @@ class WholeCheckpointHook(CheckpointHook):
         )
         if is_main_process():
             with whole_file(Path(runner.work_dir, LAST)) as part:
-                part.write_text(self.last_ckpt)
+                part.write_text(self.last_ckpt, encoding='utf-8')
             self.file_backend.remove_now()
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
