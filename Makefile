@@ -72,6 +72,7 @@ docs: $(READY) ## the documentation into site/; a broken link or reference fails
 lint: $(READY) ## ruff: rules and format; mypy: types of the public API
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m ruff check --preview --select PLW1514 lt_det tools  # text has an encoding, whatever the locale
 	$(PY) -m mypy
 
 venv: $(READY) ## .venv alone

@@ -22,6 +22,7 @@ from ..report import (
 )
 from ..report.backends import send_metrics, send_pictures
 from ..report.page.run_note import NAME, PREDICTIONS, circumstances, describe
+from .checkpoint_hook import latest_checkpoint
 
 
 @HOOKS.register_module()
@@ -165,9 +166,8 @@ def _note(runner: Runner, part: str) -> dict:
     """What ``run.json`` holds."""
     config = Path(runner.work_dir, Path(runner.cfg.filename or 'config.py').name)
     checkpoint = runner.cfg.get('load_from')
-    last = Path(runner.work_dir, 'last_checkpoint')
     if part == 'val':
-        checkpoint = last.read_text().strip() if last.is_file() else None
+        checkpoint = latest_checkpoint(runner.work_dir)
     config = str(config) if config.is_file() else None
     return {
         'format': 1,

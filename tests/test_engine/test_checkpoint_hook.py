@@ -164,3 +164,10 @@ def test_what_is_configured_otherwise_stays():
     make_resumable(cfg)
     assert cfg.default_hooks.checkpoint.type == 'Mine'
     assert issubclass(WholeCheckpointHook, CheckpointHook)
+
+
+def test_the_name_of_the_checkpoint_is_utf8_in_any_locale(tmp_path):
+    folder = tmp_path / 'Käse 奶酪'
+    train(folder, train_cfg=dict(by_epoch=True, max_epochs=1), **hooks())
+    path = (folder / 'last_checkpoint').read_bytes().decode('utf-8')
+    assert Path(path).parent == folder and latest_checkpoint(folder) == path
