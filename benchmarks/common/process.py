@@ -50,7 +50,7 @@ class FamilyMemory(threading.Thread):
         peak: The largest sum; what several processes share counts once.
     """
 
-    def __init__(self, pause: float = 0.2) -> None:
+    def __init__(self, pause: float = 1.0) -> None:
         super().__init__(daemon=True)
         self.peak, self._pause, self._ended = 0.0, pause, threading.Event()
 
