@@ -25,7 +25,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file_
 
 from child import command, run_child
 from group import Group
-from origin import option_parser, origin
+from origin import option_parser
+from outcome import write_outcome
 from resume import CPU_AMP, IMPORTS, SETTINGS
 from tiny_detector import config_text, make_data
 
@@ -304,7 +305,6 @@ def main() -> None:
     parser.add_argument('--only', default='', help='a pattern of names of settings')
     parser.add_argument('--minutes', type=float, default=600, help='after which no other begins')
     args = parser.parse_args()
-    import torch
 
     lost, rows, stop = [], {}, time.monotonic() + 60 * args.minutes
     with tempfile.TemporaryDirectory() as temporary:
@@ -322,19 +322,7 @@ def main() -> None:
         for each in pair:
             each.process.stdin.close()
             each.process.wait()
-    content = dict(
-        campaign='determinism',
-        tries=len(rows),
-        survived=len(rows) - len(lost),
-        lost=len(lost),
-        found=[*FOUND, *lost],
-        fixed=FOUND,
-        rows=rows,
-        **origin(f'torch {torch.__version__}'),
-    )
-    path = Path(args.out, 'reliability', 'determinism.json')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + '\n')
+    write_outcome(args.out, 'determinism', len(rows), lost, FOUND, rows=rows)
 
 
 if __name__ == '__main__':

@@ -27,7 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file_
 
 import targets
 from child import run_child
-from origin import option_parser, origin
+from origin import option_parser
+from outcome import write_outcome
 from tiny_detector import make_data
 
 # By hand: found by reading and by tests, before the tries that results/reliability tells of.
@@ -165,21 +166,9 @@ def main() -> None:
                 lost.append(f'{name}, killed after {moment:.2f} s: {"; ".join(wrong)}')
             print(number, name, f'{moment:.1f} s', 'killed' if killed else 'ended', wrong)
             sys.stdout.flush()
-    content = dict(
-        campaign='kill',
-        tries=rows.total(),
-        survived=rows.total() - len(lost),
-        lost=len(lost),
-        found=[*FOUND, *lost],
-        fixed=FOUND,
-        killed_before_the_end=died,
-        tries_by_task=dict(rows),
-        **origin(f'torch {torch.__version__}'),
-    )
-    path = Path(args.out, 'reliability', 'kill.json')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + '\n')
-    print(path, content['survived'], 'of', rows.total())
+    more = dict(killed_before_the_end=died, tries_by_task=dict(rows))
+    path = write_outcome(args.out, 'kill', rows.total(), lost, FOUND, **more)
+    print(path, rows.total() - len(lost), 'of', rows.total())
 
 
 if __name__ == '__main__':

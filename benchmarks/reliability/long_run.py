@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file__).parent)]
 
 from child import command, run_child
-from origin import option_parser, origin
+from origin import option_parser
+from outcome import write_outcome
 from tiny_detector import config_text, make_data
 
 EPOCHS, IMAGES = 31, 66  # 2,046 iterations of an image each, 31 validations
@@ -170,19 +171,7 @@ def main() -> None:
                 if compared[key]['growth'] > limit:
                     lost.append(f'{name}: {key} {compared[key]}')
             print(name, json.dumps(compared), flush=True)
-    content = dict(
-        campaign='long run',
-        tries=tries,
-        survived=tries - len(lost),
-        lost=len(lost),
-        found=[*FOUND, *lost],
-        fixed=FOUND,
-        rows=runs,
-        **origin(f'torch {torch.__version__}'),
-    )
-    path = Path(args.out, 'reliability', 'long_run.json')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + '\n')
+    write_outcome(args.out, 'long run', tries, lost, FOUND, rows=runs)
 
 
 if __name__ == '__main__':

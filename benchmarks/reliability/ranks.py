@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file__).parent)]
 
 from group import Group
-from origin import option_parser, origin
+from origin import option_parser
+from outcome import write_outcome
 from resume import SETTINGS
 from tiny_detector import config_text, make_data, state
 
@@ -319,19 +320,7 @@ def main() -> None:
             rows[name] = 'as expected' if not problems else ', '.join(problems)[:500]
             lost += [f'{name}: {rows[name]}'] if problems else []
             print(f'{time.monotonic() - start:.0f} s', name, rows[name], sep=': ', flush=True)
-    content = dict(
-        campaign='ranks',
-        tries=len(rows),
-        survived=len(rows) - len(lost),
-        lost=len(lost),
-        found=[*FOUND, *lost],
-        fixed=FOUND,
-        rows=rows,
-        **origin(f'torch {torch.__version__}'),
-    )
-    path = Path(args.out, 'reliability', 'ranks.json')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + '\n')
+    write_outcome(args.out, 'ranks', len(rows), lost, FOUND, rows=rows)
 
 
 if __name__ == '__main__':

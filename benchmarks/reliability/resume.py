@@ -10,7 +10,6 @@ which gradients are infinite, and grows each iteration: which steps it leaves ou
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -21,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file__).parent)]
 
 from group import Group
-from origin import option_parser, origin
+from origin import option_parser
+from outcome import write_outcome
 from tiny_detector import config_text, make_data, state
 
 SETTINGS = {
@@ -124,19 +124,7 @@ def main() -> None:
                 if not good:
                     lost.append(f'{title} from iteration {start}: {rows[title][start]}')
                 print(title, start, rows[title][start], flush=True)
-    content = dict(
-        campaign='resume',
-        tries=tries,
-        survived=tries - len(lost),
-        lost=len(lost),
-        found=[*FOUND, *lost],
-        fixed=FOUND,
-        rows=rows,
-        **origin(f'torch {torch.__version__}'),
-    )
-    path = Path(args.out, 'reliability', 'resume.json')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + '\n')
+    write_outcome(args.out, 'resume', tries, lost, FOUND, rows=rows)
 
 
 if __name__ == '__main__':
