@@ -42,7 +42,7 @@ def latest_checkpoint(folder: str | Path) -> str | None:
     folder = Path(folder)
     last = folder / LAST
     # what is no text, or too long for a name, names no file
-    name = last.read_bytes()[:4096].decode(errors='replace').strip() if last.is_file() else ''
+    name = os.fsdecode(last.read_bytes()[:4096]).strip() if last.is_file() else ''
     for path in (Path(name), folder / Path(name).name) if name else ():
         with suppress(OSError):
             if path.is_file():
@@ -134,7 +134,7 @@ class WholeCheckpointHook(CheckpointHook):
         )
         if is_main_process():
             with whole_file(Path(runner.work_dir, LAST)) as part:
-                part.write_text(self.last_ckpt, encoding='utf-8')
+                part.write_bytes(os.fsencode(self.last_ckpt))  # as the system has it
             self.file_backend.remove_now()
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
