@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import partial, wraps
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 
 from ..errors import DataWarning
@@ -172,14 +172,19 @@ def _to_log(text: str) -> None:
 def log_errors_in_a_line() -> Iterator[None]:
     """Say once, in a line, that a log cannot be written, as on a full disk.
 
-    Python shows a traceback for every line of the log.
+    Python shows a traceback for every line of the log. Characters that the locale does not have are
+    written as escapes.
     """
     before = logging.Handler.handleError
     said: set[str] = set()
 
     def say(handler: logging.Handler, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
+        stream = getattr(handler, 'stream', None)
+        if isinstance(error, UnicodeEncodeError) and isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
+            handler.emit(record)
+        elif not isinstance(error, OSError):
             before(handler, record)
         elif str(error) not in said:
             said.add(str(error))

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from lt_det.cli import console
-from lt_det.cli.console import ConsoleFilter, ConsoleFormatter, quiet_loggers, show_data_warnings
+from lt_det.cli.console import (
+    ConsoleFilter,
+    ConsoleFormatter,
+    log_errors_in_a_line,
+    quiet_loggers,
+    show_data_warnings,
+)
 from lt_det.engine.console_hook import ProgressLine, metrics_line
 from lt_det.errors import DataWarning
 
@@ -107,3 +113,15 @@ def test_progress_without_a_terminal_is_a_line_at_the_end_of_an_interval(capsys,
 )
 def test_metrics_in_a_line(metrics, line):
     assert metrics_line(metrics) == line
+
+
+def test_a_log_in_a_locale_without_the_characters_has_escapes(tmp_path, capsys):
+    handler = logging.FileHandler(tmp_path / 'log', encoding='ascii')
+    logger = logging.Logger('a log')
+    logger.addHandler(handler)
+    with log_errors_in_a_line():
+        for text in ('Käse', 'half \udce2', 'plain'):
+            logger.info(text)
+    handler.close()
+    assert (tmp_path / 'log').read_text() == 'K\\xe4se\nhalf \\udce2\nplain\n'
+    assert capsys.readouterr().err == ''
