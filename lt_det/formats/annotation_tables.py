@@ -215,7 +215,10 @@ def _plain_images(batch: list[dict]) -> tuple:
     """Ids, heights and widths, names and federated lists of plain records."""
     ids, heights, widths = (list(map(itemgetter(k), batch)) for k in ('id', 'height', 'width'))
     sizes = list(chain.from_iterable(zip(heights, widths)))
-    names = {key: [record.get(key) or '' for record in batch] for key in IMAGE_NAMES}
+    names = {
+        key: ['' if (name := record.get(key)) is None else name for record in batch]
+        for key in IMAGE_NAMES
+    }
     lists = {key: [record.get(key) for record in batch] for key in FEDERATED_LISTS}
     given = [values for column in lists.values() for values in column if values is not None]
     if (

@@ -131,6 +131,17 @@ def test_an_image_of_more_pixels_than_engines_count(key, url, tmp_path):
     assert LVISEvaluator(str(path)).evaluate(files.results())
 
 
+@pytest.mark.parametrize('key', ['file_name', 'coco_url'])
+@pytest.mark.parametrize('value', [False, [], {}])
+def test_what_is_no_text_and_counts_as_nothing_in_python(key, value, tmp_path):
+    content = files.annotations()
+    content['images'][2][key] = value
+    path = tmp_path / 'truth.json'
+    path.write_text(json.dumps(content))
+    with pytest.raises(BadInputError, match=f'image 3 has {key} .*; expected a text'):
+        read_columns(path)
+
+
 @pytest.mark.parametrize('score', [None, '0.5', {}, True, float('nan'), 10**400])
 def test_a_predicted_image_whose_score_is_no_number(score, tmp_path):
     content = files.image_predictions()
