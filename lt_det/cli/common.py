@@ -180,7 +180,7 @@ def add_statistics(cfg: Config) -> None:
     """
     hooks = cfg.get('custom_hooks') or []
     known = any(str(hook.get('type')).endswith('ClassFrequencyHook') for hook in hooks)
-    if cfg.get('model', {}).get('type') == 'LongTail' and not known:
+    if (cfg.get('model') or {}).get('type') == 'LongTail' and not known:
         cfg.custom_hooks = [*hooks, dict(type='ClassFrequencyHook')]
 
 

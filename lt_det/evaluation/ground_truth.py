@@ -278,9 +278,13 @@ class GroundTruth:
         return self.columns.entry(name, image).tolist()
 
     def category_records(self) -> list[dict]:
-        """All categories as the engine takes them."""
+        """All categories as the engine takes them; ? for what is no Unicode in a name."""
         return [
-            {'id': c['id'], 'name': c['name'], 'frequency': group or 'f'}
+            {
+                'id': c['id'],
+                'name': c['name'].encode(errors='replace').decode(),
+                'frequency': group or 'f',
+            }
             for c, group in zip(self.categories, self.frequency)
         ]
 

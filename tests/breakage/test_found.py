@@ -12,10 +12,11 @@ from argparse import Namespace
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from lt_det.calibration.spool import ROW, Spool
-from lt_det.cli.common import load_config
+from lt_det.cli.common import add_statistics, load_config
 from lt_det.compat.checkpoint import check_whole, restrict_checkpoint_loading
 from lt_det.datasets.feature_cache import FEATURES, FeatureCacheDataset
 from lt_det.engine.checkpoint_hook import latest_checkpoint
@@ -140,6 +141,21 @@ def test_what_is_no_text_and_counts_as_nothing_in_python(key, value, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(BadInputError, match=f'image 3 has {key} .*; expected a text'):
         read_columns(path)
+
+
+def test_half_a_character_in_the_name_of_a_class(tmp_path):
+    content = files.annotations()
+    wanted = LVISEvaluator(content).evaluate(files.results())
+    content['categories'][0]['name'] = '\ud800'
+    path = tmp_path / 'truth.json'
+    path.write_text(json.dumps(content))
+    assert LVISEvaluator(str(path)).evaluate(files.results()) == wanted
+
+
+def test_a_config_without_a_model():
+    cfg = Config(dict(model=None))
+    add_statistics(cfg)
+    assert cfg.to_dict() == {'model': None}
 
 
 @pytest.mark.parametrize('score', [None, '0.5', {}, True, float('nan'), 10**400])
