@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common')]
 
-# Mended since the first campaign; tests are in tests/breakage/test_found.py.
+# Mended since the first campaign; tests are in tests/breakage/test_found_in_*.py.
 FIXED = [
     'in another locale last_checkpoint was not written, and lines of the log had tracebacks',
     'evaluate and inspect wrote their files in place: on a full disk a traceback and half a file',
