@@ -77,3 +77,14 @@ def command(*arguments: object) -> Callable[[], int]:
         return main([str(argument) for argument in arguments])
 
     return call
+
+
+def import_everything() -> None:
+    """Once, before forks: what a training imports. One thread, for others do not outlive a fork."""
+    import mmdet.utils
+    import torch
+
+    import lt_det.components  # noqa: F401
+
+    mmdet.utils.register_all_modules(init_default_scope=False)
+    torch.set_num_threads(1)

@@ -23,7 +23,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file__).parent)]
 
-from child import command, run_child
+from child import command, import_everything, run_child
 from group import Group
 from origin import option_parser
 from outcome import write_outcome
@@ -243,13 +243,7 @@ def difference(one: dict, other: dict) -> str:
 
 def worker(folder: Path) -> None:
     """Train in the working folder the settings whose names come in, a line each."""
-    import mmdet.utils
-    import torch
-
-    import lt_det.components  # noqa: F401
-
-    mmdet.utils.register_all_modules(init_default_scope=False)
-    torch.set_num_threads(1)
+    import_everything()
     known = {setting.name: setting for setting in settings(folder)}
     for line in sys.stdin:
         train(known[line.strip()])

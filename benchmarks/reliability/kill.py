@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file__).parent)]
 
 import targets
-from child import run_child
+from child import import_everything, run_child
 from origin import option_parser
 from outcome import write_outcome
 from tiny_detector import make_data
@@ -137,14 +137,9 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--keep', help='folder of all files; default: a temporary one')
     args = parser.parse_args()
-    import mmdet.utils
-    import torch
-
-    import lt_det.components
     import lt_det.report.page.write  # noqa: F401
 
-    mmdet.utils.register_all_modules(init_default_scope=False)
-    torch.set_num_threads(1)
+    import_everything()
     log_iterations()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(args.keep or temporary)

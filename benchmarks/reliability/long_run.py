@@ -22,7 +22,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file__).parent)]
 
-from child import command, run_child
+from child import command, import_everything, run_child
 from origin import option_parser
 from outcome import write_outcome
 from tiny_detector import config_text, make_data
@@ -143,13 +143,7 @@ def main() -> None:
     parser = option_parser(__doc__)
     parser.add_argument('--only', nargs='+', choices=list(RUNS), default=list(RUNS))
     args = parser.parse_args()
-    import mmdet.utils
-    import torch
-
-    import lt_det.components  # noqa: F401
-
-    mmdet.utils.register_all_modules(init_default_scope=False)
-    torch.set_num_threads(1)
+    import_everything()
     tries, lost, runs = 0, [], {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

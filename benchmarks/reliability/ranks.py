@@ -30,6 +30,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file__).parent)]
 
+from child import import_everything
 from group import Group
 from origin import option_parser
 from outcome import write_outcome
@@ -304,13 +305,7 @@ def main() -> None:
     parser = option_parser(__doc__)
     parser.add_argument('--only', help='rows whose names have this')
     args = parser.parse_args()
-    import mmdet.utils
-    import torch
-
-    import lt_det.components  # noqa: F401
-
-    mmdet.utils.register_all_modules(init_default_scope=False)
-    torch.set_num_threads(1)
+    import_everything()
     lost, rows = [], {}
     with tempfile.TemporaryDirectory() as temporary:
         for name, row in Campaign(Path(temporary)).rows().items():

@@ -19,6 +19,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks' / 'common'), str(Path(__file__).parent)]
 
+from child import import_everything
 from group import Group
 from origin import option_parser
 from outcome import write_outcome
@@ -86,13 +87,9 @@ def main() -> None:
     parser = option_parser(__doc__)
     parser.add_argument('--only', nargs='+', choices=list(SETTINGS), default=list(SETTINGS))
     args = parser.parse_args()
-    import mmdet.utils
     import torch
 
-    import lt_det.components  # noqa: F401
-
-    mmdet.utils.register_all_modules(init_default_scope=False)
-    torch.set_num_threads(1)
+    import_everything()
     tries, lost, rows = 0, [], {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -70,7 +70,7 @@ def measure(
         max_dets, smallest: As in ``matches.match``.
         weights: (1 + R, I) int32, how often each image is in each resample.
     """
-    detections = _boxed(truth, kept, iou_type)
+    detections = kept.detections[iou_type]
     matches = match(truth, detections, iou_type, max_dets, THRESHOLDS, kept.images, smallest)
     precision = resampled_precision(truth, matches, weights)
     precision[:, ~kept.categories] = np.nan
@@ -78,11 +78,6 @@ def measure(
     wanted = np.bincount(truth.category[matches.counted], minlength=size)
     hits = np.stack([np.bincount(matches.category[h], minlength=size) for h in matches.hit])
     return Precision(wanted, hits, precision), matches
-
-
-def _boxed(truth: GroundTruth, kept: KeptDetections, iou_type: str) -> Detections:
-    detections = kept.detections[iou_type]
-    return detections.boxed(truth) if iou_type == 'bbox' else detections
 
 
 @dataclass
@@ -110,7 +105,10 @@ class Judged(Precision):
     ) -> Judged:
         """Match detections; arguments as in ``measure``."""
         numbers, matches = measure(truth, kept, iou_type, max_dets, weights, BACKGROUND)
-        shown = truth, _boxed(truth, kept, iou_type), iou_type, matches
+        detections = kept.detections[iou_type]
+        if iou_type == 'bbox':
+            detections = detections.boxed(truth)
+        shown = truth, detections, iou_type, matches
         return cls(numbers.wanted, numbers.hits, numbers.precision, *shown)
 
     @cached_property
