@@ -4,17 +4,8 @@ _base_ = ['../_base_/datasets/cifar100_lt.py', '../_base_/methods/ballad.py']
 model = dict(head=dict(num_classes=100), class_names='cifar100', text_chunk=None)
 data_preprocessor = dict(_delete_=True, type='ClipDataPreprocessor', to_rgb=False)
 
-train_pipeline = [
-    dict(
-        type='RandomResizedCrop',
-        scale=224,
-        crop_ratio_range=(0.5, 1.0),
-        interpolation='bicubic',
-        backend='pillow',
-    ),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='PackInputs'),
-]
+# images are in memory; no jitter of colours
+train_pipeline = [*_base_.clip_train_pipeline[1:3], dict(type='PackInputs')]
 test_pipeline = [
     dict(type='Resize', scale=224, interpolation='bicubic', backend='pillow'),
     dict(type='PackInputs'),

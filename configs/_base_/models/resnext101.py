@@ -7,9 +7,7 @@ x101_32x4d = dict(
     init_cfg=dict(checkpoint='open-mmlab://resnext101_32x4d'),
 )
 x101_64x4d = dict(
-    type='ResNeXt',
-    depth=101,
+    x101_32x4d,
     groups=64,
-    base_width=4,
     init_cfg=dict(checkpoint='open-mmlab://resnext101_64x4d'),
 )
