@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..compat.checkpoint import restrict_checkpoint_loading
 from ..compat.config_names import PREFIX, config_path
+from ..config_file import read_config
 from ..errors import BadInputError, DataWarning, MissingFileError, UserError
 from ..formats.files import sha256, whole_file
 from ..version import __version__
@@ -201,14 +202,7 @@ def _config(choice: Choice, path: str | os.PathLike, content: dict, trust: bool)
                 f'config {name} is not the one that {path} was chosen with; expected the file as '
                 'it was'
             )
-        try:
-            return Config.fromfile(file)
-        except UserError:
-            raise
-        except Exception as error:  # a config is code, which may raise anything
-            raise BadInputError(
-                f'config {file} cannot be read: {type(error).__name__}: {error}'
-            ) from error
+        return read_config(file)
     text = (content.get('meta') or {}).get('cfg')
     if not isinstance(text, str) or not text or not trust:
         raise MissingFileError(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
 
+from ..config_file import read_config
 from ..errors import BadInputError, MissingFileError, UserError
 from .config_errors import warn_of_misspelt_keys
 from .console import log_errors_in_a_line, show_data_warnings
@@ -83,18 +84,9 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_config(args: argparse.Namespace) -> Config:
     """The config of ``args`` with its overrides and its work dir."""
-    from mmengine.config import Config
-
     if '::' not in args.config and not Path(args.config).is_file():
         raise MissingFileError(f'config {args.config} does not exist')
-    try:
-        cfg = Config.fromfile(args.config)
-    except UserError:
-        raise
-    except Exception as error:  # a config is code, which may raise anything
-        raise BadInputError(
-            f'config {args.config} cannot be read: {type(error).__name__}{_place(error)}: {error}'
-        ) from error
+    cfg = read_config(args.config)
     check_kinds(cfg, args.config)
     warn_of_misspelt_keys(cfg)
     cfg.launcher = getattr(args, 'launcher', 'none')
@@ -110,15 +102,6 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
     return cfg
-
-
-def _place(error: Exception) -> str:
-    """The line of a config, or of a file that it imports, which has raised an error."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name == '<module>']
-    if not frames:
-        return ''
-    file, line = frames[-1].filename, frames[-1].lineno
-    return f' in line {line}' + (f' of {file}' if Path(file).is_file() else '')
 
 
 def check_kinds(cfg: Config, path: str) -> None:
