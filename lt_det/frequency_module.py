@@ -69,9 +69,21 @@ class FrequencyModule(nn.Module):
         self.has_frequency = True
 
     def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+        self,
+        state_dict: dict,
+        prefix: str,
+        local_metadata: dict,
+        strict: bool,
+        missing_keys: list[str],
+        *args: Any,
     ) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        missing: list[str] = []
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, *args)
+        own = {prefix + name for name in self.data_buffers}
+        if own.isdisjoint(state_dict):
+            # a model that was trained without this module; without statistics it refuses to run
+            missing = [key for key in missing if key not in own]
+        missing_keys += missing
         if prefix + 'image_count' in state_dict:
             self.has_frequency = bool(self.num_images.item())
 

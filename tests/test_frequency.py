@@ -139,6 +139,19 @@ def test_module_carries_statistics_in_its_state():
         module.set_class_frequency(ClassFrequency([1]))
 
 
+def test_checkpoint_of_a_model_without_the_module_lacks_nothing():
+    """Such a model is tested with a rule that counts from the training set: no key is missing."""
+    model = torch.nn.ModuleDict({'fc': torch.nn.Linear(2, 2), 'rule': FrequencyModule(3)})
+    state = {key: value for key, value in model.state_dict().items() if key.startswith('fc')}
+    model.load_state_dict(state)
+    assert not model['rule'].has_frequency
+    state['rule.image_count'] = torch.ones(3, dtype=torch.int64)
+    with pytest.raises(RuntimeError, match='rule.instance_count", "rule.num_images'):
+        model.load_state_dict(state)
+    with pytest.raises(RuntimeError, match='fc.weight'):
+        model.load_state_dict({})
+
+
 def test_modules_inside_one_that_asks_are_left_to_it():
     outer, alone = FrequencyModule(3), FrequencyModule(3)
     outer.inner = FrequencyModule(3)

@@ -51,11 +51,15 @@ class IIF(LogitAdjustment):
     0.01 at which such classifiers start (ours): at the start nothing is shifted, and evidence of
     either sign counts more for rare classes. It has to be trained: at test alone it is refused.
 
+    A cosine classifier bounds the logit of class c by ``w_c`` times its scale, and that of the
+    background by the scale alone. ``norm='mean'`` (ours) divides the weights by their mean, so that
+    the classes have the scale of the classifier on average, as the background does.
+
     Args:
         link: One of the seven above.
         count: ``'image'`` (N: training images) or ``'instance'`` (N: instances; "obj" in the
             paper's code).
-        norm: q > 0 divides the weights by their q-norm.
+        norm: q > 0 divides the weights by their q-norm, ``'mean'`` by their mean.
         min_weight: Floor of the weights, before ``norm``.
     """
 
@@ -63,15 +67,17 @@ class IIF(LogitAdjustment):
         self,
         link: str = 'raw',
         count: str = 'image',
-        norm: float | None = None,
+        norm: float | str | None = None,
         min_weight: float = 0.01,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if link not in LINKS:
             raise BadInputError(f"adjustment.link is '{link}', expected one of {tuple(LINKS)}")
-        if norm is not None and not norm > 0:
-            raise BadInputError(f'adjustment.norm is {norm}, expected a number > 0 or None')
+        if norm not in (None, 'mean') and (isinstance(norm, str) or not norm > 0):
+            raise BadInputError(
+                f"adjustment.norm is {norm!r}, expected a number > 0, 'mean' or None"
+            )
         if self.activation == 'sigmoid' and self.stage == 'test':
             raise BadInputError(
                 "adjustment.stage of IIF is 'test', but the scores are independent sigmoids, whose "
@@ -100,7 +106,9 @@ class IIF(LogitAdjustment):
         if len(low):
             warn_classes(frequency, low, f'have a weight below {self.min_weight}, which is used')
             weight = np.maximum(weight, self.min_weight)
-        if self.norm is not None:
+        if self.norm == 'mean':
+            weight = weight / weight.mean()
+        elif self.norm is not None:
             weight = weight / np.linalg.norm(weight, self.norm)
         return weight, self.pivot * (1 - weight)
 

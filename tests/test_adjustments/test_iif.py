@@ -65,7 +65,7 @@ def test_all_lvis_classes_equal_the_formula(lvis_v1, link, count):
 @given(
     st.lists(st.integers(0, 50), min_size=1, max_size=6),
     st.sampled_from(LINKS),
-    st.sampled_from([None, 1.0, 2.0]),
+    st.sampled_from([None, 1.0, 2.0, 'mean']),
 )
 def test_every_edge_is_finite_and_positive(counts, link, norm):
     frequency = ClassFrequency(counts, num_images=max(*counts, 1))
@@ -75,7 +75,9 @@ def test_every_edge_is_finite_and_positive(counts, link, norm):
     scale = adjustment.scale[:-1]
     assert torch.isfinite(scale).all()
     assert (scale > 0).all()
-    if norm is not None:
+    if norm == 'mean':
+        assert scale.mean().item() == pytest.approx(1, rel=1e-5)
+    elif norm is not None:
         assert scale.norm(norm).item() == pytest.approx(1, rel=1e-5)
 
 
@@ -120,6 +122,7 @@ def test_output_and_gradient_equal_a_plain_product(dtype):
         (dict(link='log'), "link is 'log', expected one of .*'base10'"),
         (dict(count='box'), "count is 'box'"),
         (dict(norm=0), 'norm is 0'),
+        (dict(norm='max'), "norm is 'max', expected a number > 0, 'mean' or None"),
         (dict(min_weight=0), 'min_weight is 0'),
         (dict(stage='val'), "stage is 'val'"),
         (dict(links='raw'), 'links'),
