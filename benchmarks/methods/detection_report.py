@@ -51,8 +51,8 @@ def collect(work_dir: Path, methods: list[str], seeds: list[int], num_images: in
     return rows
 
 
-def report(content: dict, num_at_test: int) -> str:
-    """The table: mean and standard deviation over the seeds."""
+def report(content: dict, num_at_test: int, picture: str) -> str:
+    """The table: mean and standard deviation over the seeds; and the picture, by its name."""
     lines = [
         '# Detection methods',
         '',
@@ -62,8 +62,7 @@ def report(content: dict, num_at_test: int) -> str:
         'positives an image where as many objects are found as by softmax at score 0.5; - where a',
         'seed never finds them. Cost: time of a training iteration relative to softmax, - where',
         f'not measured. The last {num_at_test} methods adjust the softmax model at test. What is',
-        'trained, and on what:',
-        '`benchmarks/methods/methods_detection.py`.',
+        'trained, and on what: `benchmarks/methods/methods_detection.py`.',
         '',
         '| method | AP | APr | APc | APf | box AP | fixed AP | FP | cost |',
         '|---|---|---|---|---|---|---|---|---|',
@@ -81,7 +80,7 @@ def report(content: dict, num_at_test: int) -> str:
         'Cost at LVIS size (1333 x 800 pixels, 1203 classes, one image of noise, 10 objects):',
     ]
     lines += [', '.join(cost) + '.']
-    return '\n'.join([*lines, '', '![AP by training frequency](methods_detection.png)', ''])
+    return '\n'.join([*lines, '', f'![AP by training frequency]({picture})', ''])
 
 
 def plot(work_dir: Path, methods: list[str], seeds: list[int], path: Path) -> None:

@@ -36,7 +36,9 @@ from lt_det.adjustments.iif import LINKS
 CONFIGS = ROOT / 'configs' / 'glyphs'
 COLUMNS = ('top1', 'many', 'medium', 'few', 'ece')
 LINK = 'model.head.adjustment.link'
+RULE = 'model.head.adjustment'
 SCALE = 'model.head.cls_predictor_cfg.scale'
+LEARNED = 'model.head.cls_predictor_cfg.learn_scale'
 
 
 def named(method: str, link: str) -> str:
@@ -51,7 +53,21 @@ TRAINED: dict[str, tuple[str, dict]] = {
     'cosine': ('cosine', {}),
     'cosine_s8': ('cosine', {SCALE: 8.0}),
     'cosine_s32': ('cosine', {SCALE: 32.0}),
+    'cosine_learned': ('cosine', {LEARNED: True}),
     **{f'iif_{link}': ('iif', {LINK: link}) for link in LINKS},
+    # a cosine classifier under the rule: as it is, weights of mean 1, a learned scale
+    **{
+        f'iif_cosine{name}': ('cosine', {RULE: dict(type='IIF', link='smooth', **rule), **scale})
+        for name, rule, scale in (
+            ('', {}, {}),
+            ('_s4', {}, {SCALE: 4.0}),
+            ('_mean', dict(norm='mean'), {}),
+            ('_mean_s8', dict(norm='mean'), {SCALE: 8.0}),
+            ('_mean_s32', dict(norm='mean'), {SCALE: 32.0}),
+            ('_learned', {}, {LEARNED: True}),
+            ('_mean_learned', dict(norm='mean'), {LEARNED: True}),
+        )
+    },
     'balanced_softmax': ('balanced_softmax', {}),
     'ldam_drw': ('ldam_drw', {}),
     'camc': ('camc', {}),
@@ -83,6 +99,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', default='work_dirs/methods_classification')
     parser.add_argument('--data', default='data/glyphs/methods_classification')
     parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--name', default='methods_classification', help='of the results')
     return parser.parse_args()
 
 
@@ -402,7 +419,7 @@ def main() -> None:
         throughput=throughput(),
         reading=reading(),
     )
-    publish(args.out, 'methods_classification', content, report(content))
+    publish(args.out, args.name, content, report(content))
 
 
 if __name__ == '__main__':
