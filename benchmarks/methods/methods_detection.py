@@ -48,8 +48,8 @@ def adjusted(**rule) -> dict:
     return {HEAD + 'adjustment': rule}
 
 
-def cosine(scale: float) -> dict:
-    return {HEAD + 'cls_predictor_cfg': dict(type='CosineLinear', scale=scale)}
+def cosine(scale: float, **kwargs) -> dict:
+    return {HEAD + 'cls_predictor_cfg': dict(type='CosineLinear', scale=scale, **kwargs)}
 
 
 def loss(**kwargs) -> dict:
@@ -69,6 +69,13 @@ TRAINED: dict[str, dict] = {
     'iif_smooth': iif('smooth'),
     'iif_base10_obj': iif('base10', 'instance'),
     'iif_cosine': {**iif('raw'), **cosine(8.0)},
+    # weights as they are, of mean 1, and of mean 1 with a learned scale
+    'iif_smooth_cosine': {**iif('smooth'), **cosine(20.0)},
+    'iif_mean_cosine': {**adjusted(type='IIF', link='smooth', norm='mean'), **cosine(20.0)},
+    'iif_mean_cosine_learned': {
+        **adjusted(type='IIF', link='smooth', norm='mean'),
+        **cosine(20.0, learn_scale=True),
+    },
     'camc': {**CAMC, **cosine(20.0)},
     'iif_camc': {**CAMC, **iif('raw')},
     'seesaw': loss(type='LongTailSeesawLoss'),
@@ -101,6 +108,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num-workers', type=int, default=2, help='of the data loader')
     parser.add_argument('--cost-rounds', type=int, default=15, help='iterations timed a method')
     parser.add_argument('--lvis-cost-rounds', type=int, default=5, help='the same at LVIS size')
+    parser.add_argument('--name', default='methods_detection', help='of the results')
     parser.add_argument('--worker', nargs='+', help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.data = args.data or f'data/glyphs/{args.size}'
@@ -316,8 +324,10 @@ def main() -> None:
         'cost_of_softmax_again': saved(args.work_dir, 'cost.json')['softmax again'],
         'cost_at_lvis_size': saved(args.work_dir, 'cost_lvis.json'),
     }
-    publish(args.out, 'methods_detection', content, report(content, len(AT_TEST)))
-    plot(args.work_dir, args.methods, args.seeds, Path(args.out) / 'methods_detection.png')
+    at_test = sum(method in AT_TEST for method in args.methods)
+    picture = f'{args.name}.png'
+    publish(args.out, args.name, content, report(content, at_test, picture))
+    plot(args.work_dir, args.methods, args.seeds, Path(args.out) / picture)
 
 
 if __name__ == '__main__':
