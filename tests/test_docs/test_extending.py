@@ -42,7 +42,7 @@ def commands() -> list[list[str]]:
     """Lines of the page that are typed, but for making folders."""
     lines = '\n'.join(fences(PAGE, '')).splitlines()
     words = [shlex.split(line.removeprefix('PYTHONPATH=. ')) for line in lines]
-    return [line for line in words if line[0] in ('python', 'lt_det')]
+    return [line for line in words if line and line[0] in ('python', 'lt_det')]
 
 
 def test_rule_fits_into_40_lines():
