@@ -39,6 +39,11 @@ LINK = 'model.head.adjustment.link'
 RULE = 'model.head.adjustment'
 SCALE = 'model.head.cls_predictor_cfg.scale'
 LEARNED = 'model.head.cls_predictor_cfg.learn_scale'
+FEATURES = 'model.head.cls_predictor_cfg.normalize_features'
+
+
+def iif_smooth(norm: str | None = None) -> dict:
+    return dict(type='IIF', link='smooth', norm=norm)
 
 
 def named(method: str, link: str) -> str:
@@ -55,17 +60,21 @@ TRAINED: dict[str, tuple[str, dict]] = {
     'cosine_s32': ('cosine', {SCALE: 32.0}),
     'cosine_learned': ('cosine', {LEARNED: True}),
     **{f'iif_{link}': ('iif', {LINK: link}) for link in LINKS},
+    # class weights of norm 1 and features as they are: logits are not bounded
+    'weight_norm': ('cosine', {SCALE: 1.0, FEATURES: False}),
+    'iif_weight_norm': ('cosine', {SCALE: 1.0, FEATURES: False, RULE: iif_smooth()}),
+    'iif_mean_weight_norm': ('cosine', {SCALE: 1.0, FEATURES: False, RULE: iif_smooth('mean')}),
     # a cosine classifier under the rule: as it is, weights of mean 1, a learned scale
     **{
-        f'iif_cosine{name}': ('cosine', {RULE: dict(type='IIF', link='smooth', **rule), **scale})
-        for name, rule, scale in (
-            ('', {}, {}),
-            ('_s4', {}, {SCALE: 4.0}),
-            ('_mean', dict(norm='mean'), {}),
-            ('_mean_s8', dict(norm='mean'), {SCALE: 8.0}),
-            ('_mean_s32', dict(norm='mean'), {SCALE: 32.0}),
-            ('_learned', {}, {LEARNED: True}),
-            ('_mean_learned', dict(norm='mean'), {LEARNED: True}),
+        f'iif_cosine{name}': ('cosine', {RULE: iif_smooth(norm), **scale})
+        for name, norm, scale in (
+            ('', None, {}),
+            ('_s4', None, {SCALE: 4.0}),
+            ('_mean', 'mean', {}),
+            ('_mean_s8', 'mean', {SCALE: 8.0}),
+            ('_mean_s32', 'mean', {SCALE: 32.0}),
+            ('_learned', None, {LEARNED: True}),
+            ('_mean_learned', 'mean', {LEARNED: True}),
         )
     },
     'balanced_softmax': ('balanced_softmax', {}),

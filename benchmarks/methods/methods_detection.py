@@ -14,8 +14,8 @@ comparison goes on where it stopped.
   on the same batch; for some methods also with the configs of LVIS, at their size.
 
     python benchmarks/methods/methods_detection.py
-    python benchmarks/methods/methods_detection.py --size small --epochs 4            # on CPUs
-    python benchmarks/methods/methods_detection.py --size demo --epochs 6             # smaller still
+    python benchmarks/methods/methods_detection.py --size small --epochs 4         # on CPUs
+    python benchmarks/methods/methods_detection.py --size demo --epochs 3          # smaller still
 
 Writes benchmarks/results/methods_detection.json, .md and .png.
 """
