@@ -51,6 +51,10 @@ SOFTMAX: dict[str, Method] = {
     'eqlv2': Method(
         'gradients of each class are balanced', dict(loss_cls=dict(type='LongTailEQLV2Loss'))
     ),
+    'gol': Method(
+        'low scores learn more of positives and less of negatives, by a distribution of Gumbel',
+        dict(loss_cls=dict(type='GumbelLoss')),
+    ),
     'cosine': Method(
         'cosine classifier', dict(cls_predictor_cfg=dict(type='CosineLinear', scale=20.0))
     ),

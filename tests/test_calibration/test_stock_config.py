@@ -56,6 +56,7 @@ REFUSED = {
     'glyphs/words_softmax.py': 'Cross',
     'cifar_lt/cifar100_resnet32_cosine.py': "model.head.fc is a 'CosineLinear'",
     'lvis/mask_rcnn_r50_eqlv2.py': 'whose scores are products with that of an object',
+    'lvis/mask_rcnn_r50_gol.py': "'GumbelLoss', which computes what no part of MMDetection",
     'lvis/mask_rcnn_r50_camc.py': "'CAMCalibratedRoIHead', which calibrates the features that are",
 }
 NEEDED = {

@@ -76,9 +76,10 @@ def lonely(rank: int, config: dict) -> None:
         dict(loss_cls=dict(type='LongTailSeesawLoss')),
         dict(loss_cls=dict(type='LongTailEQLV2Loss')),
         dict(loss_cls=dict(type='FederatedLoss', num_sampled=2)),
+        dict(loss_cls=dict(type='GumbelLoss')),
         dict(type='FASABBoxHead', loss_cls=dict(type='CrossEntropyLoss'), fasa=dict(begin=9)),
     ],
-    ids=['seesaw', 'eqlv2', 'federated', 'fasa'],
+    ids=['seesaw', 'eqlv2', 'federated', 'gumbel', 'fasa'],
 )
 def test_a_process_without_rois_keeps_pace(config):
     register_all_modules(init_default_scope=True)

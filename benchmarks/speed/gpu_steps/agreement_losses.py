@@ -22,6 +22,7 @@ from lt_det.models.losses import (
     ClassBalancedLoss,
     EqualizedFocalLoss,
     FederatedLoss,
+    GumbelLoss,
     LDAMLoss,
     LongTailEQLV2Loss,
     LongTailSeesawLoss,
@@ -98,6 +99,11 @@ def federated(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
     # all classes are sampled: the draws make no difference
     loss = FederatedLoss(num_classes=sizes.classes, num_sampled=sizes.classes)
     return on_logits(loss, sizes, device, 1)
+
+
+@case('GumbelLoss')
+def gumbel(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
+    return on_logits(GumbelLoss(num_classes=sizes.classes), sizes, device, 1)
 
 
 @case('LDAMLoss')

@@ -47,6 +47,7 @@ def methods(classes: int) -> dict[str, dict]:
         },
         'EQLv2': loss('LongTailEQLV2Loss'),
         'Federated': loss('FederatedLoss', num_sampled=min(50, classes)),
+        'GOL': loss('GumbelLoss'),
         'FASA': {
             BOX_HEAD + 'type': 'FASABBoxHead',
             BOX_HEAD + 'adjustment': IIF,

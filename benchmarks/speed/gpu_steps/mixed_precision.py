@@ -41,7 +41,7 @@ def run(context: Context) -> None:
             loss=means[name],
             loss_in_float32=means['float32'],
         )
-    others = ('Seesaw', 'EQLv2', 'Federated', 'FASA', 'CAM calibration')
+    others = ('Seesaw', 'EQLv2', 'Federated', 'GOL', 'FASA', 'CAM calibration')
     for method in others:
         seconds = 2 * share / len(others)
         result = train(context, method, torch.float16, batches, context.pick(40, 1), seconds)

@@ -22,7 +22,7 @@ def run(context: Context) -> None:
     size = context.pick((800, 1333), (96, 128))
     batch = make_batch(2, size, 12, num_classes(context))
     found = {}
-    all_methods = ('IIF', 'CAM calibration', 'Seesaw', 'EQLv2', 'Federated', 'FASA')
+    all_methods = ('IIF', 'CAM calibration', 'Seesaw', 'EQLv2', 'Federated', 'GOL', 'FASA')
     for method in context.pick(all_methods, all_methods[:2]):
         model = build(context, methods(num_classes(context))[method]).train()
 

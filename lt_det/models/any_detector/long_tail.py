@@ -14,7 +14,7 @@ from ...errors import BadInputError
 from ...frequency_module import FrequencyModule
 from ...protocols import TakesClassifier
 from ..dense_nms import use_topk_nms
-from ..losses.head_losses import check_loss, complete_losses
+from ..losses.head_losses import check_adjustable, check_loss, complete_losses
 from .adjusted_logits import AdjustedLogits
 from .class_logits import ClassLogits, candidates, class_logits_of, find_class_logits
 
@@ -114,10 +114,11 @@ def check_rule(rule: nn.Module, logits: ClassLogits, key: str) -> None:
 
     Raises:
         BadInputError: It shifts against a background that is not there, reads weights that are no
-            plain ones, or would change in training what ranks proposals.
+            plain ones, or would change in training what ranks proposals; or the loss takes none.
     """
     name = type(rule).__name__
     loss = getattr(logits.head, 'loss_cls', None)
+    check_adjustable(loss, 'model.adjustment', f'{key}.loss_cls')
     custom = logits.num_extra and getattr(loss, 'custom_cls_channels', False)
     if custom and getattr(rule, 'needs_background', False):
         raise BadInputError(

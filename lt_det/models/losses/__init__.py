@@ -3,6 +3,7 @@ from .class_balanced_loss import ClassBalancedLoss
 from .eqlv2 import LongTailEQLV2Loss
 from .equalized_focal import EqualizedFocalLoss
 from .federated import FederatedLoss
+from .gumbel import GumbelLoss
 from .head_losses import check_loss, complete_losses
 from .ldam_loss import LDAMLoss
 from .seesaw import LongTailSeesawLoss
@@ -12,6 +13,7 @@ __all__ = [
     'ClassBalancedLoss',
     'EqualizedFocalLoss',
     'FederatedLoss',
+    'GumbelLoss',
     'LDAMLoss',
     'LongTailEQLV2Loss',
     'LongTailSeesawLoss',

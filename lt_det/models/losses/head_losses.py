@@ -14,7 +14,7 @@ from ...errors import BadInputError
 from .class_count import other_class_count, with_class_count
 from .eqlv2 import LongTailEQLV2Loss
 from .equalized_focal import EqualizedFocalLoss
-from .sigmoid_head import SigmoidClassification
+from .sigmoid_head import IndependentScores, SigmoidClassification
 
 _SIGMOIDS = "'FederatedLoss', 'LongTailEQLV2Loss' or 'EqualizedFocalLoss'"
 
@@ -47,8 +47,8 @@ _DINO = 'DINOHead'  # and DDQ's, which is one
 def check_loss(head: nn.Module, key: str) -> None:
     """Refuse a long-tailed loss that the class logits of a head cannot follow.
 
-    Seesaw, EQLv2, federated and equalized focal loss, ours and MMDetection's, are checked; all
-    other losses pass, and heads that are not MMDetection's pass where the shapes fit.
+    Seesaw, EQLv2, federated, equalized focal and Gumbel loss, ours and MMDetection's, are checked;
+    all other losses pass, and heads that are not MMDetection's pass where the shapes fit.
 
     Args:
         head: A built head with ``loss_cls``.
@@ -59,7 +59,7 @@ def check_loss(head: nn.Module, key: str) -> None:
             given so that the head takes it, or the matching, for a softmax.
     """
     loss = getattr(head, 'loss_cls', None)
-    if not isinstance(loss, (SigmoidClassification, SeesawLoss, EQLV2Loss)):
+    if not isinstance(loss, (IndependentScores, SeesawLoss, EQLV2Loss)):
         return
     _check_kinds(type(head), type(loss), key)
     if loss.num_classes != head.num_classes:
@@ -88,6 +88,25 @@ def check_loss(head: nn.Module, key: str) -> None:
         )
 
 
+def check_adjustable(loss: Any, rule: str, key: str) -> None:
+    """Refuse rules where the scores of a loss are neither a softmax nor sigmoids.
+
+    Args:
+        loss: Of a built head.
+        rule: Key of the adjustment, for messages.
+        key: Key of the loss, for messages.
+
+    Raises:
+        BadInputError: The loss says that its scores are others.
+    """
+    if not getattr(loss, 'adjustable', True):
+        raise BadInputError(
+            f"{rule} is given, but {key}.type is '{type(loss).__name__}', whose scores are neither "
+            'the softmax nor the sigmoids that rules are defined for; expected no adjustment, or '
+            'another loss'
+        )
+
+
 def complete_losses(config: Any, key: str = 'model') -> Any:
     """A copy of a model config whose long-tailed losses say what their heads have to know.
 
@@ -112,7 +131,7 @@ def complete_losses(config: Any, key: str = 'model') -> Any:
         completed[name] = complete_losses(value, f'{key}.{name}')
     loss = completed.get('loss_cls')
     loss_kind = _kind(loss)
-    if not issubclass(loss_kind, (SigmoidClassification, SeesawLoss, EQLV2Loss)):
+    if not issubclass(loss_kind, (IndependentScores, SeesawLoss, EQLV2Loss)):
         return completed
     _check_kinds(_kind(config), loss_kind, key)
     classes = completed.get('num_classes')

@@ -10,21 +10,19 @@ from ...errors import BadInputError
 from .class_count import other_class_count
 
 
-class SigmoidClassification:
-    """C independent sigmoids, in every head that assigns a label to each row.
+class IndependentScores:
+    """Scores of which each is made of its own logit, in box heads of RoIs.
 
-    MMDetection's heads lay the logits out in two ways. Box heads of RoIs have (R, C + 1), the last
-    for the background; BBoxHead softmaxes the logits of any loss without these attributes. Dense
-    and query heads, whose ``loss_cls.use_sigmoid`` is True, have (R, C) and no channel for the
-    background; they predict by sigmoid by themselves. Labels are C for the background in both.
+    BBoxHead softmaxes the logits of any loss without these attributes. They are (R, C + 1), the
+    last for the background; labels are C for it.
 
     Attributes:
         num_classes: C.
-        prior_prob: Score of all classes at the start of training, in RoI heads. Dense and query
-            heads have the same in their own ``init_cfg``.
+        adjustable: Whether the rules for class logits have a meaning for the scores.
     """
 
-    prior_prob = 0.01
+    num_classes: int
+    adjustable = True
     custom_cls_channels = True
     custom_activation = True
     custom_accuracy = True
@@ -43,7 +41,7 @@ class SigmoidClassification:
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
         """Scores of logits (R, C) or (R, C + 1), of the same shape; that of C is not read."""
-        return cls_score.sigmoid()
+        raise NotImplementedError
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Share of RoIs (R,) whose largest score is that of their label, in percent.
@@ -71,6 +69,25 @@ class SigmoidClassification:
                 f"loss_cls.type is '{name}', but the head gives it soft targets; expected a label "
                 'of each row, as RetinaNet, FCOS, ATSS or the DETRs give it'
             )
+
+
+class SigmoidClassification(IndependentScores):
+    """C independent sigmoids, in every head that assigns a label to each row.
+
+    MMDetection's heads lay the logits out in two ways. Box heads of RoIs have (R, C + 1). Dense
+    and query heads, whose ``loss_cls.use_sigmoid`` is True, have (R, C) and no channel for the
+    background; they predict by sigmoid by themselves. Labels are C for the background in both.
+
+    Attributes:
+        prior_prob: Score of all classes at the start of training, in RoI heads. Dense and query
+            heads have the same in their own ``init_cfg``.
+    """
+
+    prior_prob = 0.01
+
+    def get_activation(self, cls_score: Tensor) -> Tensor:
+        """Scores of logits (R, C) or (R, C + 1), of the same shape; that of C is not read."""
+        return cls_score.sigmoid()
 
 
 def is_label(labels: Tensor, channels: int) -> Tensor:

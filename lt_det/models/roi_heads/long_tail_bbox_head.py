@@ -16,6 +16,7 @@ from ...frequency import ClassFrequency
 from ...protocols import TakesClassFrequency, TakesClassifier, TakesRois
 from ..layers.class_indexed_linear import ClassIndexedLinear, ClassIndexedOutputs
 from ..losses.class_count import with_class_count
+from ..losses.head_losses import check_adjustable
 from .topk_nms import is_plain, topk_multiclass_nms
 
 _LINEAR = ('Linear', 'mmdet.Linear')
@@ -30,8 +31,9 @@ class LongTailBBoxHead(ConvFCBBoxHead):
     logits. Where IIF multiplies them in training and the predictor is a plain ``Linear`` layer, its
     weights start at the constant 0.001 with bias 0 (weights up to 11.5 make a normal start
     unstable; arXiv 2209.04861), unless ``init_cfg`` is given. Where the loss is one of independent
-    sigmoids, its ``prior_prob`` is where all scores start (Lin et al., arXiv 1708.02002). A loss
-    with a number of classes gets that of the head.
+    sigmoids, its ``prior_prob`` is where all scores start (Lin et al., arXiv 1708.02002); another
+    loss may have a ``predictor_start`` for a ``Linear`` layer. A loss with a number of classes gets
+    that of the head.
 
     Args:
         adjustment: Config of one adjustment, or of several applied in turn
@@ -91,6 +93,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             raise BadInputError(
                 'bbox_head has an adjustment but with_cls=False, so no class logits'
             )
+        check_adjustable(self.loss_cls, 'bbox_head.adjustment', 'bbox_head.loss_cls')
         num_logits, sigmoid = self.num_classes + 1, False
         if self.custom_cls_channels:
             num_logits = self.loss_cls.get_cls_channels(self.num_classes)
@@ -125,6 +128,8 @@ class LongTailBBoxHead(ConvFCBBoxHead):
         """Initialisation of the class predictor where it is not ConvFCBBoxHead's."""
         if hasattr(self.loss_cls, 'prior_prob'):
             return dict(type='Normal', std=0.01, bias_prob=self.loss_cls.prior_prob)
+        if self._is_linear and hasattr(self.loss_cls, 'predictor_start'):
+            return self.loss_cls.predictor_start
         if self.adjustment is not None and self._is_linear and self.adjustment.scales_in_training:
             return dict(type='Constant', val=0.001)
         return None

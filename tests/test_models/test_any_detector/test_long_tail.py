@@ -102,6 +102,12 @@ def test_wrong_classifiers_are_refused(own_detector, classifiers, message):
         ),
         (
             'Faster R-CNN',
+            SHIFT,
+            dict(roi_head=dict(bbox_head=dict(loss_cls=dict(type='GumbelLoss')))),
+            r"model\.adjustment is given, but .*bbox_head\.loss_cls\.type is 'GumbelLoss'",
+        ),
+        (
+            'Faster R-CNN',
             dict(type='TauNorm'),
             dict(
                 roi_head=dict(
