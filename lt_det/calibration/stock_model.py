@@ -37,6 +37,7 @@ EQUAL: dict[str, tuple[str, tuple[str, ...]]] = {
     'ClassIndexedMaskHead': ('FCNMaskHead', ('lazy_masks',)),
     'FASABBoxHead': ('ConvFCBBoxHead', (*_ADJUSTED, 'fasa', 'fasa_weight')),
     'Float32RoIExtractor': ('SingleRoIExtractor', ()),
+    'LDAMLoss': ('CrossEntropyLoss', ('loss', 'max_margin', 'scale', 'num_classes')),
     'LongTailBBoxHead': ('ConvFCBBoxHead', _ADJUSTED),
     'LongTailClsHead': ('LinearClsHead', ('adjustment', 'cls_predictor_cfg', 'train_predictor')),
     'LongTailSeesawLoss': ('SeesawLoss', ()),

@@ -55,6 +55,13 @@ SOFTMAX: dict[str, Method] = {
         'low scores learn more of positives and less of negatives, by a distribution of Gumbel',
         dict(loss_cls=dict(type='GumbelLoss')),
     ),
+    'ldam': Method(
+        'cosine classifier, with a larger margin for rarer classes',
+        dict(
+            cls_predictor_cfg=dict(type='CosineLinear', scale=20.0),
+            loss_cls=dict(type='LDAMLoss', max_margin=0.5, scale=20.0),
+        ),
+    ),
     'cosine': Method(
         'cosine classifier', dict(cls_predictor_cfg=dict(type='CosineLinear', scale=20.0))
     ),

@@ -97,6 +97,7 @@ CASES = {
     'Seesaw': Case(
         'Faster R-CNN', [SHIFT], box_head=dict(loss_cls=dict(type='LongTailSeesawLoss'))
     ),
+    'LDAM': Case('Faster R-CNN', [NORCAL], box_head=dict(loss_cls=dict(type='LDAMLoss'))),
     'federated': Case('Faster R-CNN', [SHIFT], box_head=dict(loss_cls=dict(type='FederatedLoss'))),
 }
 

@@ -77,9 +77,10 @@ def lonely(rank: int, config: dict) -> None:
         dict(loss_cls=dict(type='LongTailEQLV2Loss')),
         dict(loss_cls=dict(type='FederatedLoss', num_sampled=2)),
         dict(loss_cls=dict(type='GumbelLoss')),
+        dict(loss_cls=dict(type='LDAMLoss')),
         dict(type='FASABBoxHead', loss_cls=dict(type='CrossEntropyLoss'), fasa=dict(begin=9)),
     ],
-    ids=['seesaw', 'eqlv2', 'federated', 'gumbel', 'fasa'],
+    ids=['seesaw', 'eqlv2', 'federated', 'gumbel', 'ldam', 'fasa'],
 )
 def test_a_process_without_rois_keeps_pace(config):
     register_all_modules(init_default_scope=True)

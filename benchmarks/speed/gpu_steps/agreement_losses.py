@@ -112,6 +112,12 @@ def ldam(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
     return on_logits(LDAMLoss(CROSS_ENTROPY), sizes, device, 0)
 
 
+@case('LDAMLoss with a background')
+def ldam_of_rois(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
+    register_all_modules(init_default_scope=True)
+    return on_logits(LDAMLoss(CROSS_ENTROPY), sizes, device, 1)
+
+
 @case('ClassBalancedLoss')
 def class_balanced(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
     register_all_modules(init_default_scope=True)

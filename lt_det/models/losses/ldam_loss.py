@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import torch
+from mmdet.registry import MODELS as DETECTION_MODELS
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import without_statistics
 from ...protocols import TakesClassFrequency
@@ -13,6 +16,7 @@ from ..precision import widen
 from .sigmoid_head import is_label
 
 
+@DETECTION_MODELS.register_module()
 @MODELS.register_module()
 class LDAMLoss(nn.Module):
     """Lowers the logit of the target by ``scale * m_c`` (Cao et al., arXiv 1906.07413, eq. 13).
@@ -21,16 +25,30 @@ class LDAMLoss(nn.Module):
     logits come from a cosine classifier with the same scale, so the margin is one of the cosine. A
     soft target t lowers class c by ``scale * m_c * t_c``.
 
+    In a RoI head the logit behind those of the classes is that of the background, which has margin
+    0 (ours; the paper is about classifiers): it is the most frequent class by far, and where its
+    count grows without bound the formula gives it none.
+
     Args:
-        loss: Config of the loss behind the margin.
+        loss: Config of the loss behind the margin, one of the softmax of all logits. Default:
+            CrossEntropyLoss, of MMDetection in detectors and of MMPretrain in classifiers.
         max_margin: Largest margin, in units of the cosine.
         scale: Scale s of the cosine classifier.
+        num_classes: C; heads fill it in. None: that of the class statistics.
+
+    Raises:
+        BadInputError: The statistics have another number of classes, or the logits have.
     """
 
     def __init__(
-        self, loss: dict | None = None, max_margin: float = 0.5, scale: float = 30.0
+        self,
+        loss: dict | None = None,
+        max_margin: float = 0.5,
+        scale: float = 30.0,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.loss = MODELS.build(loss or dict(type='CrossEntropyLoss'))
         self.max_margin = max_margin
         self.scale = scale
@@ -38,20 +56,40 @@ class LDAMLoss(nn.Module):
         self.margin: Tensor | None = None
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
+        if self.num_classes not in (None, frequency.num_classes):
+            raise BadInputError(
+                f'LDAMLoss is built for num_classes={self.num_classes}, the data set has '
+                f'{frequency.num_classes} classes'
+            )
         counts = torch.from_numpy(frequency.image_count).clamp(min=1).double()
         self.margin = (self.max_margin * (counts / counts.min()) ** -0.25).float()
         if isinstance(self.loss, TakesClassFrequency):
             self.loss.set_class_frequency(frequency)
 
-    def forward(self, logits: Tensor, target: Tensor, **kwargs) -> Tensor:
-        """Loss of ``logits`` (N, C) for labels (N,) or soft targets (N, C)."""
+    def forward(
+        self, logits: Tensor, target: Tensor, weight: Tensor | None = None, **kwargs
+    ) -> Tensor:
+        """Loss of logits, as the loss behind the margin gives it.
+
+        Args:
+            logits: (N, C), or (N, C + 1) with the background behind.
+            target: Labels (N,), C for the background, or soft targets of the shape of the logits.
+            weight: (N,). Default: ones.
+            **kwargs: As ``avg_factor``, for the loss behind the margin.
+        """
         if self.margin is None:
             raise without_statistics(self)
         self.margin = self.margin.to(logits.device)  # moves once, then it is there
+        behind = logits.shape[1] - len(self.margin)
+        if behind not in (0, 1):
+            raise BadInputError(
+                f'LDAMLoss has the counts of {len(self.margin)} classes, but the head gives it '
+                f'{logits.shape[1]} logits; expected as many, or one more for the background'
+            )
         logits = widen(logits)
-        lowered = (self.scale * self.margin).to(logits.dtype)
+        lowered = F.pad(self.scale * self.margin, (0, behind)).to(logits.dtype)
         if target.ndim == 1:
             lowered = torch.where(is_label(target, logits.shape[1]), lowered, 0)
         else:
             lowered = lowered * target
-        return self.loss(logits - lowered, target, **kwargs)
+        return self.loss(logits - lowered, target, weight=weight, **kwargs)
