@@ -22,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
 from common.origin import option_parser, origin, publish, spread, table_page
-from methods import methods_detection
 
 SHOWN = ('segm_AP', 'segm_APr', 'segm_APc', 'segm_APf', 'bbox_AP')
 RULES: dict[str, dict | None] = {
@@ -48,7 +47,6 @@ def parse_args() -> argparse.Namespace:
     args.data, args.num_workers = f'data/glyphs/{args.size}', 1
     name = f'{args.size}_{args.epochs}e'
     args.work_dir = args.work_dir or Path(f'work_dirs/methods_detection/{name}')
-    args.pretrained = methods_detection.pretrained(args)
     return args
 
 
@@ -57,6 +55,7 @@ if __name__ == '__main__':
 
 # isort: split
 import torch
+from methods import methods_detection
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -134,6 +133,7 @@ def checkpoint_of(args: argparse.Namespace, seed: int) -> Path:
 
 def main() -> None:
     args = parse_args()
+    args.pretrained = methods_detection.pretrained(args)
     where = origin(f'torch {torch.__version__}')
     rows = []
     for seed in args.seeds:

@@ -109,7 +109,7 @@ class IIF(LogitAdjustment):
         if self.norm == 'mean':
             weight = weight / weight.mean()
         elif self.norm is not None:
-            weight = weight / np.linalg.norm(weight, self.norm)
+            weight = weight / np.linalg.norm(weight, float(self.norm))
         return weight, self.pivot * (1 - weight)
 
     def extra_repr(self) -> str:
