@@ -25,10 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from ..calibration.fold import fold
     from .console import quiet_loggers
 
     with quiet_loggers(not args.verbose):
+        from ..calibration.fold import fold  # what other packages print goes to the log
+
         folded = fold(args.checkpoint, args.choice, args.out, args.trust_checkpoint)
     print(f'{folded.setting} is folded into {", ".join(folded.layers)}')
     if folded.dropped:
