@@ -43,6 +43,7 @@ EMBED = 128
 COSINE = dict(type='CosineLinear', scale=16.0)
 BALANCED = dict(type='PriorShift', tau=1.0, stage='train')
 IIF = dict(type='IIF', link='smooth')
+IIF_MEAN = dict(type='IIF', link='smooth', norm='mean')
 IIF_POST = dict(type='IIF', link='smooth', stage='test')
 PARTS = dict(alignment=True, inference=True, fusion=True)
 NO_PARTS = dict.fromkeys(PARTS, False)
@@ -56,6 +57,7 @@ METHODS = {
     'iif': (dict(HEAD, adjustment=IIF), 0, 1),
     'iif_post_cosine': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=IIF_POST), 0, 1),
     'iif_cosine': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=IIF), 0, 1),
+    'iif_cosine_mean': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=IIF_MEAN), 0, 1),
     'balanced_softmax': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=BALANCED), 0, 1),
     'balanced_softmax_2x': (dict(HEAD, cls_predictor_cfg=COSINE, adjustment=BALANCED), 0, 2),
     'no_parts': (dict(SHARED, **NO_PARTS), 0, 1),
@@ -66,6 +68,7 @@ METHODS = {
     'full_2x': (dict(SHARED, **PARTS), 1, 2),
     'full_iif_post': (dict(SHARED, **{**PARTS, 'adjustment': IIF_POST}), 1, 1),
     'full_iif': (dict(SHARED, **{**PARTS, 'adjustment': IIF}), 1, 1),
+    'full_iif_mean': (dict(SHARED, **{**PARTS, 'adjustment': IIF_MEAN}), 1, 1),
     'full_words50': (dict(SHARED, **PARTS), 0.5, 1),
     'full_words10': (dict(SHARED, **PARTS), 0.1, 1),
 }
@@ -75,6 +78,7 @@ MEANING = {
     'iif': 'linear classifier, IIF smooth in training and test',
     'iif_post_cosine': 'cosine classifier, IIF smooth at test alone',
     'iif_cosine': 'cosine classifier, IIF smooth in training and test',
+    'iif_cosine_mean': 'the same with weights of mean 1',
     'balanced_softmax': 'cosine classifier, balanced softmax',
     'balanced_softmax_2x': 'the same for twice the epochs',
     'no_parts': "the full model's head and loss (balanced softmax) without its parts",
@@ -85,6 +89,7 @@ MEANING = {
     'full_2x': 'full for twice the epochs',
     'full_iif_post': 'full with IIF smooth, at test alone, in place of balanced softmax',
     'full_iif': 'full with IIF smooth, in training and test, in place of balanced softmax',
+    'full_iif_mean': 'the same with weights of mean 1',
     'full_words50': 'full, 50% of the training images have words',
     'full_words10': 'full, 10% of the training images have words',
 }
@@ -103,6 +108,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--epochs', type=int, default=16)
     parser.add_argument('--batch', type=int, default=32)
     parser.add_argument('--lr', type=float, default=0.05)
+    parser.add_argument('--name', default='cmltnet', help='of the results')
     return parser.parse_args()
 
 
@@ -303,9 +309,9 @@ def mean_and_spread(rows: list[dict], method: str, metric: str) -> tuple[float, 
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def write(content: dict, folder: Path) -> None:
+def write(content: dict, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'cmltnet.json').write_text(json.dumps(content, indent=1) + '\n')
+    (folder / f'{name}.json').write_text(json.dumps(content, indent=1) + '\n')
     rows = content['rows']
     methods = [method for method in METHODS if any(row['method'] == method for row in rows)]
     seeds = len({row['seed'] for row in rows})
@@ -341,7 +347,7 @@ def write(content: dict, folder: Path) -> None:
         times = f'{1e3 * row["stock_s"]:.2f} | {1e3 * row["ours_s"]:.2f} | {row["ratio"]:.3f}'
         sizes = f'{row["stock_mb"]:.1f} | {row["ours_mb"]:.1f}'
         lines.append(f'| {row["stage"]} | {times} | {sizes} |')
-    (folder / 'cmltnet.md').write_text('\n'.join(lines) + '\n')
+    (folder / f'{name}.md').write_text('\n'.join(lines) + '\n')
 
 
 def differences(rows: list[dict], methods: list[str]) -> list[str]:
@@ -407,7 +413,7 @@ def main() -> None:
                 content['rows'].append(row)
                 found = {name: round(value, 3) for name, value in row['metrics'].items()}
                 print(f'{method}, seed {seed}: {seconds:.0f} s, {found}', flush=True)
-                write(content, Path(args.out))
+                write(content, Path(args.out), args.name)
 
 
 if __name__ == '__main__':

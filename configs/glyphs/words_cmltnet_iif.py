@@ -1,3 +1,3 @@
 _base_ = ['./words_cmltnet.py']
 
-model = dict(head=dict(adjustment=dict(_delete_=True, type='IIF', link='smooth')))
+model = dict(head=dict(adjustment=dict(_delete_=True, type='IIF', link='smooth', norm='mean')))
