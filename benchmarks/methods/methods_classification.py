@@ -60,6 +60,7 @@ TRAINED: dict[str, tuple[str, dict]] = {
     'cosine_s32': ('cosine', {SCALE: 32.0}),
     'cosine_learned': ('cosine', {LEARNED: True}),
     **{f'iif_{link}': ('iif', {LINK: link}) for link in LINKS},
+    'cosine_balanced_softmax': ('cosine', {RULE: dict(type='PriorShift', stage='train')}),
     # class weights of norm 1 and features as they are: logits are not bounded
     'weight_norm': ('cosine', {SCALE: 1.0, FEATURES: False}),
     'iif_weight_norm': ('cosine', {SCALE: 1.0, FEATURES: False, RULE: iif_smooth()}),
@@ -358,8 +359,8 @@ def table(rows: list[dict]) -> list[str]:
 
 
 def _spread(values: list[float]) -> str:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f'{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}'
+    deviation = f' ± {100 * statistics.stdev(values):.1f}' if len(values) > 1 else ''
+    return f'{100 * statistics.mean(values):.1f}{deviation}'
 
 
 def differences(rows: list[dict]) -> list[str]:
