@@ -7,7 +7,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...errors import BadInputError
+from ...errors import check_values
 from ..precision import full_precision
 
 _SAMPLES = 256  # of which the embedding is there in full precision at a time
@@ -63,15 +63,14 @@ class CAMCalibration(nn.Module):
         branches: int = 1,
     ) -> None:
         super().__init__()
-        for name, value, good, expected in (
-            ('embed_channels', embed_channels, embed_channels >= 1, '>= 1'),
-            ('top_k', top_k, top_k >= 1, '>= 1'),
-            ('momentum', momentum, 0 <= momentum < 1, 'in [0, 1)'),
-            ('temperature', temperature, temperature > 0, '> 0'),
-            ('label_prob', label_prob, 0 <= label_prob <= 1, 'in [0, 1]'),
-        ):
-            if not good:
-                raise BadInputError(f'calibration.{name} is {value}, expected a number {expected}')
+        check_values(
+            'calibration',
+            ('embed_channels', embed_channels, embed_channels >= 1, 'a number >= 1'),
+            ('top_k', top_k, top_k >= 1, 'a number >= 1'),
+            ('momentum', momentum, 0 <= momentum < 1, 'a number in [0, 1)'),
+            ('temperature', temperature, temperature > 0, 'a number > 0'),
+            ('label_prob', label_prob, 0 <= label_prob <= 1, 'a number in [0, 1]'),
+        )
         self.num_classes = num_classes
         self.top_k = min(top_k, num_classes)
         self.momentum = momentum

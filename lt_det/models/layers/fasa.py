@@ -9,7 +9,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import BadInputError
+from ...errors import check_values
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule
 
@@ -65,15 +65,14 @@ class FASA(FrequencyModule):
         begin: int = 1,
     ) -> None:
         super().__init__(num_classes)
-        for name, value, good, expected in (
-            ('num_virtual', num_virtual, num_virtual >= 1, '>= 1'),
-            ('decay', decay, 0 < decay <= 1, 'in (0, 1]'),
-            ('power', power, power >= 0, '>= 0'),
-            ('up', up, up > 0, '> 0'),
-            ('down', down, down > 0, '> 0'),
-        ):
-            if not good:
-                raise BadInputError(f'fasa.{name} is {value}, expected a number {expected}')
+        check_values(
+            'fasa',
+            ('num_virtual', num_virtual, num_virtual >= 1, 'a number >= 1'),
+            ('decay', decay, 0 < decay <= 1, 'a number in (0, 1]'),
+            ('power', power, power >= 0, 'a number >= 0'),
+            ('up', up, up > 0, 'a number > 0'),
+            ('down', down, down > 0, 'a number > 0'),
+        )
         self.num_virtual = num_virtual
         self.decay = decay
         self.power = power

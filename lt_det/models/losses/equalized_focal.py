@@ -9,7 +9,7 @@ from mmengine.dist import all_reduce, get_rank
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...errors import BadInputError
+from ...errors import check_values
 from .sigmoid_head import SigmoidClassification, is_label
 
 _REDUCTIONS = ('mean', 'sum', 'none')
@@ -64,15 +64,14 @@ class EqualizedFocalLoss(SigmoidClassification, nn.Module):
         use_sigmoid: bool = True,
     ) -> None:
         super().__init__()
-        for key, value, good, expected in (
+        check_values(
+            'loss_cls',
             ('gamma', gamma, gamma > 0, 'a number > 0'),
             ('alpha', alpha, 0 <= alpha <= 1, 'a number in [0, 1]'),
             ('scale', scale, scale >= 0, 'a number >= 0'),
             ('reduction', reduction, reduction in _REDUCTIONS, "'mean', 'sum' or 'none'"),
             ('use_sigmoid', use_sigmoid, use_sigmoid, 'True'),
-        ):
-            if not good:
-                raise BadInputError(f'loss_cls.{key} is {value!r}, expected {expected}')
+        )
         self.num_classes = num_classes
         self.gamma = gamma
         self.alpha = alpha

@@ -7,7 +7,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import BadInputError
+from ...errors import BadInputError, check_values
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule, without_statistics
 from ..precision import widen
@@ -53,13 +53,12 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
         use_sigmoid: bool = True,
     ) -> None:
         super().__init__(num_classes)
-        for key, value, good, expected in (
+        check_values(
+            'loss_cls',
             ('num_sampled', num_sampled, num_sampled >= 1, 'a number >= 1'),
             ('power', power, power >= 0, 'a number >= 0'),
             ('use_sigmoid', use_sigmoid, use_sigmoid, 'True'),
-        ):
-            if not good:
-                raise BadInputError(f'loss_cls.{key} is {value}, expected {expected}')
+        )
         self.use_sigmoid = True
         self.num_sampled = min(num_sampled, num_classes)
         self.power = power

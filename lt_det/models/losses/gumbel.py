@@ -10,7 +10,7 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ...errors import BadInputError
+from ...errors import check_values
 from ..precision import widen
 from .sigmoid_head import IndependentScores, is_label
 
@@ -69,12 +69,11 @@ class GumbelLoss(IndependentScores, nn.Module):
         super().__init__()
         rising = isinstance(limits, Sequence) and len(limits) == 2
         rising = rising and -_FARTHEST <= limits[0] < limits[1] <= _FARTHEST
-        for key, value, good, expected in (
+        check_values(
+            'loss_cls',
             ('limits', limits, rising, f'two rising numbers in [-{_FARTHEST:g}, {_FARTHEST:g}]'),
             ('reduction', reduction, reduction in _REDUCTIONS, "'mean', 'sum' or 'none'"),
-        ):
-            if not good:
-                raise BadInputError(f'loss_cls.{key} is {value!r}, expected {expected}')
+        )
         self.num_classes = num_classes
         self.limits = tuple(limits)
         self.test_with_obj = test_with_obj
