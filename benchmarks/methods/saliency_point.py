@@ -37,7 +37,7 @@ if __name__ == '__main__':
 # isort: split
 import cv2
 import numpy as np
-from methods.smcl import RECIPE, SIDE
+from common.lying_backgrounds import RECIPE, SIDE
 
 from lt_det.datasets.glyphs.crops import plan_crops
 from lt_det.datasets.glyphs.render import render_image

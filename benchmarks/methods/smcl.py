@@ -33,31 +33,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
+from common.lying_backgrounds import CLASSES, CUE_CLASSES, RECIPE, SIDE
 from common.origin import option_parser, origin, publish, spread
 
-from lt_det.datasets.glyphs import GlyphRecipe, make_crops
-from lt_det.datasets.glyphs.crops import CROP_GLYPHS, plan_crops
+from lt_det.datasets.glyphs import make_crops
+from lt_det.datasets.glyphs.crops import plan_crops
 from lt_det.datasets.glyphs.plan import BACKGROUNDS
-from lt_det.datasets.glyphs.recipe import exponential_counts
 
-CLASSES = 16
-SIDE = 40
-CUE_CLASSES = 6
-COUNTS = exponential_counts(CLASSES, 200, 8)
-RECIPE = GlyphRecipe(
-    size='smcl',
-    glyphs=CROP_GLYPHS[:CLASSES],
-    train_counts=COUNTS,
-    train_images=sum(COUNTS),
-    val_images=100 * CLASSES,
-    val_count=100,
-    negatives=(0, 0),
-    side=SIDE,
-    objects=(1, 1),
-    object_size=(20, 26),
-    cue_classes=CUE_CLASSES,
-    cue_strength=0.9,
-)
 DATA_SETS = 3
 BATCH = 32
 # no more pixels than the image; an edge changes little here (results/saliency_point.md)
