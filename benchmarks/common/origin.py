@@ -68,6 +68,12 @@ def spread(values: list[float | None]) -> str:
     return f'{statistics.mean(values):.3f}{deviation}'
 
 
+def per_cent(values: list[float]) -> str:
+    """Mean and standard deviation of shares, in per cent."""
+    deviation = f' ± {100 * statistics.stdev(values):.1f}' if len(values) > 1 else ''
+    return f'{100 * statistics.mean(values):.1f}{deviation}'
+
+
 def table_page(
     title: str, content: dict, about: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> str:

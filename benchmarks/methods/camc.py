@@ -46,7 +46,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
 from common.lying_backgrounds import RECIPE
-from common.origin import option_parser, origin, publish
+from common.origin import option_parser, origin, per_cent, publish
 
 from lt_det.datasets.glyphs.crops import plan_crops
 
@@ -63,7 +63,7 @@ READINGS: dict[str, tuple[str | None, str]] = {
     'contrast replace': ('contrast', 'replace'),
 }
 METRICS = ('top1', 'many', 'medium', 'few', 'on_object')
-BATCH = 32
+BATCH, PAD = 32, 4
 
 
 def parse_args() -> argparse.Namespace:
@@ -84,12 +84,14 @@ if __name__ == '__main__':
 # isort: split
 import numpy as np
 import torch
+from common.shifted import shifted
 from mmpretrain.registry import MODELS
 from mmpretrain.utils import register_all_modules
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lt_det.datasets.glyphs.render import render_image
+from lt_det.evaluation.classification import class_accuracy, group_means
 from lt_det.frequency import ClassFrequency
 from lt_det.models.layers import CAMCalibration, CosineLinear
 
@@ -223,14 +225,6 @@ def images_of(name: str, seed: int):
     return both, plan.train_counts
 
 
-def moved(images: Tensor, generator: torch.Generator, by: int = 4) -> Tensor:
-    """Crops (B, 3, S, S) of images that are padded by their reflection, each at its own place."""
-    side = images.shape[-1]
-    padded = F.pad(images.float(), (by,) * 4, mode='reflect')
-    places = torch.randint(2 * by + 1, (len(images), 2), generator=generator).tolist()
-    return torch.stack([x[:, i : i + side, j : j + side] for x, (i, j) in zip(padded, places)])
-
-
 def train(method: str, images: Tensor, labels: Tensor, seed: int, epochs: int) -> Classifier:
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -243,7 +237,8 @@ def train(method: str, images: Tensor, labels: Tensor, seed: int, epochs: int) -
     for _ in range(epochs):
         order = torch.randperm(len(labels), generator=generator)
         for batch in order[: steps * BATCH].split(BATCH):
-            logits, first, _ = model(moved(images[batch], generator), labels[batch])
+            places = torch.randint(2 * PAD + 1, (BATCH, 2), generator=generator).tolist()
+            logits, first, _ = model(shifted(images[batch].float(), places, PAD), labels[batch])
             loss = F.cross_entropy(logits, labels[batch])
             if first is not None:
                 loss = loss + FIRST * F.cross_entropy(first, labels[batch])
@@ -265,18 +260,17 @@ def score(model: Classifier, images: Tensor, labels: Tensor, objects: Tensor, co
             wide = F.interpolate(attention[:, None], shown.shape[1:], mode='bilinear')[:, 0]
             attended.append((wide * shown).sum((1, 2)) / shown.sum((1, 2)))
     right = torch.cat(right).numpy()
-    per_class = np.array([right[labels.numpy() == c].mean() for c in range(len(counts))])
-    groups = ClassFrequency(counts).groups('shot')
+    accuracy = class_accuracy(labels.numpy(), right, len(counts))
     return {
         'top1': float(right.mean()),
-        **{name: float(per_class[groups == name].mean()) for name in ('many', 'medium', 'few')},
+        **group_means(accuracy, ClassFrequency(counts).groups('shot')),
         'on_object': float(torch.cat(attended).mean()) if attended else 1.0,
     }
 
 
 def run(name: str, data: str, seed: int, epochs: int, folder: Path) -> dict:
     """A method on a data set with a seed; reads what an earlier call has found."""
-    done = folder / f'{name}_{data}_{seed}.json'.replace(' ', '_').replace(',', '')
+    done = folder / f'{name}_{data}_{seed}.json'.replace(' ', '_')
     if done.exists():
         return json.loads(done.read_text())
     register_all_modules(init_default_scope=True)
@@ -327,11 +321,6 @@ def table(result: dict) -> str:
             cells.append(f'{statistics.mean(cost):.2f}' if cost else '')
             lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines) + '\n'
-
-
-def per_cent(values: list[float]) -> str:
-    deviation = f' ± {100 * statistics.stdev(values):.1f}' if len(values) > 1 else ''
-    return f'{100 * statistics.mean(values):.1f}{deviation}'
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ Writes benchmarks/results/cmltnet.json and .md.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -97,7 +96,6 @@ MEANING = {
 IMAGE_ONLY = [
     name for name, (_, described, factor) in METHODS.items() if (described, factor) == (0, 1)
 ]
-METRICS = ('top1', 'many', 'medium', 'few', 'ece', 'word_map')
 
 
 def parse_args() -> argparse.Namespace:
@@ -119,11 +117,12 @@ if __name__ == '__main__':
 import cv2
 import numpy as np
 import torch
+from common.shifted import shifted
+from methods.cmltnet_report import write
 from mmengine.logging import MMLogger
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
-from torch.nn import functional as F
 
 from lt_det.datasets import CrossModalDataset
 from lt_det.datasets.glyphs import make_crops
@@ -163,15 +162,6 @@ class Crops:
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
     return (images.float() - 127.5) / 64
-
-
-def shifted(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Crops of images (B, 3, S, S) padded by reflection, each at a place of its own."""
-    padded = F.pad(normalize(images), (PAD,) * 4, mode='reflect')
-    side = images.shape[-1]
-    places = rng.integers(0, 2 * PAD + 1, (len(images), 2)).tolist()
-    rows = [padded[i, :, y : y + side, x : x + side] for i, (y, x) in enumerate(places)]
-    return torch.stack(rows)
 
 
 # --------------------------------------------------------------------------------------- one run
@@ -214,7 +204,8 @@ def train_model(model: torch.nn.Module, train: Crops, args, epochs: int, seed: i
     for _ in range(epochs):
         order = rng.permutation(len(samples))
         for chosen in order[: len(order) // args.batch * args.batch].reshape(-1, args.batch):
-            images = shifted(train.images[chosen], rng)
+            places = rng.integers(0, 2 * PAD + 1, (len(chosen), 2)).tolist()
+            images = shifted(normalize(train.images[chosen]), places, PAD)
             losses = model(images, [samples[i] for i in chosen], mode='loss')
             loss = sum(losses.values())
             optimizer.zero_grad()
@@ -299,88 +290,6 @@ def compare_latency() -> list[dict]:
     return rows
 
 
-# --------------------------------------------------------------------------------------- results
-
-
-def mean_and_spread(rows: list[dict], method: str, metric: str) -> tuple[float, float] | None:
-    values = [row['metrics'].get(metric) for row in rows if row['method'] == method]
-    if not values or {None, -1.0} & set(values):
-        return None
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def write(content: dict, folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f'{name}.json').write_text(json.dumps(content, indent=1) + '\n')
-    rows = content['rows']
-    methods = [method for method in METHODS if any(row['method'] == method for row in rows)]
-    seeds = len({row['seed'] for row in rows})
-    lines = [
-        '# CMLTNet: words in training, images alone at test',
-        '',
-        f'{content["date"]}, {content["machine"]}, commit {content["commit"]}',
-        '',
-        f'    {content["command"]}',
-        '',
-        f'Glyph crops `{content["data"]}`: letters with marks, {content["classes"]} classes of '
-        f'{content["most"]} to {content["fewest"]} training images; a ResNet-10 from random '
-        f'weights, {content["epochs"]} epochs. Mean and standard deviation over {seeds} seeds, in '
-        'percent; word mAP: retrieval of images by words. Cost: CPU time of training relative to '
-        'softmax. The classes are compositions of a letter and a mark, which the words name: where '
-        'words say less about what is to be seen, expect less.',
-        '',
-        '| method | overall | many | medium | few | ECE | word mAP | cost | |',
-        '|---|---|---|---|---|---|---|---|---|',
-    ]
-    for method in methods:
-        cells = []
-        for metric in METRICS:
-            found = mean_and_spread(rows, method, metric)
-            cells.append('' if found is None else f'{found[0]:.1%} ± {found[1]:.1%}')
-        cells = [cell.replace('%', '') for cell in cells]
-        cost = statistics.mean(row['relative_cost'] for row in rows if row['method'] == method)
-        lines.append(f'| {method} | {" | ".join(cells)} | {cost:.2f} | {MEANING[method]} |')
-    lines += ['', *differences(rows, methods)]
-    lines += ['', '| | image only, ms | full, ms | ratio | image only, MB | full, MB |']
-    lines.append('|---|---|---|---|---|---|')
-    for row in content['latency']:
-        times = f'{1e3 * row["stock_s"]:.2f} | {1e3 * row["ours_s"]:.2f} | {row["ratio"]:.3f}'
-        sizes = f'{row["stock_mb"]:.1f} | {row["ours_mb"]:.1f}'
-        lines.append(f'| {row["stage"]} | {times} | {sizes} |')
-    (folder / f'{name}.md').write_text('\n'.join(lines) + '\n')
-
-
-def differences(rows: list[dict], methods: list[str]) -> list[str]:
-    """The full model against the best image-only rows, and what each part adds."""
-
-    def points(metric: str, more: str, less: str) -> str:
-        pairs = (mean_and_spread(rows, method, metric) for method in (more, less))
-        (a, _), (b, _) = pairs
-        return f'{100 * (a - b):+.1f}'
-
-    lines = []
-    image_only = [method for method in methods if method in IMAGE_ONLY]
-    if 'full' in methods and image_only:
-        for metric, name in (('few', 'few-shot classes'), ('top1', 'overall')):
-            best = max(image_only, key=lambda m: mean_and_spread(rows, m, metric)[0])
-            gain = points(metric, 'full', best)
-            lines.append(f'- Full against the best image-only row ({best}), {name}: {gain} points.')
-    steps = [
-        ('all for twice the epochs', 'full_2x', 'balanced_softmax_2x'),
-        ('words against longer training', 'full', 'balanced_softmax_2x'),
-        ('alignment', 'alignment', 'no_parts'),
-        ('inference (with its gate)', 'inference', 'no_parts'),
-        ('alignment, given inference', 'full', 'inference'),
-        ('inference, given alignment', 'full', 'alignment'),
-        ('the gate against the mean', 'full', 'no_fusion'),
-    ]
-    for name, more, less in steps:
-        if more in methods and less in methods:
-            few, overall = (points(metric, more, less) for metric in ('few', 'top1'))
-            lines.append(f'- {name}: {few} few-shot, {overall} overall ({more} - {less}).')
-    return lines
-
-
 def main() -> None:
     args = parse_args()
     where = origin(f'torch {torch.__version__}, {torch.get_num_threads()} threads')
@@ -413,7 +322,7 @@ def main() -> None:
                 content['rows'].append(row)
                 found = {name: round(value, 3) for name, value in row['metrics'].items()}
                 print(f'{method}, seed {seed}: {seconds:.0f} s, {found}', flush=True)
-                write(content, Path(args.out), args.name)
+                write(content, Path(args.out), args.name, MEANING, IMAGE_ONLY)
 
 
 if __name__ == '__main__':

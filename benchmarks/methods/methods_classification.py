@@ -18,18 +18,15 @@ import argparse
 import json
 import logging
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-from common.origin import ROOT, option_parser, origin, publish
+from common.origin import ROOT, option_parser, origin, per_cent, publish
 
 from lt_det.adjustments.iif import LINKS
 
@@ -64,7 +61,6 @@ TRAINED: dict[str, tuple[str, dict]] = {
     # class weights of norm 1 and features as they are: logits are not bounded
     'weight_norm': ('cosine', {SCALE: 1.0, FEATURES: False}),
     'iif_weight_norm': ('cosine', {SCALE: 1.0, FEATURES: False, RULE: iif_smooth()}),
-    'iif_mean_weight_norm': ('cosine', {SCALE: 1.0, FEATURES: False, RULE: iif_smooth('mean')}),
     # a cosine classifier under the rule: as it is, weights of mean 1, a learned scale
     **{
         f'iif_cosine{name}': ('cosine', {RULE: iif_smooth(norm), **scale})
@@ -126,6 +122,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmpretrain.utils import register_all_modules
+from speed.classifier_cost import reading, throughput
 from torch import Tensor, nn
 
 from lt_det.adjustments import build_adjustment
@@ -264,86 +261,6 @@ class Seed:
         ]
 
 
-def throughput(repeats: int = 15) -> dict[str, float]:
-    """Training steps with LongTailClsHead (IIF, cosine) against LinearClsHead, in turns.
-
-    ResNet-10 at 112 x 112, 32 images, 1000 classes; processor seconds, medians, and the median of
-    the ratios of the two steps of a turn.
-    """
-    heads = dict(
-        stock=dict(type='LinearClsHead'),
-        ours=dict(
-            type='LongTailClsHead',
-            adjustment=dict(type='IIF', link='smooth'),
-            cls_predictor_cfg=dict(type='CosineLinear', scale=16.0),
-        ),
-    )
-    steps: dict[str, Callable] = {}
-    for name, head in heads.items():
-        model = MODELS.build(
-            dict(
-                type='ImageClassifier',
-                backbone=dict(type='LongTailResNet', depth=10),
-                neck=dict(type='GlobalAveragePooling'),
-                head=dict(num_classes=1000, in_channels=512, **head),
-            )
-        )
-        if name == 'ours':
-            model.head.set_class_frequency(ClassFrequency(np.arange(1, 1001)))
-        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-        steps[name] = _step(model.train(), optimizer)
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for repeat in range(repeats + 1):
-        for name, step in steps.items():
-            start = time.process_time()
-            step()
-            if repeat:  # the first is for warming up
-                seconds[name].append(time.process_time() - start)
-    stock, ours = (statistics.median(seconds[name]) for name in ('stock', 'ours'))
-    ratio = statistics.median(a / b for a, b in zip(seconds['stock'], seconds['ours']))
-    return dict(stock_s=stock, ours_s=ours, relative_throughput=ratio)
-
-
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable:
-    images = torch.randn(32, 3, 112, 112)
-    samples = [DataSample().set_gt_label(label) for label in range(32)]
-
-    def step() -> None:
-        optimizer.zero_grad()
-        model(images, samples, mode='loss')['loss'].backward()
-        optimizer.step()
-
-    return step
-
-
-# in a process of its own, as the peak of memory never falls; getrusage has that of the parent too
-READING = """
-import re, sys, time
-from pathlib import Path
-from lt_det.datasets import ListFileDataset
-def peak():
-    return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])
-before, start = peak(), time.process_time()
-ListFileDataset(sys.argv[1], num_classes=8142)
-print(time.process_time() - start, peak() - before)
-"""
-
-
-def reading(lines: int = 437_513) -> dict[str, float]:
-    """Seconds and memory (MB, on Linux) of a data set from a list as long as iNaturalist 2018's."""
-    name = 'train_val2018/Plantae/{0}/3b60c9486db1d2ee875f11a669fb{1:08x}.jpg {0}\n'
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'list.txt')
-        path.write_text(''.join(name.format(i % 8142, i) for i in range(lines)))
-        command = [sys.executable, '-c', READING, str(path)]
-        runs = [
-            subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            for _ in range(3)
-        ]
-    seconds, kib = zip(*(map(float, run.split()[-2:]) for run in runs))
-    return dict(lines=lines, seconds=statistics.median(seconds), mb=max(kib) / 1024)
-
-
 def table(rows: list[dict]) -> list[str]:
     """Mean and standard deviation over the seeds, a line a method."""
     lines = [
@@ -352,15 +269,10 @@ def table(rows: list[dict]) -> list[str]:
     ]
     for method in dict.fromkeys(row['method'] for row in rows):
         mine = [row for row in rows if row['method'] == method]
-        cells = [_spread([row['metrics'][key] for row in mine]) for key in COLUMNS]
+        cells = [per_cent([row['metrics'][key] for row in mine]) for key in COLUMNS]
         cost = statistics.mean(row['relative_cost'] for row in mine)
         lines.append(f'| `{method}` | {" | ".join(cells)} | {cost:.2f} |')
     return lines
-
-
-def _spread(values: list[float]) -> str:
-    deviation = f' ± {100 * statistics.stdev(values):.1f}' if len(values) > 1 else ''
-    return f'{100 * statistics.mean(values):.1f}{deviation}'
 
 
 def differences(rows: list[dict]) -> list[str]:
@@ -375,7 +287,7 @@ def differences(rows: list[dict]) -> list[str]:
         seeds = sorted({s for m, s in value if m == better} & {s for m, s in value if m == worse})
         for key in keys if seeds else ():
             gaps = [value[better, seed][key] - value[worse, seed][key] for seed in seeds]
-            lines.append(f'- `{better}` against `{worse}`, {key}: {_spread(gaps)} points')
+            lines.append(f'- `{better}` against `{worse}`, {key}: {per_cent(gaps)} points')
     return lines
 
 
@@ -392,7 +304,7 @@ def report(content: dict) -> str:
         '100 classes, 200 to 2 training images, 20 validation images a class. Per cent, mean ± '
         f'standard deviation over seeds {", ".join(map(str, seeds))} (data and training). Many: '
         'above 100 training images, few: below 20. Cost: processor time of all training, '
-        'relative to `softmax`.',
+        'relative to `softmax`. A row without a deviation has one seed.',
         '',
         *table(rows),
         '',

@@ -72,9 +72,13 @@ def test_every_edge_is_finite_and_positive(counts, link, norm):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         adjustment = build_adjustment(dict(type='IIF', link=link, norm=norm), frequency)
+        plain = build_adjustment(dict(type='IIF', link=link), frequency).scale[:-1]
     scale = adjustment.scale[:-1]
     assert torch.isfinite(scale).all()
     assert (scale > 0).all()
+    # the order and the ratios of the classes stay
+    torch.testing.assert_close(scale * plain.sum(), plain * scale.sum(), rtol=1e-5, atol=0)
+    assert adjustment.scale[-1] == 1
     if norm == 'mean':
         assert scale.mean().item() == pytest.approx(1, rel=1e-5)
     elif norm is not None:
