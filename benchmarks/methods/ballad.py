@@ -1,12 +1,18 @@
 """BALLAD on glyph crops, with a small CLIP trained from scratch on glyphs and their Unicode names.
 
-CLIP is trained once, on 100 glyphs, 24 images each (``crops_captions``). Every seed then has its
-own long-tailed data (40 of these glyphs, 150 to 2 training images, which class is rare, every
-image) and its own training, all of it by the phases of ``configs/glyphs/ballad_r14.py``. The
-validation set is balanced (20 images a class), so ``top1`` is the balanced accuracy; numbers in
+Every seed has its own long-tailed data (40 of 100 glyphs, 150 to 2 training images, which class is
+rare, every image) and its own training, all of it by the phases of
+``configs/glyphs/ballad_r14.py``. There are two CLIPs to start from:
+
+- ``every``: trained once, on all 100 glyphs, 24 images each (``crops_captions``), so that it knows
+  rare glyphs as well as others;
+- ``without_tail``: trained for each seed, on as many images, without the glyphs that are few-shot
+  there: neither their images nor their names were seen, though names share words.
+
+The validation set is balanced (20 images a class), so ``top1`` is the balanced accuracy; numbers in
 0..1. The cost of a method is the processor time of all training it needs, CLIP's left out, relative
-to cross-entropy (``ce``: CLIP's image tower fine-tuned with a linear classifier). The first phase B
-of a seed computes the features that the others read.
+to ``ce``, CLIP's image tower fine-tuned with a linear classifier; ``scratch`` is the same from
+random weights. The first phase B of a seed computes the features that the others read.
 
     python benchmarks/methods/ballad.py
 
@@ -28,10 +34,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-from common.origin import ROOT, option_parser, origin, publish
+from common.origin import ROOT, option_parser, origin, per_cent, publish
 
 from lt_det.datasets.glyphs import CROP_SIZES, make_crops
-from lt_det.datasets.glyphs.recipe import exponential_counts
+from lt_det.datasets.glyphs.crops import plan_crops
+from lt_det.datasets.glyphs.recipe import GlyphRecipe, exponential_counts
+from lt_det.frequency import ClassFrequency
 
 CONFIGS = ROOT / 'configs' / 'glyphs'
 # symbols, and letters whose names share words
@@ -47,14 +55,18 @@ RECIPE = replace(
     cue_classes=4,
 )
 METRICS = ('top1', 'macro', 'many', 'medium', 'few', 'ece')
+CAPTIONS = CROP_SIZES['crops_captions']
+PRETRAINING = ('every', 'without_tail')
 SAMPLER = 'train_dataloader.sampler'
 RATIO = 'model.ratio'
+LINEAR = {'model.phase': 'fine_tune', 'model.head.type': 'LongTailClsHead'}
 
 # method: (phase of the config, overrides of it, methods whose training it needs)
 METHODS: dict[str, tuple[str, dict, tuple[str, ...]]] = {
     'zero_shot': ('zero_shot', {}, ()),
     'linear_probe': ('linear_probe', {}, ()),
-    'ce': ('phase_a', {'model.phase': 'fine_tune', 'model.head.type': 'LongTailClsHead'}, ()),
+    'scratch': ('phase_a', {**LINEAR, 'model.clip.pretrained': None}, ()),
+    'ce': ('phase_a', LINEAR, ()),
     'phase_a': ('phase_a', {}, ()),
     'phase_a_contrastive': ('phase_a', {'model.contrastive': True}, ()),
     **{
@@ -83,6 +95,7 @@ METHODS: dict[str, tuple[str, dict, tuple[str, ...]]] = {
 def parse_args() -> argparse.Namespace:
     parser = option_parser(__doc__)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--pretraining', nargs='+', choices=PRETRAINING, default=PRETRAINING)
     parser.add_argument('--methods', nargs='+', help='only these, and what they start from')
     parser.add_argument('--tiny', action='store_true', help='one epoch each, to try it out')
     parser.add_argument('--work-dir', default='work_dirs/ballad')
@@ -150,13 +163,35 @@ class MetricsRunner(PhaseRunner):
         return runner.val_loop.run(), seconds
 
 
-def train_clip(args: argparse.Namespace, work_dir: Path) -> tuple[Path, float]:
+def captions(pretraining: str, seed: int) -> GlyphRecipe:
+    """What CLIP is trained on."""
+    if pretraining == 'every':
+        return CAPTIONS
+    plan = plan_crops(replace(RECIPE, seed=seed))
+    groups = ClassFrequency(plan.train_counts).groups('shot')
+    tail = {glyph for glyph, group in zip(plan.glyphs, groups, strict=True) if group == 'few'}
+    glyphs = ''.join(glyph for glyph in CAPTIONS.glyphs if glyph not in tail)
+    each = CAPTIONS.train_images // len(glyphs)
+    return replace(
+        CAPTIONS,
+        size='crops_captions_without_tail',
+        glyphs=glyphs,
+        train_counts=(each,) * len(glyphs),
+        train_images=each * len(glyphs),
+        val_images=CAPTIONS.val_count * len(glyphs),
+    )
+
+
+def train_clip(args: argparse.Namespace, pretraining: str, seed: int) -> tuple[Path, float]:
     """Weights of the small CLIP, and the accuracy among the captions of its own validation."""
-    folder, data = work_dir / 'clip', Path(args.data, 'crops_captions')
+    recipe = captions(pretraining, seed)
+    name = 'clip' if pretraining == 'every' else f'clip_{pretraining}_{seed}'
+    folder, data = Path(args.work_dir, name), Path(args.data, f'crops_{name}')
     done = folder / 'result.json'
     if not done.is_file():
-        make_crops(data, 'crops_captions', progress=False)
+        make_crops(data, recipe, progress=False)
         cfg = load('ballad_clip_r14', data, folder, 0, args.tiny)
+        cfg.model.head.num_classes = recipe.num_classes
         cfg.phases, cfg.run = dict(clip=dict()), ['clip']
         metrics, _ = MetricsRunner(cfg).run('clip')
         shutil.copy(folder / 'clip' / 'clip.pt', folder / 'clip.pt')
@@ -169,16 +204,19 @@ def seed_data(args: argparse.Namespace, seed: int) -> Path:
     return make_crops(folder, replace(RECIPE, seed=seed), progress=False)
 
 
-def run_seed(args: argparse.Namespace, seed: int, clip: Path, methods: list[str]) -> list[dict]:
+def run_seed(
+    args: argparse.Namespace, pretraining: str, seed: int, methods: list[str]
+) -> list[dict]:
     """A row a method."""
+    clip, clip_top1 = train_clip(args, pretraining, seed)
     data = seed_data(args, seed)
-    root = Path(args.work_dir, f'seed_{seed}')
+    root = Path(args.work_dir, pretraining, f'seed_{seed}')
     rows = []
     for method in methods:
         phase, change, _ = METHODS[method]
         done = root / method / 'row.json'
         if not done.is_file():
-            print(f'seed {seed}: {method}', file=sys.stderr, flush=True)
+            print(f'{pretraining}, seed {seed}: {method}', file=sys.stderr, flush=True)
             cfg = phases(data, root, seed, args.tiny, clip)
             # the features of phase A's tower serve every phase B
             for name, hook in (('phase_b', 'phase_a'), ('linear_probe', 'clip')):
@@ -188,7 +226,8 @@ def run_seed(args: argparse.Namespace, seed: int, clip: Path, methods: list[str]
             cfg.merge_from_dict({f'phases.{method}.{key}': value for key, value in change.items()})
             metrics, seconds = MetricsRunner(cfg).run(method)
             values = {key: metrics[f'accuracy/{key}'] for key in METRICS}
-            row = dict(method=method, seed=seed, metrics=values, train_cpu_s=round(seconds, 2))
+            row = dict(method=method, pretraining=pretraining, seed=seed, clip_top1=clip_top1)
+            row.update(metrics=values, train_cpu_s=round(seconds, 2))
             done.parent.mkdir(parents=True, exist_ok=True)
             done.write_text(json.dumps(row))
         rows.append(json.loads(done.read_text()))
@@ -197,6 +236,45 @@ def run_seed(args: argparse.Namespace, seed: int, clip: Path, methods: list[str]
         total = sum(seconds[name] for name in (row['method'], *METHODS[row['method']][2]))
         row['relative_cost'] = round(total / seconds['ce'], 3) if 'ce' in seconds else None
     return rows
+
+
+def tables(rows: list[dict]) -> list[str]:
+    """Lines of the rows of one pretraining."""
+    itself = [100 * row['clip_top1'] for row in rows]
+    lines = [
+        '',
+        f'## CLIP trained on: {rows[0]["pretraining"].replace("_", " ")}',
+        '',
+        f'CLIP itself: {np.mean(itself):.1f} top-1 among the captions of its training.',
+        '',
+        '| method | top1 | many | medium | few | ece | cost | seeds |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    for method in dict.fromkeys(row['method'] for row in rows):
+        mine = [row for row in rows if row['method'] == method]
+        cells = [
+            per_cent([row['metrics'][key] for row in mine])
+            for key in ('top1', 'many', 'medium', 'few', 'ece')
+        ]
+        cost = [row['relative_cost'] for row in mine if row['relative_cost'] is not None]
+        cells.append(f'{np.mean(cost):.2f}' if cost else '-')
+        lines.append(f'| {method} | ' + ' | '.join(cells) + f' | {len(mine)} |')
+    lines += ['', 'Change by seed, in points:', '']
+    lines += ['| method | few, from phase A | top1, from phase A | few, from zero-shot |']
+    lines += ['|---|---|---|---|']
+    base = {(row['method'], row['seed']): row['metrics'] for row in rows}
+    for method in [name for name in METHODS if name.startswith('phase_b')]:
+        cells = []
+        for key, start in (('few', 'phase_a'), ('top1', 'phase_a'), ('few', 'zero_shot')):
+            changes = [
+                100 * (row['metrics'][key] - base[start, row['seed']][key])
+                for row in rows
+                if row['method'] == method and (start, row['seed']) in base
+            ]
+            cells.append(', '.join(f'{change:+.1f}' for change in changes))
+        if any(cells):
+            lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
+    return lines
 
 
 def report(content: dict) -> str:
@@ -210,33 +288,10 @@ def report(content: dict) -> str:
         f'`{content["command"]}`',
         '',
         'Mean and standard deviation over seeds, in percent (ece: expected calibration error). '
-        f'CLIP itself: {100 * content["clip_top1"]:.1f} top-1 among the captions of its training.',
-        '',
-        '| method | top1 | many | medium | few | ece | cost | seeds |',
-        '|---|---|---|---|---|---|---|---|',
+        '`benchmarks/methods/ballad.py` says what is measured.',
     ]
-    for method in dict.fromkeys(row['method'] for row in rows):
-        mine = [row for row in rows if row['method'] == method]
-        cells = []
-        for key in ('top1', 'many', 'medium', 'few', 'ece'):
-            values = [100 * row['metrics'][key] for row in mine]
-            cells.append(f'{np.mean(values):.1f} ± {np.std(values, ddof=len(values) > 1):.1f}')
-        cost = [row['relative_cost'] for row in mine if row['relative_cost'] is not None]
-        cells.append(f'{np.mean(cost):.2f}' if cost else '-')
-        lines.append(f'| {method} | ' + ' | '.join(cells) + f' | {len(mine)} |')
-    lines += ['', 'Change from phase A, by seed, in points:', '']
-    lines += ['| method | few | top1 |', '|---|---|---|']
-    base = {row['seed']: row['metrics'] for row in rows if row['method'] == 'phase_a'}
-    for method in [name for name in METHODS if name.startswith('phase_b')]:
-        mine = [row for row in rows if row['method'] == method and row['seed'] in base]
-        cells = [
-            ', '.join(
-                f'{100 * (row["metrics"][key] - base[row["seed"]][key]):+.1f}' for row in mine
-            )
-            for key in ('few', 'top1')
-        ]
-        if mine:
-            lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
+    for pretraining in dict.fromkeys(row['pretraining'] for row in rows):
+        lines += tables([row for row in rows if row['pretraining'] == pretraining])
     lines += ['', '| stage | tower s | cached s | speedup |', '|---|---|---|---|']
     for row in content['speed']:
         lines.append(
@@ -266,13 +321,17 @@ def main() -> None:
         methods = [name for name in METHODS if name in needed]
     work_dir = Path(args.work_dir).resolve()
     args.work_dir = str(work_dir)
-    clip, clip_top1 = train_clip(args, work_dir)
-    rows = [row for seed in args.seeds for row in run_seed(args, seed, clip, methods)]
+    rows = [
+        row
+        for pretraining in args.pretraining
+        for seed in args.seeds
+        for row in run_seed(args, pretraining, seed, methods)
+    ]
     data = seed_data(args, args.seeds[0])
+    clip, _ = train_clip(args, args.pretraining[0], args.seeds[0])
     speed = measure_speed(lambda seed: phases(data, work_dir / 'speed', seed, True, clip))
     content = dict(
         **where,
-        clip_top1=clip_top1,
         rows=rows,
         speed=speed,
         memory=measure_memory(),

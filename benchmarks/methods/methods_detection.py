@@ -85,6 +85,7 @@ TRAINED: dict[str, dict] = {
     'gol': loss(type='GumbelLoss'),
     'ldam': {**loss(type='LDAMLoss', scale=20.0), **cosine(20.0)},
     'balanced_softmax': adjusted(type='PriorShift', stage='train'),
+    'cosine_balanced_softmax': {**adjusted(type='PriorShift', stage='train'), **cosine(20.0)},
 }
 # strengths are those of the papers, gamma and tau the middle of the ranges that they try
 AT_TEST: dict[str, dict] = {
