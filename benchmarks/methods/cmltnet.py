@@ -167,10 +167,10 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
 # --------------------------------------------------------------------------------------- one run
 
 
-def build_model(method: str, train: Crops, seed: int) -> torch.nn.Module:
-    head = deepcopy(METHODS[method][0])
+def build_model(head: dict, train: Crops, seed: int) -> torch.nn.Module:
+    head = deepcopy(head)
     head.update(num_classes=len(train.dataset.CLASSES), in_channels=FEATURES)
-    if head['type'] == 'CrossModalHead':
+    if 'word_weight' in head:
         head.update(num_words=len(train.dataset.vocabulary), embed_dims=EMBED)
         head.update(word_vectors=dict(width=EMBED))
     torch.manual_seed(seed)
@@ -185,7 +185,7 @@ def build_model(method: str, train: Crops, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)  # the heads have drawn different numbers
     model.init_weights()
     model.head.set_class_frequency(train.dataset.class_frequency)
-    if head['type'] == 'CrossModalHead':
+    if 'word_weight' in head:
         model.head.set_words(train.dataset.vocabulary, *train.dataset.word_statistics())
     return model
 
@@ -309,9 +309,9 @@ def main() -> None:
             val = Crops(root, 'val')
             softmax_seconds = None
             for method in args.methods:
-                _, described, factor = METHODS[method]
+                head, described, factor = METHODS[method]
                 train = Crops(root, 'train', described, seed)
-                model = build_model(method, train, seed)
+                model = build_model(head, train, seed)
                 seconds = train_model(model, train, args, factor * args.epochs, seed)
                 softmax_seconds = softmax_seconds or seconds
                 groups = train.dataset.class_frequency.groups('shot')
