@@ -17,9 +17,13 @@ classifies the averaged map with the same classifier:
 - ``weights``: the class activation map of the classifier's own weights, which get no gradient from
   it, through a softmax over places with a learned temperature.
 - ``contrast``: that map, less the mean map of all classes.
+- ``object``: the object's pixels themselves, in training and prediction: what no attention can
+  know, and so what perfect attention would bring.
 
 ``residual`` takes F (1 + gamma A) / (1 + gamma), gamma learned from 0, ``replace`` takes F A.
-The loss is that of the calibrated pass and half that of the first. Every method trains the same
+The loss is that of the calibrated pass and half that of the first, ``one loss`` that of the
+calibrated pass alone. Classifiers are cosine classifiers of scale 16, or as the name says;
+``balanced`` draws the classes of a batch uniformly. Every method trains the same
 network for as many epochs on the same images. Reported are balanced accuracies, and ``on_object``:
 mean attention on the object's pixels in validation (1: blind).
 
@@ -41,6 +45,7 @@ from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
@@ -52,15 +57,47 @@ from lt_det.datasets.glyphs.crops import plan_crops
 
 DATA_SETS = {'lying': RECIPE, 'honest': replace(RECIPE, cue_classes=0)}
 SCALE, FIRST = 16.0, 0.5  # of the cosine classifier, and weight of the first pass in the loss
-# attention, and how it is used
-READINGS: dict[str, tuple[str | None, str]] = {
-    'softmax': (None, ''),
-    'cosine': (None, ''),
-    'prototypes residual': ('prototypes', 'residual'),
-    'prototypes replace': ('prototypes', 'replace'),
-    'coattention replace': ('coattention', 'replace'),
-    'weights replace': ('weights', 'replace'),
-    'contrast replace': ('contrast', 'replace'),
+
+
+class Reading(NamedTuple):
+    """What is trained.
+
+    Attributes:
+        attention: A key of ``ATTENTION``, or none.
+        use: Whether features are replaced or the attention is a residual.
+        scale: Of the cosine classifier; None: a linear classifier.
+        learn: Whether the scale is learned.
+        first: Weight of the first pass in the loss.
+        balanced: Whether the classes of a batch are drawn uniformly.
+    """
+
+    attention: str | None = None
+    use: str = ''
+    scale: float | None = SCALE
+    learn: bool = False
+    first: float = FIRST
+    balanced: bool = False
+
+
+READINGS = {
+    'softmax': Reading(scale=None),
+    'cosine': Reading(),
+    'prototypes residual': Reading('prototypes', 'residual'),
+    'prototypes replace': Reading('prototypes', 'replace'),
+    'coattention replace': Reading('coattention', 'replace'),
+    'weights replace': Reading('weights', 'replace'),
+    'contrast replace': Reading('contrast', 'replace'),
+    'object replace': Reading('object', 'replace'),
+    'object residual': Reading('object', 'residual'),
+    'prototypes residual one loss': Reading('prototypes', 'residual', first=0.0),
+    'cosine 8': Reading(scale=8.0),
+    'prototypes residual 8': Reading('prototypes', 'residual', 8.0),
+    'cosine 30': Reading(scale=30.0),
+    'prototypes residual 30': Reading('prototypes', 'residual', 30.0),
+    'cosine learned': Reading(learn=True),
+    'prototypes residual learned': Reading('prototypes', 'residual', learn=True),
+    'cosine balanced': Reading(balanced=True),
+    'prototypes residual balanced': Reading('prototypes', 'residual', balanced=True),
 }
 METRICS = ('top1', 'many', 'medium', 'few', 'on_object')
 BATCH, PAD = 32, 4
@@ -160,7 +197,18 @@ class Contrast(Weights):
         return first - 1 / first.shape[1]
 
 
-ATTENTION = dict(prototypes=Prototypes, coattention=CoAttention, weights=Weights, contrast=Contrast)
+ATTENTION = {
+    'prototypes': Prototypes,
+    'coattention': CoAttention,
+    'weights': Weights,
+    'contrast': Contrast,
+}
+
+
+def object_attention(objects: Tensor, size: tuple[int, int]) -> Tensor:
+    """The object's share of each place (B, h, w), over its mean, of masks (B, S, S)."""
+    share = F.interpolate(objects[:, None], size, mode='area')[:, 0]
+    return share / share.mean((1, 2), keepdim=True)
 
 
 class Classifier(nn.Module):
@@ -180,21 +228,28 @@ class Classifier(nn.Module):
                 out_indices=(2,),
             )
         )
-        linear = method == 'softmax'
-        self.fc = nn.Linear(64, classes) if linear else CosineLinear(64, classes, SCALE)
-        kind, use = READINGS[method]
-        self.attention = ATTENTION[kind](self.fc) if kind else None
-        self.gamma = nn.Parameter(torch.zeros(())) if use == 'residual' else None
+        reading = READINGS[method]
+        if reading.scale is None:
+            self.fc = nn.Linear(64, classes)
+        else:
+            self.fc = CosineLinear(64, classes, reading.scale, learn_scale=reading.learn)
+        self.by_object = reading.attention == 'object'
+        kind = ATTENTION.get(reading.attention)
+        self.attention = kind(self.fc) if kind else None
+        self.gamma = nn.Parameter(torch.zeros(())) if reading.use == 'residual' else None
 
     def forward(
-        self, images: Tensor, labels: Tensor | None = None
+        self, images: Tensor, objects: Tensor, labels: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Logits (B, C), those of the first pass, and attention (B, h, w), if there is one."""
         (features,) = self.backbone((images.float() - 127.5) / 64)
         first = self.fc(features.mean((2, 3)))
-        if self.attention is None:
+        if self.by_object:
+            attention = object_attention(objects.float(), features.shape[2:])
+        elif self.attention is None:
             return first, None, None
-        attention = self.attention(features, first.softmax(1), labels)
+        else:
+            attention = self.attention(features, first.softmax(1), labels)
         factor = attention
         if self.gamma is not None:
             factor = (1 + self.gamma * attention) / (1 + self.gamma)
@@ -206,7 +261,7 @@ class Classifier(nn.Module):
 
 @lru_cache(maxsize=1)
 def images_of(name: str, seed: int):
-    """Images (N, 3, S, S) and labels (N,) of both splits, the objects of validation (N, S, S)."""
+    """Images (N, 3, S, S), labels (N,) and masks of the objects (N, S, S) of both splits."""
     plan = plan_crops(replace(DATA_SETS[name], seed=seed))
     split: dict[str, list] = {'train': [], 'val': []}
     for image in plan.images:
@@ -225,7 +280,10 @@ def images_of(name: str, seed: int):
     return both, plan.train_counts
 
 
-def train(method: str, images: Tensor, labels: Tensor, seed: int, epochs: int) -> Classifier:
+def train(
+    method: str, images: Tensor, labels: Tensor, objects: Tensor, seed: int, epochs: int
+) -> Classifier:
+    reading = READINGS[method]
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = Classifier(int(labels.max()) + 1, method).train()
@@ -235,13 +293,19 @@ def train(method: str, images: Tensor, labels: Tensor, seed: int, epochs: int) -
         optimizer, 0.1, epochs * steps, pct_start=0.1, cycle_momentum=False
     )
     for _ in range(epochs):
-        order = torch.randperm(len(labels), generator=generator)
+        if reading.balanced:
+            weight = labels.bincount()[labels].double().reciprocal()
+            order = weight.multinomial(len(labels), replacement=True, generator=generator)
+        else:
+            order = torch.randperm(len(labels), generator=generator)
         for batch in order[: steps * BATCH].split(BATCH):
             places = torch.randint(2 * PAD + 1, (BATCH, 2), generator=generator).tolist()
-            logits, first, _ = model(shifted(images[batch].float(), places, PAD), labels[batch])
+            moved = shifted(images[batch].float(), places, PAD)
+            masks = shifted(objects[batch, None].float(), places, PAD)[:, 0]
+            logits, first, _ = model(moved, masks, labels[batch])
             loss = F.cross_entropy(logits, labels[batch])
             if first is not None:
-                loss = loss + FIRST * F.cross_entropy(first, labels[batch])
+                loss = loss + reading.first * F.cross_entropy(first, labels[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -253,7 +317,7 @@ def train(method: str, images: Tensor, labels: Tensor, seed: int, epochs: int) -
 def score(model: Classifier, images: Tensor, labels: Tensor, objects: Tensor, counts) -> dict:
     right, attended = [], []
     for batch in torch.arange(len(labels)).split(200):
-        logits, _, attention = model(images[batch])
+        logits, _, attention = model(images[batch], objects[batch])
         right.append(logits.argmax(1) == labels[batch])
         if attention is not None:
             shown = objects[batch].float()
@@ -277,7 +341,7 @@ def run(name: str, data: str, seed: int, epochs: int, folder: Path) -> dict:
     torch.set_num_threads(1)
     (train_set, val_set), counts = images_of(data, seed)
     start = time.process_time()
-    model = train(name, *train_set[:2], seed, epochs)
+    model = train(name, *train_set, seed, epochs)
     seconds = time.process_time() - start
     metrics = score(model, *val_set, counts)
     shown = ' '.join(f'{key} {metrics[key]:.3f}' for key in METRICS)
