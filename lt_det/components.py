@@ -12,6 +12,7 @@ from .datasets import (
     cross_modal,
     list_file_dataset,
     long_tail_lvis,
+    rare_copy_paste,
     repeat_factor,
     saliency,
     saliency_mask,

@@ -9,6 +9,7 @@ _NAMES = {
     'cross_modal': ('CrossModalDataset',),
     'list_file_dataset': ('ListFileDataset',),
     'long_tail_lvis': ('LongTailLVISDataset',),
+    'rare_copy_paste': ('RareCopyPaste',),
     'repeat_factor': ('RepeatFactorDataset',),
     'saliency': ('FineGrained', 'RandomPoint', 'SpectralResidual'),
     'saliency_mask': ('MaskedMultiView', 'SaliencyMask'),

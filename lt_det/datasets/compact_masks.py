@@ -52,6 +52,13 @@ class CompactMasks(BitmapMasks):
         return cls._make(height, width, maskless, segmentations=segmentations)
 
     @classmethod
+    def from_crops(
+        cls, crops: list, height: int, width: int, maskless: np.ndarray | None = None
+    ) -> CompactMasks:
+        """N objects, each (top, left, pixels) of a rectangle around it, on an H x W image."""
+        return cls._make(height, width, maskless, crops)
+
+    @classmethod
     def _make(
         cls,
         height: int,
