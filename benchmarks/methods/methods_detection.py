@@ -64,7 +64,9 @@ CAMC = {
 }
 TRAINED: dict[str, dict] = {
     'softmax': {},
-    'rfs': {},  # wraps the data set, see config()
+    'rfs': {},  # these wrap the data set, see config()
+    'copy_paste': {},
+    'copy_paste_iif': iif('smooth'),
     'cosine': cosine(20.0),
     'iif_raw': iif('raw'),
     'iif_smooth': iif('smooth'),
@@ -190,6 +192,13 @@ def config(args: argparse.Namespace, method: str, seed: int = 0) -> Config:
         plain = cfg.train_dataloader.dataset
         cfg.train_dataloader.dataset = dict(
             type='RepeatFactorDataset', oversample_thr=RFS_THRESHOLD, dataset=plain
+        )
+    if method.startswith('copy_paste'):
+        plain = cfg.train_dataloader.dataset
+        *plain.pipeline, pack = plain.pipeline
+        mix = [dict(type='RareCopyPaste'), pack]
+        cfg.train_dataloader.dataset = dict(
+            type='MultiImageMixDataset', dataset=plain, pipeline=mix
         )
     if method == 'federated':
         pack = cfg.train_dataloader.dataset.pipeline[-1]
