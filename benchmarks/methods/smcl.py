@@ -14,8 +14,8 @@ image at once, and can learn that an image without an object is masked.
     python benchmarks/methods/smcl.py
     python benchmarks/methods/smcl.py --backgrounds honest    # which say nothing about the class
 
-writes benchmarks/results/smcl.json and .md, or smcl_honest. What is finished lies in the work dir and is not done
-again when the command is repeated. --smoke runs everything in a minute, badly.
+writes benchmarks/results/smcl.json and .md, or smcl_honest. What is finished lies in the work dir
+and is not done again when the command is repeated. --smoke runs everything in a minute, badly.
 """
 
 from __future__ import annotations
