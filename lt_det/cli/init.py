@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> None:
     val.say_remarks(training=False)
     frequency = ClassFrequency.from_columns(train)
     classes = classes_to_train(frequency, val, args)
+    check_rare(frequency, args)
     check_masks(train, args)
     images = image_folder(train, args.train, args.images, '--images')
     val_images = image_folder(val, args.val, args.val_images or args.images, '--val-images')
@@ -116,6 +117,18 @@ def run(args: argparse.Namespace) -> None:
     write_new(out, text)
     print(f'{out}: {args.model}, {args.method}; {data.summary}')
     print_next(out, args, schedule)
+
+
+def check_rare(frequency: ClassFrequency, args: argparse.Namespace) -> None:
+    """Refuse to paste objects of rare classes where there are none."""
+    count = frequency.image_count
+    least = min(count[count > 0].tolist(), default=0)
+    if MODELS[args.model].methods[args.method].paste and least > args.bounds[1]:
+        raise BadInputError(
+            f'--method {args.method} pastes objects of classes in at most {args.bounds[1]} '
+            f'training images, but the rarest is in {least}; expected other --bounds, or another '
+            'method'
+        )
 
 
 def write_new(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ class Method:
         head: Keys of the box head (``num_classes`` is filled into losses that need it), or with
             ``adjustment`` of the model where ``LongTail`` adjusts it.
         repeat: Whether images of rare classes are repeated (repeat factor sampling).
+        paste: Whether objects of rare classes are pasted into other images, which needs masks.
         roi_head: Type of the RoI head, where it is not the model's own.
         trains: False for a rule at test alone, which a trained baseline can be given.
     """
@@ -21,6 +22,7 @@ class Method:
     text: str
     head: dict = field(default_factory=dict)
     repeat: bool = False
+    paste: bool = False
     roi_head: str | None = None
     trains: bool = True
 
@@ -35,8 +37,12 @@ _FRACAL = dict(adjustment=dict(type='FRACAL', lam=2.0))
 SOFTMAX: dict[str, Method] = {
     'softmax': Method('cross-entropy, the baseline'),
     'rfs': Method('images of rare classes are repeated', repeat=True),
+    'copy_paste': Method(
+        'objects of rare classes are pasted into other images, by their masks', paste=True
+    ),
     'iif': Method('logits times a weight that grows with rarity, in training and at test', _IIF),
     'iif_rfs': Method('iif and rfs', _IIF, repeat=True),
+    'iif_copy_paste': Method('iif and copy_paste', _IIF, paste=True),
     'balanced_softmax': Method(
         'the prior of the classes is added to the logits in training',
         _PRIOR,
@@ -90,7 +96,7 @@ SOFTMAX: dict[str, Method] = {
 QUERY_SOFTMAX = {
     name: method
     for name, method in SOFTMAX.items()
-    if method.roi_head is None and method.head.keys() <= {'adjustment'}
+    if method.roi_head is None and not method.paste and method.head.keys() <= {'adjustment'}
 }
 # half the prior: the whole one costs frequent classes more than rare ones gain, in the pilots of
 # RetinaNet, RTMDet-Ins and DINO (benchmarks/results/any_detector.md)

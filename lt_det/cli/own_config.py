@@ -139,6 +139,17 @@ def _train(data: OwnData, classes: str, method: Method, schedule: Schedule) -> d
             oversample_thr=float(f'{repeat_threshold(data.num_images, data.bounds):.4g}'),
             dataset=changed('_base_.train_dataloader.dataset', dataset),
         )
+    if method.paste:
+        dataset = dict(pipeline=Code('_base_.train_pipeline[:-1]'), **dataset)
+        dataset = dict(
+            _delete_=True,
+            type='MultiImageMixDataset',
+            dataset=changed('_base_.train_dataloader.dataset', dataset),
+            pipeline=[
+                dict(type='RareCopyPaste', max_images=data.bounds[1]),
+                Code('_base_.train_pipeline[-1]'),
+            ],
+        )
     return dict(batch_size=schedule.batch_size, dataset=dataset)
 
 

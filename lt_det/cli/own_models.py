@@ -57,8 +57,15 @@ def _roi(backbone: str, masks: bool, heads: str = 'roi') -> Model:
     if backbone[0] == 'x':
         weights = _resnet(backbone[1:], 'open-mmlab://resnext')
     offered = methods.SOFTMAX
+    if not masks:
+        offered = {name: method for name, method in offered.items() if not method.paste}
     if heads == 'cascade':
-        offered = {name: method for name, method in offered.items() if method.roi_head is None}
+        # with a rule and a pipeline, the config of a list of heads would be longer than others
+        offered = {
+            name: method
+            for name, method in offered.items()
+            if method.roi_head is None and not (method.paste and method.head)
+        }
     return Model(heads, offered, 'one softmax', masks, imagenet=weights)
 
 

@@ -78,10 +78,10 @@ class RareCopyPaste(BaseTransform):
 
     def get_indexes(self, dataset: Any) -> list[int]:
         """Index of an image with a rare class; none where nothing is pasted."""
-        if np.random.random() >= self.prob:
-            return []
         if self._of is not dataset:
             self._find(dataset)
+        if np.random.random() >= self.prob:
+            return []
         images = self._images[np.random.randint(len(self._images))]
         return [int(np.random.choice(images))]
 

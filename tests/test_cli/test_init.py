@@ -99,6 +99,35 @@ def test_the_data_set_of_the_config_is_built(data):
     assert len(dataset[15]['data_samples'].gt_instances) == 1
 
 
+def test_objects_of_rare_classes_are_pasted(data, capsys):
+    from mmdet.registry import DATASETS
+    from mmengine.registry import init_default_scope
+
+    assert init('--method', 'iif_copy_paste', '--bounds', '2', '5') == 0
+    init_default_scope('mmdet')
+    cfg = Config.fromfile('mask_rcnn_r50_iif_copy_paste.py')
+    assert cfg.model.roi_head.bbox_head.adjustment == dict(type='IIF', link='smooth')
+    assert [step.type for step in cfg.train_dataloader.dataset.pipeline] == [
+        'RareCopyPaste',
+        'PackDetInputs',
+    ]
+    assert cfg.train_dataloader.dataset.pipeline[0].max_images == 5
+    mixed = DATASETS.build(cfg.train_dataloader.dataset)
+    np.random.seed(0)
+    labels = [mixed[0]['data_samples'].gt_instances.labels.tolist() for _ in range(30)]
+    assert all(0 in of_image or {1, 2} & set(of_image) for of_image in labels)
+    # the image has class 0 alone, but for what is pasted
+    assert {0, 1, 2} == {label for of_image in labels for label in of_image}
+    write(data / 'train.json', [12, 7, 6])
+    message = refused(capsys, '--method', 'copy_paste', '--bounds', '2', '5', '--out', 'b.py')
+    assert (
+        'in at most 5 training images, but the rarest is in 6; expected other --bounds' in message
+    )
+    assert not Path('b.py').exists()
+    message = refused(capsys, '--model', 'faster_rcnn_r50', '--method', 'copy_paste')
+    assert "--method is 'copy_paste', which faster_rcnn_r50" in message
+
+
 def test_never_overwrites(data, capsys):
     Path('mine.py').write_text('precious')
     message = refused(capsys, '--out', 'mine.py')

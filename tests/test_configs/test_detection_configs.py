@@ -43,7 +43,7 @@ REPRESENTATIVE = [
     'lvis/mask_rcnn_r50_eqlv2.py',
     'lvis/mask_rcnn_r50_federated.py',
     'lvis/mask_rcnn_r50_gol.py',
-    'lvis/mask_rcnn_r50_copy_paste_iif.py',
+    'lvis/mask_rcnn_r50_iif_copy_paste.py',
     'lvis/mask_rcnn_r50_fracal_rfs_cosine_normed_mask_2x.py',
     'glyphs/retinanet_r18_prior_shift_demo.py',
     'glyphs/rtmdet_ins_r18_sigmoid_demo.py',
