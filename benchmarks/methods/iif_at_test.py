@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
 from common.origin import option_parser, origin, publish, spread, table_page
-from methods import methods_detection
 
 SHOWN = ('bbox_AP', 'bbox_APr', 'bbox_APc', 'bbox_APf')
 
@@ -43,7 +42,6 @@ def parse_args() -> argparse.Namespace:
     args.data, args.num_workers = args.data or f'data/glyphs/{args.size}', 0
     name = f'{args.size}_{args.epochs}e'
     args.work_dir = args.work_dir or Path(f'work_dirs/methods_detection/{name}')
-    args.pretrained = methods_detection.pretrained(args)
     return args
 
 
@@ -52,6 +50,7 @@ if __name__ == '__main__':
 
 # isort: split
 import torch
+from methods import methods_detection
 from mmdet.structures.bbox import bbox2roi
 from mmengine.registry import DATASETS, METRICS
 from mmengine.runner import Runner
@@ -184,6 +183,7 @@ def run(args: argparse.Namespace, seed: int) -> list[dict]:
 
 def main() -> None:
     args = parse_args()
+    args.pretrained = methods_detection.pretrained(args)
     content = origin(f'torch {torch.__version__}')
     content['rows'] = rows = [row for seed in args.seeds for row in run(args, seed)]
     cells = []
