@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -190,14 +191,7 @@ def _without(crop: Crop, over: Crop) -> Crop | None:
 
 
 def _box(crop: Crop) -> tuple[int, int, int, int]:
-    """x1, y1, x2, y2 around the pixels of a crop, end excluded; 0 where there is none."""
+    """x1, y1, x2, y2 around the pixels of a crop, end excluded."""
     top, left, pixels = crop
-    rows, columns = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return 0, 0, 0, 0
-    return (
-        left + int(columns[0]),
-        top + int(rows[0]),
-        left + int(columns[-1]) + 1,
-        top + int(rows[-1]) + 1,
-    )
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(pixels))
+    return left + x, top + y, left + x + width, top + y + height
