@@ -34,7 +34,9 @@ def curve(work_dir: Path, method: str, seed: int) -> list[np.ndarray]:
 
 
 def saved(work_dir: Path, name: str) -> dict:
-    return json.loads((work_dir / name).read_text())
+    """What a run has found; nothing where it was not asked for."""
+    path = work_dir / name
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def collect(work_dir: Path, methods: list[str], seeds: list[int], num_images: int) -> list[dict]:
@@ -53,6 +55,7 @@ def collect(work_dir: Path, methods: list[str], seeds: list[int], num_images: in
 
 def report(content: dict, num_at_test: int, picture: str) -> str:
     """The table: mean and standard deviation over the seeds; and the picture, by its name."""
+    at_test = f'The last {num_at_test} methods adjust the softmax model at test. '
     lines = [
         '# Detection methods',
         '',
@@ -61,8 +64,8 @@ def report(content: dict, num_at_test: int, picture: str) -> str:
         'Mean and standard deviation over the seeds; AP in 0..1, masks but for box AP. FP: false',
         'positives an image where as many objects are found as by softmax at score 0.5; - where a',
         'seed never finds them. Cost: time of a training iteration relative to softmax, - where',
-        f'not measured. The last {num_at_test} methods adjust the softmax model at test. What is',
-        'trained, and on what: `benchmarks/methods/methods_detection.py`.',
+        f'not measured. {at_test if num_at_test else ""}What is trained, and on what:',
+        '`benchmarks/methods/methods_detection.py`.',
         '',
         '| method | AP | APr | APc | APf | box AP | fixed AP | FP | cost |',
         '|---|---|---|---|---|---|---|---|---|',
@@ -73,13 +76,15 @@ def report(content: dict, num_at_test: int, picture: str) -> str:
         cost = rows[0]['relative_cost']
         cells.append('-' if cost is None else f'{cost:.2f}')
         lines.append(f'| {method} | {" | ".join(cells)} |')
-    lines += ['', f'Softmax measured again costs {content["cost_of_softmax_again"]:.3f}.']
+    if content['cost_of_softmax_again']:
+        lines += ['', f'Softmax measured again costs {content["cost_of_softmax_again"]:.3f}.']
     cost = [f'{name} {value:.3f}' for name, value in content['cost_at_lvis_size'].items()]
-    lines += [
-        '',
-        'Cost at LVIS size (1333 x 800 pixels, 1203 classes, one image of noise, 10 objects):',
-    ]
-    lines += [', '.join(cost) + '.']
+    if cost:
+        lines += [
+            '',
+            'Cost at LVIS size (1333 x 800 pixels, 1203 classes, one image of noise, 10 objects):',
+        ]
+        lines += [', '.join(cost) + '.']
     return '\n'.join([*lines, '', f'![AP by training frequency]({picture})', ''])
 
 

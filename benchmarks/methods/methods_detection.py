@@ -119,7 +119,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data', help='default: data/glyphs/SIZE')
     parser.add_argument('--work-dir', help='default: work_dirs/methods_detection/SIZE_EPOCHSe')
     parser.add_argument('--num-workers', type=int, default=2, help='of the data loader')
-    parser.add_argument('--cost-rounds', type=int, default=15, help='iterations timed a method')
+    parser.add_argument('--cost-rounds', type=int, default=15, help='iterations timed, or 0')
     parser.add_argument('--lvis-cost-rounds', type=int, default=5, help='the same at LVIS size')
     parser.add_argument('--name', default='methods_detection', help='of the results')
     parser.add_argument('--worker', nargs='+', help=argparse.SUPPRESS)
@@ -332,16 +332,16 @@ def main() -> None:
             if not (args.work_dir / method / str(seed) / 'result.json').exists():
                 print(f'{method}, seed {seed}', flush=True)
                 subprocess.run([*command, 'run', method, str(seed)], check=True)
-    if not (args.work_dir / 'cost.json').exists():
+    if args.cost_rounds and not (args.work_dir / 'cost.json').exists():
         trained = [method for method in args.methods if method in TRAINED]
         subprocess.run([*command, 'cost', *trained], check=True)
-    if not (args.work_dir / 'cost_lvis.json').exists():
+    if args.lvis_cost_rounds and not (args.work_dir / 'cost_lvis.json').exists():
         subprocess.run([*command, 'cost_lvis'], check=True)
     num_images = SIZES[args.size].val_images
     content = {
         **where,
         'rows': collect(args.work_dir, args.methods, args.seeds, num_images),
-        'cost_of_softmax_again': saved(args.work_dir, 'cost.json')['softmax again'],
+        'cost_of_softmax_again': saved(args.work_dir, 'cost.json').get('softmax again'),
         'cost_at_lvis_size': saved(args.work_dir, 'cost_lvis.json'),
     }
     at_test = sum(method in AT_TEST for method in args.methods)
