@@ -21,9 +21,7 @@ classifies the averaged map with the same classifier:
   know, and so what perfect attention would bring.
 
 ``residual`` takes F (1 + gamma A) / (1 + gamma), gamma learned from 0, ``replace`` takes F A.
-The loss is that of the calibrated pass and half that of the first, ``one loss`` that of the
-calibrated pass alone. Classifiers are cosine classifiers of scale 16, or as the name says;
-``balanced`` draws the classes of a batch uniformly. Every method trains the same
+The loss is that of the calibrated pass and half that of the first. Every method trains the same
 network for as many epochs on the same images. Reported are balanced accuracies, and ``on_object``:
 mean attention on the object's pixels in validation (1: blind).
 
@@ -45,7 +43,6 @@ from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
@@ -58,46 +55,17 @@ from lt_det.datasets.glyphs.crops import plan_crops
 DATA_SETS = {'lying': RECIPE, 'honest': replace(RECIPE, cue_classes=0)}
 SCALE, FIRST = 16.0, 0.5  # of the cosine classifier, and weight of the first pass in the loss
 
-
-class Reading(NamedTuple):
-    """What is trained.
-
-    Attributes:
-        attention: A key of ``ATTENTION``, or none.
-        use: Whether features are replaced or the attention is a residual.
-        scale: Of the cosine classifier; None: a linear classifier.
-        learn: Whether the scale is learned.
-        first: Weight of the first pass in the loss.
-        balanced: Whether the classes of a batch are drawn uniformly.
-    """
-
-    attention: str | None = None
-    use: str = ''
-    scale: float | None = SCALE
-    learn: bool = False
-    first: float = FIRST
-    balanced: bool = False
-
-
-READINGS = {
-    'softmax': Reading(scale=None),
-    'cosine': Reading(),
-    'prototypes residual': Reading('prototypes', 'residual'),
-    'prototypes replace': Reading('prototypes', 'replace'),
-    'coattention replace': Reading('coattention', 'replace'),
-    'weights replace': Reading('weights', 'replace'),
-    'contrast replace': Reading('contrast', 'replace'),
-    'object replace': Reading('object', 'replace'),
-    'object residual': Reading('object', 'residual'),
-    'prototypes residual one loss': Reading('prototypes', 'residual', first=0.0),
-    'cosine 8': Reading(scale=8.0),
-    'prototypes residual 8': Reading('prototypes', 'residual', 8.0),
-    'cosine 30': Reading(scale=30.0),
-    'prototypes residual 30': Reading('prototypes', 'residual', 30.0),
-    'cosine learned': Reading(learn=True),
-    'prototypes residual learned': Reading('prototypes', 'residual', learn=True),
-    'cosine balanced': Reading(balanced=True),
-    'prototypes residual balanced': Reading('prototypes', 'residual', balanced=True),
+# attention, and how it is used
+READINGS: dict[str, tuple[str | None, str]] = {
+    'softmax': (None, ''),
+    'cosine': (None, ''),
+    'prototypes residual': ('prototypes', 'residual'),
+    'prototypes replace': ('prototypes', 'replace'),
+    'coattention replace': ('coattention', 'replace'),
+    'weights replace': ('weights', 'replace'),
+    'contrast replace': ('contrast', 'replace'),
+    'object residual': ('object', 'residual'),
+    'object replace': ('object', 'replace'),
 }
 METRICS = ('top1', 'many', 'medium', 'few', 'on_object')
 BATCH, PAD = 32, 4
@@ -228,15 +196,12 @@ class Classifier(nn.Module):
                 out_indices=(2,),
             )
         )
-        reading = READINGS[method]
-        if reading.scale is None:
-            self.fc = nn.Linear(64, classes)
-        else:
-            self.fc = CosineLinear(64, classes, reading.scale, learn_scale=reading.learn)
-        self.by_object = reading.attention == 'object'
-        kind = ATTENTION.get(reading.attention)
-        self.attention = kind(self.fc) if kind else None
-        self.gamma = nn.Parameter(torch.zeros(())) if reading.use == 'residual' else None
+        linear = method == 'softmax'
+        self.fc = nn.Linear(64, classes) if linear else CosineLinear(64, classes, SCALE)
+        kind, use = READINGS[method]
+        self.by_object = kind == 'object'
+        self.attention = ATTENTION[kind](self.fc) if kind in ATTENTION else None
+        self.gamma = nn.Parameter(torch.zeros(())) if use == 'residual' else None
 
     def forward(
         self, images: Tensor, objects: Tensor, labels: Tensor | None = None
@@ -283,7 +248,6 @@ def images_of(name: str, seed: int):
 def train(
     method: str, images: Tensor, labels: Tensor, objects: Tensor, seed: int, epochs: int
 ) -> Classifier:
-    reading = READINGS[method]
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = Classifier(int(labels.max()) + 1, method).train()
@@ -293,11 +257,7 @@ def train(
         optimizer, 0.1, epochs * steps, pct_start=0.1, cycle_momentum=False
     )
     for _ in range(epochs):
-        if reading.balanced:
-            weight = labels.bincount()[labels].double().reciprocal()
-            order = weight.multinomial(len(labels), replacement=True, generator=generator)
-        else:
-            order = torch.randperm(len(labels), generator=generator)
+        order = torch.randperm(len(labels), generator=generator)
         for batch in order[: steps * BATCH].split(BATCH):
             places = torch.randint(2 * PAD + 1, (BATCH, 2), generator=generator).tolist()
             moved = shifted(images[batch].float(), places, PAD)
@@ -305,7 +265,7 @@ def train(
             logits, first, _ = model(moved, masks, labels[batch])
             loss = F.cross_entropy(logits, labels[batch])
             if first is not None:
-                loss = loss + reading.first * F.cross_entropy(first, labels[batch])
+                loss = loss + FIRST * F.cross_entropy(first, labels[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
