@@ -130,7 +130,9 @@ OPTIONS = set(re.findall(r"'(--[a-z][a-z-]*)'", sources('lt_det', 'tools', 'benc
 OPTIONS |= {'--dist', '--fix'}  # of pytest, of ruff
 CLASSES = set(re.findall(r"^class (\w+)|\bname='(\w+)'", sources('lt_det'), re.MULTILINE))
 CLASSES = {name for pair in CLASSES for name in pair}
-CLASSES |= {'CrossEntropyLoss', 'FCNMaskHead', 'LVISMetric', 'Pretrained'}  # of OpenMMLab
+# of OpenMMLab
+CLASSES |= {'CrossEntropyLoss', 'FCNMaskHead', 'LVISMetric', 'Pretrained'}
+CLASSES |= {'MultiImageMixDataset', 'PackDetInputs'}
 FOLDERS = r'configs|tools|benchmarks|lt_det|tests|docs|requirements'
 
 
