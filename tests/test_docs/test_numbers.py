@@ -36,6 +36,21 @@ def test_measured_numbers_say_where_they_come_from(page):
     assert not [f'{line_of(text, claim.start)}: {claim.text}' for claim in unlinked(text)]
 
 
+@pages
+def test_no_comment_breaks_a_paragraph(page):
+    """A line that begins with one ends the paragraph before it, and what follows begins another."""
+    lines = ['', *page.read_text(encoding='utf-8').splitlines(), '']
+    breaks = [
+        number
+        for number, (before, line, after) in enumerate(zip(lines, lines[1:], lines[2:]), 1)
+        if line.startswith('<!--')
+        and before
+        and not before.startswith(('#', '|'))
+        and (after or not line.endswith('-->'))
+    ]
+    assert not breaks
+
+
 def changed(number: str) -> str:
     """The number with another last digit."""
     return number[:-1] + str((int(number[-1]) + 1) % 10)
