@@ -72,8 +72,7 @@ COMPARISONS = (
         'methods_detection_demo',
         'Further ones, on a smaller data set: Mask R-CNN, masks',
         'methods_detection.py --size demo --epochs 3 --name methods_detection_demo --methods '
-        'softmax cosine iif_smooth iif_mean_cosine cosine_balanced_softmax gol ldam copy_paste '
-        'copy_paste_iif',
+        'softmax cosine iif_smooth iif_mean_cosine gol ldam copy_paste copy_paste_iif',
         AP,
         papers={'gol': 'lvis/mask_rcnn_r50_gol'},
     ),
