@@ -2,6 +2,7 @@ _base_ = ['./crops_softmax.py']
 
 model = dict(
     type='SMCLClassifier',
+    target='hard',
     contrast=dict(
         out_channels=64,
         loss=dict(type='BalancedContrastiveLoss', temperature=0.1, loss_weight=0.6),
@@ -9,9 +10,11 @@ model = dict(
 )
 
 clean = [dict(type='RandomCrop', crop_size=32, padding=4, padding_mode='reflect')]
-# filled with the mean of data_preprocessor; no larger map than the image
+# no larger map than the image
 mask = dict(
-    type='SaliencyMask', saliency=dict(type='SpectralResidual', side=32, sigma=2.0), fill=127.5
+    type='SaliencyMask',
+    saliency=dict(type='SpectralResidual', side=32, sigma=2.0),
+    fill='background',
 )
 train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -2,6 +2,7 @@
 # (arXiv 2207.09052); the projection is ours
 smcl_model = dict(
     type='SMCLClassifier',
+    target='hard',
     contrast=dict(
         hidden_channels=512,
         out_channels=128,
@@ -18,4 +19,8 @@ smcl_varied = [
     dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
 ]
 # no larger map than the image
-smcl_mask = dict(type='SaliencyMask', saliency=dict(type='SpectralResidual', side=32, sigma=2.0))
+smcl_mask = dict(
+    type='SaliencyMask',
+    saliency=dict(type='SpectralResidual', side=32, sigma=2.0),
+    fill='background',
+)
