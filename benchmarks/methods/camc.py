@@ -6,7 +6,8 @@ leaves open what that is. Here are readings of it, on images in which they shoul
 
 - ``lying``: the crops of SMCL's comparison, whose backgrounds lie about the class
   (benchmarks/common/lying_backgrounds.py);
-- ``honest``: the same objects on backgrounds that say nothing.
+- ``honest``: the same objects on backgrounds that say nothing;
+- ``many``: 60 classes of 200 to 2 images, backgrounds as in ``lying``, half the epochs.
 
 Attention A of a feature map F, of mean 1, for the class probabilities pi of a first pass, which
 classifies the averaged map with the same classifier:
@@ -35,6 +36,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -50,9 +52,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 from common.lying_backgrounds import RECIPE
 from common.origin import option_parser, origin, per_cent, publish
 
-from lt_det.datasets.glyphs.crops import plan_crops
+from lt_det.datasets.glyphs.crops import CROP_GLYPHS, plan_crops
+from lt_det.datasets.glyphs.recipe import exponential_counts
 
-DATA_SETS = {'lying': RECIPE, 'honest': replace(RECIPE, cue_classes=0)}
+MANY = exponential_counts(60, 200, 2)
+DATA_SETS = {
+    'lying': RECIPE,
+    'honest': replace(RECIPE, cue_classes=0),
+    'many': replace(
+        RECIPE,
+        glyphs=CROP_GLYPHS[:60],
+        train_counts=MANY,
+        train_images=sum(MANY),
+        val_images=60 * 20,
+        val_count=20,
+    ),
+}
+EPOCHS = {'many': 0.5}  # of those of the others
 SCALE, FIRST = 16.0, 0.5  # of the cosine classifier, and weight of the first pass in the loss
 
 # attention, and how it is used
@@ -301,7 +317,7 @@ def run(name: str, data: str, seed: int, epochs: int, folder: Path) -> dict:
     torch.set_num_threads(1)
     (train_set, val_set), counts = images_of(data, seed)
     start = time.process_time()
-    model = train(name, *train_set, seed, epochs)
+    model = train(name, *train_set, seed, math.ceil(EPOCHS.get(data, 1) * epochs))
     seconds = time.process_time() - start
     metrics = score(model, *val_set, counts)
     shown = ' '.join(f'{key} {metrics[key]:.3f}' for key in METRICS)
