@@ -1,7 +1,7 @@
 """CMLTNet's gates where words are missing or wrong, on the crops of cmltnet.py.
 
-Words in training: ``all`` right; ``half missing``; ``20% wrong``, ``50% wrong``: so many images
-have the words of another image, drawn from all. How the path of the image, z_v, and that of the
+Words in training: ``half missing``, or ``50% wrong``: so many images have the words of another
+image, drawn from all. How the path of the image, z_v, and that of the
 predicted words, s, are fused:
 
 - ``mean``: (z_v + s) / 2;
@@ -32,9 +32,7 @@ from common.origin import option_parser, origin, per_cent, publish, table_page
 
 # share of the images that have words, share of those whose words are another image's
 WORDS = {
-    'all': (1.0, 0.0),
     'half missing': (0.5, 0.0),
-    '20% wrong': (1.0, 0.2),
     '50% wrong': (1.0, 0.5),
 }
 GATES = {

@@ -49,8 +49,8 @@ def adjusted(**rule) -> dict:
     return {HEAD + 'adjustment': rule}
 
 
-def cosine(scale: float, **kwargs) -> dict:
-    return {HEAD + 'cls_predictor_cfg': dict(type='CosineLinear', scale=scale, **kwargs)}
+def cosine(scale: float) -> dict:
+    return {HEAD + 'cls_predictor_cfg': dict(type='CosineLinear', scale=scale)}
 
 
 def loss(**kwargs) -> dict:
@@ -72,13 +72,7 @@ TRAINED: dict[str, dict] = {
     'iif_smooth': iif('smooth'),
     'iif_base10_obj': iif('base10', 'instance'),
     'iif_cosine': {**iif('raw'), **cosine(8.0)},
-    # weights as they are, of mean 1, and of mean 1 with a learned scale
-    'iif_smooth_cosine': {**iif('smooth'), **cosine(20.0)},
     'iif_mean_cosine': {**adjusted(type='IIF', link='smooth', norm='mean'), **cosine(20.0)},
-    'iif_mean_cosine_learned': {
-        **adjusted(type='IIF', link='smooth', norm='mean'),
-        **cosine(20.0, learn_scale=True),
-    },
     'camc': {**CAMC, **cosine(20.0)},
     'iif_camc': {**CAMC, **iif('raw')},
     'seesaw': loss(type='LongTailSeesawLoss'),
@@ -87,7 +81,6 @@ TRAINED: dict[str, dict] = {
     'gol': loss(type='GumbelLoss'),
     'ldam': {**loss(type='LDAMLoss', scale=20.0), **cosine(20.0)},
     'balanced_softmax': adjusted(type='PriorShift', stage='train'),
-    'cosine_balanced_softmax': {**adjusted(type='PriorShift', stage='train'), **cosine(20.0)},
 }
 # strengths are those of the papers, gamma and tau the middle of the ranges that they try
 AT_TEST: dict[str, dict] = {

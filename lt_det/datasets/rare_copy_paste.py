@@ -155,22 +155,23 @@ class RareCopyPaste(BaseTransform):
             results[key] = np.append(results[key][stays], source[key][index])
         results['gt_masks'] = CompactMasks.from_crops(
             [*(crop for crop, kept in zip(crops, stays) if kept), (top, left, pixels)],
-            *(height, width),
+            height,
+            width,
             np.append(masks.maskless[stays], False),
         )
 
 
 def _compact(results: dict) -> CompactMasks:
-    """The masks of an image, which must have the crops of their objects."""
+    """The masks of an image by the crops of their objects, which are cut out once."""
     masks = results.get('gt_masks')
-    if isinstance(masks, CompactMasks):
-        return masks
-    if isinstance(masks, BitmapMasks):
-        return CompactMasks(masks.masks, masks.height, masks.width)
-    raise BadInputError(
-        f'RareCopyPaste got gt_masks of type {type(masks).__name__}, expected bitmaps: load them '
-        'with with_mask=True and poly2mask=True'
-    )
+    if not isinstance(masks, BitmapMasks):
+        raise BadInputError(
+            f'RareCopyPaste got gt_masks of type {type(masks).__name__}, expected bitmaps: load '
+            'them with with_mask=True and poly2mask=True'
+        )
+    if not isinstance(masks, CompactMasks):
+        masks = CompactMasks(masks.masks, masks.height, masks.width)
+    return CompactMasks.from_crops(masks.crops, masks.height, masks.width, masks.maskless)
 
 
 def _without(crop: Crop, over: Crop) -> Crop | None:
