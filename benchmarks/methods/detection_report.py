@@ -34,14 +34,17 @@ def curve(work_dir: Path, method: str, seed: int) -> list[np.ndarray]:
 
 
 def saved(work_dir: Path, name: str) -> dict:
-    """What a run has found; nothing where it was not asked for."""
-    path = work_dir / name
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads((work_dir / name).read_text())
+
+
+def costs(work_dir: Path, name: str) -> dict:
+    """Measured costs; none where they were not asked for."""
+    return saved(work_dir, name) if (work_dir / name).is_file() else {}
 
 
 def collect(work_dir: Path, methods: list[str], seeds: list[int], num_images: int) -> list[dict]:
     """A row for each run: its metrics, and the cost of its method."""
-    cost = saved(work_dir, 'cost.json')
+    cost = costs(work_dir, 'cost.json')
     rows = []
     for method in methods:
         for seed in seeds:

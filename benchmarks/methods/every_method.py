@@ -18,14 +18,13 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-from common.origin import RESULTS, ROOT, option_parser, origin, publish
+from common.origin import RESULTS, ROOT, option_parser, origin, per_cent, publish
 
 AP = {'AP': 'segm_AP', 'APr': 'segm_APr', 'APc': 'segm_APc', 'APf': 'segm_APf'}
 BOX_AP = {name: key.replace('segm', 'bbox') for name, key in AP.items()}
@@ -113,7 +112,8 @@ COMPARISONS = (
     Comparison(
         'smcl_honest',
         'SMCL where backgrounds say nothing',
-        'smcl.py --backgrounds honest',
+        'smcl.py --backgrounds honest --networks whole --data-sets 1 --methods softmax '
+        'balanced_contrastive saliency_mixed_contrast saliency_hard_contrast_edge',
         ACCURACY,
         ('network', 'method'),
     ),
@@ -154,13 +154,6 @@ def published() -> dict[str, str]:
     return found
 
 
-def percent(values: Sequence[float]) -> str:
-    mean = 100 * statistics.mean(values)
-    return (
-        f'{mean:.1f} ± {100 * statistics.stdev(values):.1f}' if len(values) > 1 else f'{mean:.1f}'
-    )
-
-
 def cost(rows: list[dict]) -> str:
     """Mean time of training relative to the baseline, where it was measured."""
     known = [row['relative_cost'] for row in rows if row.get('relative_cost') is not None]
@@ -185,7 +178,7 @@ def table(comparison: Comparison, content: dict, papers: dict[str, str]) -> list
         groups.setdefault(tuple(row.get(key, '') for key in comparison.row), []).append(row)
     for key, rows in groups.items():
         cells = [
-            percent([row['metrics'][each] for row in rows]) for each in comparison.columns.values()
+            per_cent([row['metrics'][each] for row in rows]) for each in comparison.columns.values()
         ]
         seeds = len({row['seed'] for row in rows})
         paper = papers.get(comparison.papers.get(key[-1], ''), '')

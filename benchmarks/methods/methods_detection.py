@@ -130,7 +130,7 @@ if __name__ == '__main__':
 # isort: split
 import numpy as np
 import torch
-from methods.detection_report import collect, plot, report, saved
+from methods.detection_report import collect, costs, plot, report
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -334,8 +334,8 @@ def main() -> None:
     content = {
         **where,
         'rows': collect(args.work_dir, args.methods, args.seeds, num_images),
-        'cost_of_softmax_again': saved(args.work_dir, 'cost.json').get('softmax again'),
-        'cost_at_lvis_size': saved(args.work_dir, 'cost_lvis.json'),
+        'cost_of_softmax_again': costs(args.work_dir, 'cost.json').get('softmax again'),
+        'cost_at_lvis_size': costs(args.work_dir, 'cost_lvis.json'),
     }
     at_test = sum(method in AT_TEST for method in args.methods)
     picture = f'{args.name}.png'
