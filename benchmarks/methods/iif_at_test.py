@@ -93,10 +93,8 @@ def rules_of(dataset, mean: Tensor, deviation: Tensor) -> dict[str, nn.Module | 
     def rule(**cfg) -> nn.Module:
         return build_adjustment(dict(cfg, stage='test'), frequency).eval()
 
-    weights, of_mean_1 = (
-        rule(type='IIF', link='smooth'),
-        rule(type='IIF', link='smooth', norm='mean'),
-    )
+    weights = rule(type='IIF', link='smooth')
+    of_mean_1 = rule(type='IIF', link='smooth', norm='mean')
     dimension = box_dimension_of(dataset)
     return {
         'none': None,
