@@ -1,8 +1,10 @@
-"""What the switches of BackboneHook save, and that results stay: on a CPU, or a GPU with --device.
+"""What switches of the backbone save, and that results stay: on a CPU, or a GPU with --device.
 
 A training step (forward, backward) and a forward pass of ResNet-50 with its FPN, as MMDetection
-runs it, with channels last, compiled, and both, in turn in one process. On a CPU one thread, and
-seconds of CPU time, which other work on the machine disturbs least.
+runs it, with the switches of BackboneHook (channels last, compiled, both), and with MMDetection's
+own ``with_cp``, which computes activations anew in the backward pass, in turn in one process. On a
+CPU one thread, and seconds of CPU time, which other work on the machine disturbs least. Memory is
+what torch's allocator holds at the peak of a step, beyond what was there before it.
 
     python benchmarks/speed/backbone.py
 
@@ -34,8 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--switches',
         nargs='+',
-        choices=('channels last', 'compiled', 'both'),
-        default=('channels last', 'compiled', 'both'),
+        choices=('channels last', 'compiled', 'both', 'with_cp'),
+        default=('channels last', 'compiled', 'both', 'with_cp'),
         help='compiling takes minutes',
     )
     return parser.parse_args()
@@ -49,6 +51,7 @@ import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are n
 
 # isort: split
 import torch
+from common.allocations import peak_mb
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
@@ -61,16 +64,18 @@ SWITCHES = {
     'channels last': dict(channels_last=True),
     'compiled': dict(compile=True),
     'both': dict(compile=True, channels_last=True),
+    'with_cp': {},
 }
 
 
 class Features(nn.Module):
     """Backbone and neck of the LVIS configs with random weights."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_cp: bool) -> None:
         super().__init__()
         model = Config.fromfile(ROOT / 'configs/_base_/models/mask_rcnn_r50_fpn_lvis.py').model
         model.backbone.init_cfg = None
+        model.backbone.with_cp = with_cp
         torch.manual_seed(0)
         self.backbone = MODELS.build(model.backbone)
         self.neck = MODELS.build(model.neck)
@@ -99,7 +104,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
     models = {}
     for name in ('stock', *args.switches):
         options = SWITCHES[name]
-        models[name] = Features().to(args.device).train()
+        models[name] = Features(with_cp=name == 'with_cp').to(args.device).train()
         if options:
             BackboneHook(**options).before_run(SimpleNamespace(model=models[name]))
 
@@ -128,6 +133,10 @@ def measure(args: argparse.Namespace) -> list[dict]:
         for _ in range(args.repeats):
             for name, model in models.items():
                 times[name].append(clocked(lambda s=step, m=model: s(m), args.device))
+        peaks = {
+            name: peak_mb(lambda s=step, m=model: s(m), args.device)
+            for name, model in models.items()
+        }
         stock = statistics.median(times['stock'])
         for name in models:
             pairs = zip(results[name], results['stock'])
@@ -139,6 +148,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
                     'switches': name,
                     's': round(median, 4),
                     'speedup': round(stock / median, 3),
+                    'mb': round(peaks[name], 1),
                     'first_s': round(first[name], 1),
                     'apart': float(f'{apart:.2g}'),
                 }
@@ -154,11 +164,11 @@ def report(content: dict) -> str:
         'of benchmarks/speed/backbone.py. The first call compiles. Apart: norm of the difference '
         'of features, and of the gradient of a weight, relative to those of stock.'
     )
-    columns = ('stage', 'switches', 's', 'speedup', 'first call s', 'apart')
+    columns = ('stage', 'switches', 's', 'speedup', 'peak MB', 'first call s', 'apart')
     rows = (
         (
             *(row['stage'], row['switches'], f'{row["s"]:.3f}', f'{row["speedup"]:.2f}'),
-            *(f'{row["first_s"]:.1f}', f'{row["apart"]:.1e}'),
+            *(f'{row["mb"]:.0f}', f'{row["first_s"]:.1f}', f'{row["apart"]:.1e}'),
         )
         for row in content['rows']
     )

@@ -35,13 +35,13 @@ import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are n
 
 # isort: split
 import torch
+from common.allocations import peak_mb
 from mmdet.models.layers import multiclass_nms
 from mmdet.models.losses import EQLV2Loss, SeesawLoss
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.profiler import ProfilerActivity, profile
 
 from lt_det.models.layers import CAMCalibration
 from lt_det.models.losses import LongTailEQLV2Loss, LongTailSeesawLoss
@@ -49,20 +49,6 @@ from lt_det.models.roi_heads.topk_nms import topk_multiclass_nms
 
 C, ROIS = 1203, 2048
 OF_AN_IMAGE = 512
-
-
-def peak_mb(step: Callable[[], object]) -> float:
-    """MB at the peak of a step that has run before."""
-    step()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        step()
-    events = record.profiler.kineto_results.events()
-    changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == '[memory]']
-    held = peak = 0
-    for _, change in sorted(changes, key=lambda pair: pair[0]):
-        held += change
-        peak = max(peak, held)
-    return peak / 2**20
 
 
 def of_loss(loss: nn.Module, channels: int) -> Callable[[], None]:
@@ -198,7 +184,9 @@ def main() -> None:
         row = dict(stage=stage)
         for name, make in zip(('stock_mb', 'ours_mb'), contenders):
             torch.manual_seed(0)
-            row[name] = round(peak_mb(make()), 1)
+            step = make()
+            step()
+            row[name] = round(peak_mb(step), 1)
         content['rows'].append(row)
         print(row, flush=True)
     publish(args.out, 'memory', content, report(content))

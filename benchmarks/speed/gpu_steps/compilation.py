@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import torch
 
 from .context import Context
-from .detectors import build
+from .detectors import build, make_batch, num_classes
+from .training_cost import make_step
 
 
 def run(context: Context) -> None:
     size = context.pick((800, 1344), (64, 96))
-    number = context.pick(8, 1)
-    backbone = build(context, {}).backbone
-    backbone.train()
+    number = context.pick(16, 1)
+    model = build(context, {}).train()
+    backbone = model.backbone
     images = torch.randn(number, 3, *size, device=context.device)
     dtype = context.pick(torch.float16, torch.bfloat16)
     compiled = torch.compile(
@@ -43,13 +45,19 @@ def run(context: Context) -> None:
         apart=apart,
         compiled_in_s=seconds,
     )
-    stock = context.median_s(lambda: step(backbone), 10)
-    ours = context.median_s(lambda: step(compiled), 10)
-    context.add_row(
-        dict(
-            stage=f'backbone, forward and backward, batch {number}, compiled',
-            stock_s=round(stock, 5),
-            ours_s=round(ours, 5),
-            speedup=round(stock / ours, 3),
+    for name, module in (('without', backbone), ('compiled', compiled)):
+        context.note(
+            f'backbone, forward and backward, batch {number}, {name}',
+            s=context.median_s(partial(step, module), 10),
+            mb=context.peak_mb(partial(step, module)),
         )
-    )
+    # of the same model: what the whole step gains
+    batch = make_batch(number, size, 12, num_classes(context))
+    for name, module in (('without', backbone), ('compiled', compiled)):
+        model.backbone = module
+        train = make_step(context, model, batch, context.pick(torch.float16, torch.float32))
+        context.note(
+            f'training step, batch {number}, {name}',
+            s=context.median_s(train, 5),
+            mb=context.peak_mb(train),
+        )

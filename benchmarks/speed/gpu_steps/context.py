@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common.allocations import peak_mb
 
 
 @dataclass
@@ -80,12 +81,7 @@ class Context:
         if not self.on_gpu:
             function()
             return None
-        self.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        base = torch.cuda.memory_allocated()
-        function()
-        self.synchronize()
-        return (torch.cuda.max_memory_allocated() - base) / 2**20
+        return peak_mb(function, self.device)
 
 
 def _short(found: dict[str, Any]) -> dict[str, Any]:

@@ -155,8 +155,11 @@ def average_backward(
 def _finite(rois: Tensor) -> Tensor:
     """Regions, in float32 at least, with those that are no numbers far outside the map."""
     (rois,) = wide(rois)
-    lost = ~rois.isfinite().all(1, keepdim=True)
-    return torch.cat([rois[:, :1].nan_to_num(), rois[:, 1:].masked_fill(lost, -FAR)], 1)
+    total = rois.sum(1, keepdim=True)
+    lost = total - total != 0  # the difference of two infinities is no number
+    rois = rois.masked_fill(lost, -FAR)
+    rois[:, 0].clamp_(min=0)  # the map, which has to be one
+    return rois
 
 
 def _regions(rois: Tensor, spatial_scale: float, aligned: bool) -> tuple[Tensor, Tensor]:

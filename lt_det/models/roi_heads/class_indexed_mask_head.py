@@ -118,19 +118,14 @@ class _ClassIndexed:
         numbers = [of_image.numpy() for of_image in numbers]
         for of_image, chosen in zip(masks, numbers):
             of_image.require_masks(chosen)
-        sizes = [(of_image.height, of_image.width) for of_image in masks]
-        # clipped as the stock head does it
-        boxes = [
-            torch.stack([x.clamp(0, limit) for x, limit in zip(sampled.pos_priors.T, 2 * size)], 1)
-            for sampled, size in zip(sampling_results, [(width, height) for height, width in sizes])
-        ]
         targets = mask_targets(
             [of_image.crops for of_image in masks],
-            sizes,
-            boxes,
+            [(of_image.height, of_image.width) for of_image in masks],
+            [sampled.pos_priors for sampled in sampling_results],
             numbers,
             _pair(rcnn_train_cfg['mask_size']),
             binarize=not rcnn_train_cfg.get('soft_mask_target', False),
+            clip=True,  # as the stock head does it
         )
         return targets.float()
 
