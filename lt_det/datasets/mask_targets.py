@@ -63,7 +63,7 @@ def mask_targets(
     order, planes_of = torch.from_numpy(np.stack([order, planes_of])).to(device)
     boxes = torch.cat(list(boxes))[order]
     rois = torch.cat([planes_of.to(boxes)[:, None], boxes], 1)
-    pooled = []
+    pooled, memory = [], None
     for start, stop, of_group in zip(
         starts, [*starts[1:], len(used)], rois.split(np.bincount(group[place]).tolist())
     ):
@@ -71,7 +71,9 @@ def mask_targets(
         if clip:
             of_group[:, 1::2].clamp_(0, width)
             of_group[:, 2::2].clamp_(0, height)
-        planes = of_group.new_zeros(stop - start, 1, height, width)
+        if memory is None or memory.shape[2:] != (height, width) or len(memory) < stop - start:
+            memory = of_group.new_empty(stop - start, 1, height, width)
+        planes = memory[: stop - start].zero_()
         for plane, (top, left, crop) in zip(planes, used[start:stop]):
             rows, columns = crop.shape
             inside = plane[0, top : top + rows, left : left + columns]
