@@ -25,14 +25,13 @@ class BackboneHook(Hook):
     The backbone alone is one graph; the ``compile=True`` of MMEngine compiles the whole training
     step, which falls into many graphs at what detectors decide from values. A graph is made anew
     for a new size of images: a few minutes in all, so it is for long trainings with few sizes.
-    What compiling saves on a GPU: benchmarks/results/gpu.md; what channels last do on a CPU:
+    What compiling saves on a GPU: benchmarks/results/gpu.md; what both do on a CPU:
     benchmarks/results/backbone.md.
 
     Args:
         compile: True, or arguments of ``torch.compile`` such as ``dict(mode='max-autotune')``.
         channels_last: Whether weights and images have the channels as their last dimension in
-            memory, the layout of the tensor cores of GPUs in half precision. On a CPU in float32 it
-            has been no gain.
+            memory, the layout of the tensor cores of GPUs in half precision.
 
     Raises:
         BadInputError: Neither is asked for, or the model has no backbone.
