@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import csv
+import functools
+import gc
 from pathlib import Path
 
 import pytest
+from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 
 from lt_det.datasets.glyphs import make_crops, make_glyphs
 from lt_det.frequency import ClassFrequency
 
 ROOT = Path(__file__).resolve().parents[1]
+
+gc.disable()  # until everything is imported
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays to the end: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +34,15 @@ def own_default_scope():
 
 
 @pytest.fixture(scope='session', autouse=True)
-def plain_configs():
-    """MMEngine formats every config that it writes, which takes longer than a small test."""
+def fast_configs():
+    """Two things that MMEngine does with every config, and that take longer than a small test.
+
+    It formats those that it writes, and reads the index of all models of a package for each base
+    that is in this package.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, False))
+        patch.setattr('mmengine.config.utils.load', functools.cache(load))
         yield
 
 

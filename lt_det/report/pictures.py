@@ -28,6 +28,7 @@ LOOKS = {
     'false positive': ('#CC79A7', 'dotted'),
 }
 _HIT_IOU = 0.5
+_WIDTH, _TITLE, _LEGEND, _GAP = 4.35, 0.25, 0.4, 0.1  # inches
 _PAD, _EDGE = 1.2, 0.8  # of the back of a label, points
 _MOST_BYTES = 400_000
 _SHRINKING = ((1, 256), (1, 128), (1, 64), (0.8, 64), (0.65, 64), (0.5, 32), (0.35, 32), (0.2, 16))
@@ -53,12 +54,25 @@ def draw_detections(
         path: The picture, in the format of its ending.
         score_thr: Detections with a lower score are left out.
     """
-    figure = Figure(figsize=(9, 4.7 * len(samples) + 0.4), layout='constrained', dpi=110)
+    images = [mmcv.imread(sample.img_path, channel_order='rgb') for sample in samples]
+    # places that are given: a layout that is found takes longer than all the drawing
+    rows = [_WIDTH * min(image.shape[0] / image.shape[1], 1.5) for image in images]
+    height = _LEGEND + sum(rows) + _TITLE * len(rows) + _GAP
+    figure = Figure(figsize=(2 * _WIDTH + 3 * _GAP, height), dpi=110)
     canvas = FigureCanvasAgg(figure)
-    grid = figure.subplots(len(samples), 2, squeeze=False)
+    side = _GAP / figure.get_figwidth()
+    grid = figure.subplots(
+        len(samples),
+        2,
+        squeeze=False,
+        height_ratios=rows,
+        gridspec_kw=dict(
+            **dict(left=side, right=1 - side, wspace=_GAP / _WIDTH, bottom=_GAP / height),
+            **dict(top=1 - (_LEGEND + _TITLE) / height, hspace=_TITLE / np.mean(rows)),
+        ),
+    )
     labels: list[tuple[Axes, list]] = []
-    for (left, right), sample in zip(grid, samples, strict=True):
-        image = mmcv.imread(sample.img_path, channel_order='rgb')
+    for (left, right), image, sample in zip(grid, images, samples, strict=True):
         detections = sample.pred_instances
         detections = detections[detections.scores >= score_thr]
         truth = sample.gt_instances if 'gt_instances' in sample else InstanceData()
@@ -67,15 +81,13 @@ def draw_detections(
         labels.append((left, _draw(left, image, truth, class_names, looks)))
         looks = ['found' if f else 'false positive' for f in right_ones]
         labels.append((right, _draw(right, image, detections, class_names, looks)))
-        left.set_title(f'{Path(sample.img_path).name}: ground truth', fontsize=9)
-        right.set_title(f'detections with score >= {score_thr}', fontsize=9)
+        left.set_title(f'{Path(sample.img_path).name}: ground truth', fontsize=9, y=1)
+        right.set_title(f'detections with score >= {score_thr}', fontsize=9, y=1)
     handles = [
         Line2D([], [], color=colour, linestyle=style, linewidth=1.5, label=name)
         for name, (colour, style) in LOOKS.items()
     ]
-    figure.legend(handles=handles, loc='outside upper center', ncols=3, frameon=False, fontsize=9)
-    canvas.draw()  # the layout: labels are placed in pixels
-    figure.set_layout_engine('none')
+    figure.legend(handles=handles, loc='upper center', ncols=3, frameon=False, fontsize=9)
     for axes, wanted in labels:
         _label(axes, wanted, canvas)
     if Path(path).suffix == '.png':
@@ -147,6 +159,7 @@ def _draw(
 
 def _label(axes: Axes, labels: list[tuple], canvas: FigureCanvasAgg) -> None:
     """Write labels where they do not cover each other."""
+    axes.apply_aspect()  # the place of the image, in which labels are placed in pixels
     renderer = canvas.get_renderer()
     margin = (_PAD + _EDGE) * canvas.figure.dpi / 72
     texts, boxes, sizes = [], [], []
