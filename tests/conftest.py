@@ -24,6 +24,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+    gc.set_threshold(20_000)
 
 
 @pytest.fixture(autouse=True)

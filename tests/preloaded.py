@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
 
 from yapf.yapflib import yapf_api
 
+gc.disable()
 os.environ['OMP_NUM_THREADS'] = '1'  # before torch: threads do not outlive a fork
 import_module('lt_det')  # first: what it provides is read by the others
 for name in ('mmdet', 'mmpretrain'):
@@ -26,5 +28,8 @@ def leave_as_it_is(text: str, **options) -> tuple[str, bool]:
 
 
 yapf_api.FormatCode = leave_as_it_is
+gc.collect()
+gc.enable()
+gc.freeze()  # data sets call the collector, which need not look at all this again
 for stream in (sys.stdout, sys.stderr):
     stream.flush()  # or every fork would write what they hold

@@ -12,11 +12,23 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from lt_det.compat.checkpoint import restrict_checkpoint_loading
+from lt_det.engine import report_hook
 from lt_det.errors import BadInputError, MissingFileError
 
 pytest.importorskip('open_clip', reason="open_clip is the extra 'clip' of lt_det")
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True, scope='module')
+def no_pictures():
+    """They are those of every classifier, and take longer than these trainings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ('plot_accuracy_by_frequency', 'plot_reliability', 'send_pictures'):
+            patch.setattr(report_hook, name, lambda *args: None)
+        yield
+
+
 SMALL = dict(
     name='RN50',
     pretrained=None,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
@@ -18,17 +19,15 @@ from lt_det.errors import UserError
 
 # gloo alone: three processes, of which one ends, comes late, or never begins
 PROGRAM = """
-import os, sys, time
+import json, os, sys, time
 from datetime import timedelta
 import torch, torch.distributed as dist
 from lt_det.cli.common import user_errors
 from lt_det.cli.lost_processes import lost_processes
-how, odd, port, logs = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-os.environ.update(WORLD_SIZE='3', MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
 
-def run(rank):
+def run(rank, how, odd, port, logs):
     sys.stderr = open(f'{logs}/{rank}', 'w', buffering=1)
-    os.environ['RANK'] = str(rank)
+    os.environ.update(RANK=str(rank), WORLD_SIZE='3', MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
     with user_errors(), lost_processes():
         if how == 'absent' and rank == odd:
             os._exit(0)
@@ -44,38 +43,46 @@ def run(rank):
         if how == 'fast':
             raise RuntimeError('mine')
 
-ranks = []
-for rank in range(3):
-    ranks.append(os.fork())
-    if not ranks[-1]:
-        try:
-            run(rank)
-        except SystemExit as error:
-            os._exit(error.code)
-        except RuntimeError as error:
-            print(repr(error), end='', file=sys.stderr, flush=True)
-            os._exit(7)
-        os._exit(0)
-print([os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks])
+groups = []
+for case in json.loads(sys.argv[1]):
+    groups.append([])
+    for rank in range(3):
+        groups[-1].append(os.fork())
+        if not groups[-1][-1]:
+            try:
+                run(rank, *case)
+            except SystemExit as error:
+                os._exit(error.code)
+            except RuntimeError as error:
+                print(repr(error), end='', file=sys.stderr, flush=True)
+                os._exit(7)
+            os._exit(0)
+print(json.dumps([[os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
+                  for ranks in groups]))
 """
+CASES = [('dies', 0), ('dies', 1), ('late', 2), ('absent', 1), ('fast', 0)]
 
 
-def end_of(how: str, odd: int, folder: Path) -> tuple[list[int], list[str]]:
-    """How each process ended, and what it said."""
-    with socket.create_server(('127.0.0.1', 0)) as free:
-        port = str(free.getsockname()[1])
-    command = [sys.executable, '-c', PROGRAM, how, str(odd), port, str(folder)]
+@pytest.fixture(scope='module')
+def ends(tmp_path_factory) -> dict[tuple, tuple[list[int], list[str]]]:
+    """How each process of each case ended, and what it said; most of the time all wait."""
+    folders = [tmp_path_factory.mktemp(f'{how}_{odd}') for how, odd in CASES]
+    with ExitStack() as stack:
+        free = [stack.enter_context(socket.create_server(('127.0.0.1', 0))) for _ in CASES]
+        ports = [str(each.getsockname()[1]) for each in free]
+    cases = [[*case, port, str(path)] for case, port, path in zip(CASES, ports, folders)]
+    command = [sys.executable, '-c', PROGRAM, json.dumps(cases)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as group:
+    ) as groups:
         try:
-            ends, _ = group.communicate(timeout=120)
+            found, _ = groups.communicate(timeout=120)
         except BaseException:
-            os.killpg(group.pid, signal.SIGKILL)
+            os.killpg(groups.pid, signal.SIGKILL)
             raise
-    texts = [(folder / str(rank)).read_text() for rank in range(3)]
-    assert 'Traceback' not in ''.join(texts)
-    return [int(end) for end in ends.strip().strip('[]').split(',')], texts
+    texts = [[(folder / str(rank)).read_text() for rank in range(3)] for folder in folders]
+    assert 'Traceback' not in str(texts)
+    return dict(zip(CASES, zip(json.loads(found), texts)))
 
 
 def waits(rank: int, odd: int) -> str:
@@ -83,25 +90,25 @@ def waits(rank: int, odd: int) -> str:
 
 
 @pytest.mark.parametrize(('how', 'odd'), [('dies', 0), ('dies', 1), ('late', 2)])
-def test_all_that_wait_name_the_one_that_does_not_come(how, odd, tmp_path):
-    ends, texts = end_of(how, odd, tmp_path)
+def test_all_that_wait_name_the_one_that_does_not_come(how, odd, ends):
+    codes, texts = ends[how, odd]
     for rank in {0, 1, 2} - {odd}:
-        assert ends[rank] == 2
+        assert codes[rank] == 2
         assert texts[rank].startswith(waits(rank, odd)) and len(texts[rank].splitlines()) == 1
-    assert ends[odd] == (-9 if how == 'dies' else 2)
+    assert codes[odd] == (-9 if how == 'dies' else 2)
 
 
-def test_one_that_has_not_begun(tmp_path):
-    ends, texts = end_of('absent', 1, tmp_path)
-    assert ends == [2, 0, 2]
+def test_one_that_has_not_begun(ends):
+    codes, texts = ends['absent', 1]
+    assert codes == [2, 0, 2]
     for rank in (0, 2):
         assert f'process {rank} of 0..2 waited in vain' in texts[rank]
         assert 'to start' in texts[rank] and 'dist_cfg.timeout' in texts[rank]
 
 
-def test_own_errors_are_left_alone(tmp_path):
-    ends, texts = end_of('fast', 0, tmp_path)
-    assert ends == [7] * 3 and set(texts) == {"RuntimeError('mine')"}
+def test_own_errors_are_left_alone(ends):
+    codes, texts = ends['fast', 0]
+    assert codes == [7] * 3 and set(texts) == {"RuntimeError('mine')"}
 
 
 def test_other_errors_are_left_alone():
