@@ -168,7 +168,7 @@ def test_the_tool_says_one_line(tmp_path):
         f"_base_ = ['{tool_process.ROOT}/configs/glyphs/mask_rcnn_r18_softmax_demo.py']\n"
         'model = dict(backbone=dict(depth=19))\n'
     )
-    done = tool_process.run_new('-m', 'lt_det', 'train', tmp_path / 'mine.py', cwd=tmp_path)
+    done = tool_process.run('-m', 'lt_det', 'train', tmp_path / 'mine.py', cwd=tmp_path)
     assert done.returncode == 2
     assert 'Traceback' not in done.stderr
     error = [line for line in done.stderr.splitlines() if line.startswith('error: ')]

@@ -9,7 +9,7 @@ import cv2
 
 from lt_det.cli.main import main
 
-from ..tool_process import run, run_new
+from ..tool_process import run
 from .own_data import NAMES, make
 
 SMALL = (
@@ -31,7 +31,7 @@ def test_from_a_json_to_a_table_and_pictures(tmp_path, monkeypatch, capsys):
     options = ('--model', 'mask_rcnn_r18', '--weights', 'none', '--epochs', '1', '--gpus', '0')
     assert main(['init', *data, *options, '--out', 'mine.py']) == 0
     capsys.readouterr()
-    result = run_new('-m', 'lt_det', 'train', 'mine.py', '--cfg-options', *SMALL, cwd=tmp_path)
+    result = run('-m', 'lt_det', 'train', 'mine.py', '--cfg-options', *SMALL, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     lines = result.stdout.splitlines()
     assert len(lines) + len(result.stderr.splitlines()) <= 25, result.stdout + result.stderr
