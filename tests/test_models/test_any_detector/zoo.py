@@ -168,6 +168,7 @@ FAMILIES = {
 }
 
 
+_WIDE = ('Conditional DETR', 'Deformable DETR, two stages')  # 256 channels are in their code
 _AT_MOST = dict(
     num_stuff_classes=0,
     score_thr=0.0,
@@ -181,13 +182,14 @@ _AT_MOST = dict(
     nms_pre=200,
     max_per_img=20,
     num=32,  # RoIs
+    num_points=64,
 )
 
 
 def model_config(name: str, **changes: Any) -> ConfigDict:
     """The model of a family for C classes, with two layers or stages where it has six or more."""
     family = FAMILIES[name]
-    model = ConfigDict(_small(_config(family.config)))
+    model = ConfigDict(_small(_config(family.config), narrow=name not in _WIDE))
     if 'ResNet' in model.backbone.type:
         model.backbone = dict(
             type='ResNet',
@@ -224,24 +226,31 @@ def _merge(model: dict, changes: dict) -> None:
             model[key] = copy.deepcopy(value)
 
 
-def _small(node: Any, key: str = '') -> Any:
+def _small(node: Any, narrow: bool, key: str = '') -> Any:
     if isinstance(node, dict):
-        node = {name: _small(value, name) for name, value in node.items()}
-        if node.get('type') in ('FCNMaskHead', 'HTCMaskHead', 'DynamicMaskHead'):
+        node = {name: _small(value, narrow, name) for name, value in node.items()}
+        kind = str(node.get('type'))
+        if kind in ('FCNMaskHead', 'HTCMaskHead', 'DynamicMaskHead'):
             node['num_convs'] = 1
-        if node.get('type') == 'DynamicConv':
+        if kind == 'DynamicConv':
             node['feat_channels'] = 8
+        if narrow and kind.endswith(('DETRHead', 'DINOHead')):
+            node['embed_dims'] = 64
         return node
     if isinstance(node, (list, tuple)):
         if key == 'in_channels':  # of the neck: a ResNet of width 8, not 64 times 4
             return [channels // 32 for channels in node] if max(node) > 500 else node
         if key == 'class_weight':
             return [1.0] * C + [node[-1]]
-        return [_small(value, key) for value in node]
+        return [_small(value, narrow, key) for value in node]
     if key in ('num_classes', 'num_things_classes'):
         return C if node >= 80 else node
-    if key == 'in_channels':
-        return 64 if node == 2048 else node
+    if key == 'in_channels' and node == 2048:
+        return 64
+    if narrow and node == 256 and key != 'num':  # channels between the parts
+        return 64
+    if narrow and key == 'num_feats':  # half of them
+        return node // 4
     return min(node, _AT_MOST[key]) if key in _AT_MOST else node
 
 
