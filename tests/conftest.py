@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import functools
 import gc
+import sysconfig
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 
@@ -15,6 +18,8 @@ from lt_det.datasets.glyphs import make_crops, make_glyphs
 from lt_det.frequency import ClassFrequency
 
 ROOT = Path(__file__).resolve().parents[1]
+
+SHIPPED = (str(ROOT / 'configs'), sysconfig.get_path('purelib'))  # configs that do not change
 
 gc.disable()  # until everything is imported
 
@@ -36,14 +41,26 @@ def own_default_scope():
 
 @pytest.fixture(scope='session', autouse=True)
 def fast_configs():
-    """Two things that MMEngine does with every config, and that take longer than a small test.
+    """Three things that MMEngine does with every config, and that take longer than a small test.
 
-    It formats those that it writes, and reads the index of all models of a package for each base
-    that is in this package.
+    It formats those that it writes, reads the index of all models of a package for each base that
+    is in this package, and reads each base anew.
     """
+    read, known = Config._file2dict, {}
+
+    def read_once(filename: str, *args, **kwargs) -> tuple:
+        path = str(Path(filename).resolve())
+        if not path.startswith(SHIPPED):
+            return read(filename, *args, **kwargs)
+        key = (path, args, *sorted(kwargs.items()))
+        if key not in known:
+            known[key] = read(filename, *args, **kwargs)
+        return copy.deepcopy(known[key])
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, False))
         patch.setattr('mmengine.config.utils.load', functools.cache(load))
+        patch.setattr(Config, '_file2dict', staticmethod(read_once))
         yield
 
 
