@@ -24,7 +24,8 @@ SCRIPTS = sorted(
 
 def python(code: str, cwd: Path = ROOT) -> str:
     """The last line that the code prints."""
-    code = f'import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}'
+    # nothing here lives long enough for the garbage collector
+    code = f'import gc, sys; gc.disable(); sys.path.insert(0, {str(ROOT)!r})\n{code}'
     done = subprocess.run([sys.executable, '-c', code], cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()[-1]

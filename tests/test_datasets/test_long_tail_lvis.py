@@ -125,7 +125,7 @@ def test_subsets_copies_and_processes_have_the_same_items(generated):
     ours.get_subset_([2, 0])
     theirs.get_subset_([2, 0])
     assert_same_items(ours, theirs)
-    loader = DataLoader(ours, num_workers=2, multiprocessing_context='spawn', collate_fn=list)
+    loader = DataLoader(ours, num_workers=1, multiprocessing_context='spawn', collate_fn=list)
     ids = [item['img_id'] for batch in loader for item in batch]
     assert ids == [theirs.get_data_info(index)['img_id'] for index in range(2)]
 

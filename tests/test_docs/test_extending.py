@@ -5,25 +5,24 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from lt_det.datasets.glyphs import make_crops
+
+from .. import tool_process
 from .test_links import ROOT, fences
 
 PAGE = ROOT / 'docs/extending.md'
 FILE = re.compile(r'# ([\w/]+\.py)\n')
 
 
-def run(folder: Path, *command: str) -> str:
+def run(folder: Path, *command) -> str:
     """What a command prints in a folder; ``lt_det`` is this one."""
-    program = [sys.executable, '-m', 'lt_det'] if command[0] == 'lt_det' else [sys.executable]
-    environment = os.environ | {'PYTHONPATH': f'{ROOT}{os.pathsep}.', 'OMP_NUM_THREADS': '1'}
-    done = subprocess.run(
-        [*program, *command[1:]], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    program = ['-m', 'lt_det'] if command[0] == 'lt_det' else []
+    path = f'{ROOT}{os.pathsep}.'
+    done = tool_process.run(*program, *command[1:], cwd=folder, env=dict(PYTHONPATH=path))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -84,11 +83,11 @@ except BadInputError as error:
 """
 
 
-def test_parts_of_the_page_work(folder):
-    glyphs = "from lt_det.datasets.glyphs import make_crops; make_crops('%s', 'crops_tiny')"
-    run(folder, 'python', '-c', glyphs % 'data/glyphs/crops_tiny')
+def test_parts_of_the_page_work(folder, tmp_path):
+    make_crops(folder / 'data/glyphs/crops_tiny', 'crops_tiny', progress=False)
     run(folder, 'python', 'make_csv.py')
-    printed = run(folder, 'python', '-c', ACCEPTED)
+    (tmp_path / 'accepted.py').write_text(ACCEPTED)
+    printed = run(folder, 'python', tmp_path / 'accepted.py')
     assert 'adjustment.gamma is -1, expected a number >= 0' in printed
     assert "adjustment.stage is 'never'" in printed
     assert 'ClassFrequency(8 classes: ' in printed
