@@ -13,6 +13,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import DefaultScope
+from mmengine.runner import runner
 
 from lt_det.datasets.glyphs import make_crops, make_glyphs
 from lt_det.frequency import ClassFrequency
@@ -40,11 +41,12 @@ def own_default_scope():
 
 
 @pytest.fixture(scope='session', autouse=True)
-def fast_configs():
-    """Three things that MMEngine does with every config, and that take longer than a small test.
+def fast_mmengine():
+    """What MMEngine does again and again, and what takes longer than a small test.
 
-    It formats those that it writes, reads the index of all models of a package for each base that
-    is in this package, and reads each base anew.
+    It formats configs that it writes, reads the index of all models of a package for each base
+    that is in this package, and each base anew; it asks git and compilers who they are for each
+    run, and git for each checkpoint.
     """
     read, known = Config._file2dict, {}
 
@@ -61,6 +63,8 @@ def fast_configs():
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, False))
         patch.setattr('mmengine.config.utils.load', functools.cache(load))
         patch.setattr(Config, '_file2dict', staticmethod(read_once))
+        for name in ('get_git_hash', 'collect_env'):
+            patch.setattr(runner, name, functools.cache(getattr(runner, name)))
         yield
 
 

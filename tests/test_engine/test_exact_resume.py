@@ -6,6 +6,7 @@ import itertools
 import logging
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -153,7 +154,8 @@ def test_workers_load_what_the_process_itself_loads(persistent, straight, tmp_pa
 
 @pytest.mark.parametrize('sampler', ['InfiniteSampler', 'DefaultSampler'])
 def test_by_iterations(sampler, tmp_path, monkeypatch):
-    monkeypatch.setattr('time.sleep', lambda seconds: None)
+    # alone there: threads that wait would turn in circles
+    monkeypatch.setattr('mmengine.runner.loops.time', SimpleNamespace(sleep=lambda seconds: None))
     options = dict(train_cfg=dict(by_epoch=False, max_iters=15), loader={})
     options['loader'] = dict(sampler=dict(type=sampler, shuffle=True))
     straight, batches, _ = train(tmp_path / 'a', **dict(options))

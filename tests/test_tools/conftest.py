@@ -74,7 +74,7 @@ def config(tiny_glyphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The work dir of an uninterrupted training of two epochs: do not write into it."""
     work_dir = tmp_path_factory.mktemp('trained')
-    result = run_new('train.py', config, '--work-dir', work_dir)
+    result = run('train.py', config, '--work-dir', work_dir)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     (work_dir / 'stdout.txt').write_text(result.stdout + result.stderr)
     return work_dir
