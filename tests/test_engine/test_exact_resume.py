@@ -109,6 +109,9 @@ def train(
         record = lambda text, *args, level=level, **kwargs: said.append((level, text))  # noqa: E731
         setattr(logger, level, record)
     runner.train()
+    workers = runner.train_loop.dataloader._iterator  # those that persist
+    if workers is not None:
+        workers._shutdown_workers()  # the garbage collector would wait for each in vain
     checkpoint = torch.load(runner.message_hub.get_info('last_ckpt'), weights_only=False)
     return checkpoint, seen.indices, [line for line in said if line[1].startswith('resumed after')]
 
