@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
@@ -86,19 +84,5 @@ def description(module: ModuleType) -> dict:
 
 
 def run(module: ModuleType, args: argparse.Namespace) -> int:
-    with user_errors(getattr(args, 'verbose', False)), rare_collections():
+    with user_errors(getattr(args, 'verbose', False)):
         return module.run(args) or 0
-
-
-@contextmanager
-def rare_collections() -> Iterator[None]:
-    """A garbage collector that does not begin with every 700 objects.
-
-    Importing makes a million that stay, and it would go through them again and again.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(20_000, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)

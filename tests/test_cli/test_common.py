@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gc
 from argparse import Namespace
 
 import pytest
 
-from lt_det.cli.common import load_config
-from lt_det.errors import BadInputError
+from lt_det.cli.common import load_config, rare_collections
+from lt_det.errors import BadInputError, MissingFileError
 
 
 def test_the_line_of_a_config_that_fails_is_named(tmp_path, monkeypatch):
@@ -20,3 +21,19 @@ def test_the_line_of_a_config_that_fails_is_named(tmp_path, monkeypatch):
     ):
         with pytest.raises(BadInputError, match=message):
             load_config(Namespace(config=str(tmp_path / name), cfg_options=None))
+
+
+@pytest.fixture
+def threshold():
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.set_threshold(*before)
+
+
+def test_the_garbage_collector_is_left_as_it_was(tmp_path, threshold):
+    with rare_collections():
+        assert gc.get_threshold() == (20_000, 10, 10)
+    with pytest.raises(MissingFileError):
+        load_config(Namespace(config=str(tmp_path / 'none.py')))
+    assert gc.get_threshold() == (700, 10, 10)
