@@ -1,7 +1,8 @@
 # `make help` lists the targets. Everything runs in .venv, which is made when it is absent.
 
 PYTHON ?=
-TEST_WORKERS ?= 2
+# one more than the cores of a small machine: tests also wait, for timeouts and for processes
+TEST_WORKERS ?= 3
 ARGS ?=
 
 VENV := .venv

@@ -31,12 +31,12 @@ def run(rank, how, odd, port, logs):
     with user_errors(), lost_processes():
         if how == 'absent' and rank == odd:
             os._exit(0)
-        dist.init_process_group('gloo', timeout=timedelta(seconds=4))
+        dist.init_process_group('gloo', timeout=timedelta(seconds=6))
         dist.all_reduce(torch.ones(1))
         if rank == odd:
             if how == 'dies':
                 os.kill(os.getpid(), 9)
-            time.sleep(9 if how == 'late' else 0)
+            time.sleep(12 if how == 'late' else 0)
         # some have more to do than others
         time.sleep(rank)
         dist.all_reduce(torch.ones(1))
