@@ -1,8 +1,7 @@
 # `make help` lists the targets. Everything runs in .venv, which is made when it is absent.
 
 PYTHON ?=
-# one more than the cores of a small machine: tests also wait, for timeouts and for processes
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 2
 ARGS ?=
 
 VENV := .venv
