@@ -39,8 +39,10 @@ def run(context: Context) -> None:
     if (number, size) in results:
         exact = phase_a(context, model, number, 'fp32', size)
         apart = abs(results[number, size] / exact - 1)
-        expected = 'the loss within 1% of float32'
-        context.check('bfloat16', apart < 0.01, expected, apart=apart, float32=exact)
+        # four images of a dry run average out less of the rounding, which differs by processor
+        limit = context.pick(0.01, 0.05)
+        expected = f'the loss within {limit:.0%} of float32'
+        context.check('bfloat16', apart < limit, expected, apart=apart, float32=exact)
     model.precision = 'bf16'
     model.eval()
     images = torch.randn(context.pick(512, 4), 3, *model.image_size, device=context.device)
