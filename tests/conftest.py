@@ -22,15 +22,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SHIPPED = (str(ROOT / 'configs'), sysconfig.get_path('purelib'))  # configs that do not change
 
-gc.disable()  # until everything is imported
 
-
-def pytest_collection_finish() -> None:
-    """What has been imported stays to the end: the garbage collector need not look at it again."""
-    gc.collect()
-    gc.freeze()
-    gc.enable()
-    gc.set_threshold(20_000)
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is imported stays to the end: the garbage collector need not look at it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000)
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

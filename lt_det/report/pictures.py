@@ -61,16 +61,15 @@ def draw_detections(
     figure = Figure(figsize=(2 * _WIDTH + 3 * _GAP, height), dpi=110)
     canvas = FigureCanvasAgg(figure)
     side = _GAP / figure.get_figwidth()
-    grid = figure.subplots(
-        len(samples),
-        2,
-        squeeze=False,
-        height_ratios=rows,
-        gridspec_kw=dict(
-            **dict(left=side, right=1 - side, wspace=_GAP / _WIDTH, bottom=_GAP / height),
-            **dict(top=1 - (_LEGEND + _TITLE) / height, hspace=_TITLE / np.mean(rows)),
-        ),
+    places = dict(
+        left=side,
+        right=1 - side,
+        bottom=_GAP / height,
+        top=1 - (_LEGEND + _TITLE) / height,
+        wspace=_GAP / _WIDTH,
+        hspace=_TITLE / np.mean(rows),
     )
+    grid = figure.subplots(len(samples), 2, squeeze=False, height_ratios=rows, gridspec_kw=places)
     labels: list[tuple[Axes, list]] = []
     for (left, right), image, sample in zip(grid, images, samples, strict=True):
         detections = sample.pred_instances

@@ -99,3 +99,26 @@ def test_labels_on_a_picture_do_not_overlap(tmp_path, monkeypatch):
         for number, back in enumerate(backs):
             assert axes.get_window_extent().padded(1).containsx(back.x1)
             assert not any(back.overlaps(other) for other in backs[:number])
+
+
+def test_images_fill_rows_of_their_own_height(tmp_path, monkeypatch):
+    samples = []
+    for height, width in ((100, 200), (100, 80)):
+        path = str(tmp_path / f'{width}.png')
+        cv2.imwrite(path, np.full((height, width, 3), 255, np.uint8))
+        samples.append(DetDataSample(metainfo=dict(img_path=path)))
+        samples[-1].pred_instances = instances([[10, 10, 40, 40]], [0], [0.9])
+    canvases = []
+    monkeypatch.setattr(pictures, '_write_small', lambda canvas, path: canvases.append(canvas))
+    draw_detections(samples, ['a'], tmp_path / 'out.png')
+    (canvas,) = canvases
+    canvas.draw()
+    wide, _, high, _ = canvas.figure.axes
+    boxes = [axes.get_window_extent() for axes in (wide, high)]
+    for box, ratio in zip(boxes, (0.5, 1.25)):
+        assert abs(box.height / box.width - ratio) < 0.01
+        assert box.width > 0.47 * canvas.figure.bbox.width
+    titles = [axes.title.get_window_extent() for axes in (wide, high)]
+    assert boxes[0].y0 > titles[1].y1 and titles[1].y0 > boxes[1].y1
+    (legend,) = canvas.figure.legends
+    assert legend.get_window_extent().y0 > titles[0].y1
