@@ -13,6 +13,8 @@ from lt_det.compat.ops import roi_align as stand_in
 
 from .reference import bilinear_of_border, boxes, compare_halves
 
+NAN, INF = float('nan'), float('inf')
+
 
 def rois(dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Three regions, one of which leads over the border of a map of 16 cells of 4 pixels."""
@@ -100,12 +102,21 @@ def test_no_regions_and_one_of_no_size(mode, ratio):
 
 @pytest.mark.parametrize('mode', ['avg', 'max'])
 @pytest.mark.parametrize('ratio', [0, 2])
-@pytest.mark.parametrize('value', [float('nan'), float('inf')])
-def test_a_region_that_is_no_number_is_zero(mode, ratio, value):
+@pytest.mark.parametrize(
+    'lost',
+    [
+        [0, 3, NAN, 30, 40],
+        [0, 3, INF, 30, 40],
+        [0, -INF, -INF, INF, INF],
+        [NAN] * 5,
+        [-INF, 3, 3, 30, 40],
+    ],
+)
+def test_a_region_that_is_no_number_is_zero(mode, ratio, lost):
     features = torch.randn(2, 2, 16, 16, requires_grad=True)
     regions = rois()
     alone = RoIAlign(3, 0.25, ratio, mode)(features, regions[1:].clone())
-    regions[0, 2] = value
+    regions[0] = torch.tensor(lost)
     pooled = RoIAlign(3, 0.25, ratio, mode)(features, regions)
     assert not pooled[0].any()
     assert pooled[1:].equal(alone)
