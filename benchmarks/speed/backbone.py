@@ -163,8 +163,9 @@ def report(content: dict) -> str:
     about = (
         f'ResNet-50 with FPN, batches of {content["images"]} at {content["size"]} pixels, on '
         f'{content["device"]}, medians of {content["repeats"]} in turn. What is measured: the head '
-        'of benchmarks/speed/backbone.py. The first call compiles. Apart: norm of the difference '
-        'of features, and of the gradient of a weight, relative to those of stock.'
+        'of benchmarks/speed/backbone.py. The first call compiles what no row above has compiled. '
+        'Apart: norm of the difference of features, and of the gradient of a weight, relative to '
+        'those of stock.'
     )
     columns = ('stage', 'switches', 's', 'speedup', 'peak MB', 'first call s', 'apart')
     rows = (
