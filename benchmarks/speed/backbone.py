@@ -1,10 +1,12 @@
 """What switches of the backbone save, and that results stay: on a CPU, or a GPU with --device.
 
 A training step (forward, backward) and a forward pass of ResNet-50 with its FPN, as MMDetection
-runs it, with the switches of BackboneHook (channels last, compiled, both), and with MMDetection's
-own ``with_cp``, which computes activations anew in the backward pass, in turn in one process. On a
-CPU one thread, and seconds of CPU time, which other work on the machine disturbs least. Memory is
-what torch's allocator holds at the peak of a step, beyond what was there before it.
+runs it, in turn in one process: with the switches of BackboneHook (channels last, compiled), with
+MMEngine's ``efficient_conv_bn_eval`` ("folded": a norm that does not learn its statistics becomes
+part of the weights of the convolution before it, arXiv:2305.11624), with combinations of these, and
+with MMDetection's ``with_cp``, which computes activations anew in the backward pass. On a CPU one
+thread, and seconds of CPU time, which other work on the machine disturbs least. Memory is what
+torch's allocator holds at the peak of a step, beyond what was there before it.
 
     python benchmarks/speed/backbone.py
 
@@ -28,18 +30,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 # isort: split
 from common.origin import ROOT, option_parser, origin, publish, table_page
 
+SWITCHES = {
+    'stock': {},
+    'channels last': dict(channels_last=True),
+    'folded': {},
+    'folded, channels last': dict(channels_last=True),
+    'compiled': dict(compile=True),
+    'compiled, channels last': dict(compile=True, channels_last=True),
+    'compiled, folded, channels last': dict(compile=True, channels_last=True),
+    'with_cp': {},
+}
+
 
 def parse_args() -> argparse.Namespace:
     parser = option_parser(__doc__)
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--size', type=int, nargs=2, default=(320, 320), metavar=('H', 'W'))
-    parser.add_argument('--batch', type=int, default=2)
-    parser.add_argument('--repeats', type=int, default=7)
+    parser.add_argument('--size', type=int, nargs=2, default=(800, 1344), metavar=('H', 'W'))
+    parser.add_argument('--batch', type=int, default=1)
+    parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument(
         '--switches',
         nargs='+',
-        choices=('channels last', 'compiled', 'both', 'with_cp'),
-        default=('channels last', 'compiled', 'both', 'with_cp'),
+        choices=tuple(SWITCHES)[1:],
+        default=tuple(SWITCHES)[1:],
         help='compiling takes minutes',
     )
     return parser.parse_args()
@@ -57,17 +70,10 @@ from common.allocations import peak_mb
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
+from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from torch import Tensor, nn
 
 from lt_det.engine import BackboneHook
-
-SWITCHES = {
-    'stock': {},
-    'channels last': dict(channels_last=True),
-    'compiled': dict(compile=True),
-    'both': dict(compile=True, channels_last=True),
-    'with_cp': {},
-}
 
 
 class Features(nn.Module):
@@ -109,6 +115,8 @@ def measure(args: argparse.Namespace) -> list[dict]:
         models[name] = Features(with_cp=name == 'with_cp').to(args.device).train()
         if options:
             BackboneHook(**options).before_run(SimpleNamespace(model=models[name]))
+        if 'folded' in name:  # after hooks, as Runner.train does
+            turn_on_efficient_conv_bn_eval(models[name], 'backbone')
 
     def train(model: Features) -> None:
         model.zero_grad(set_to_none=True)
@@ -161,7 +169,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 def report(content: dict) -> str:
     about = (
-        f'ResNet-50 with FPN, batches of {content["images"]} at {content["size"]} pixels, on '
+        f'ResNet-50 with FPN, batch of {content["images"]}, {content["size"]} pixels, on '
         f'{content["device"]}, medians of {content["repeats"]} in turn. What is measured: the head '
         'of benchmarks/speed/backbone.py. The first call compiles what no row above has compiled. '
         'Apart: norm of the difference of features, and of the gradient of a weight, relative to '

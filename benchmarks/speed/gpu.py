@@ -12,7 +12,7 @@ work. A step held where all its checks did.
 5. inference and its evaluation, MMDetection and lt_det
 6. BALLAD with ViT-B/16
 7. training by torchrun; statistics summed over processes
-8. torch.compile
+8. switches of the backbone: compiled, norms folded into weights
 9. the same seed twice, deterministic mode
 
     python benchmarks/speed/gpu.py

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.models.backbones import ResNet
+from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from torch import Tensor, nn
 
 from lt_det.engine import BackboneHook
@@ -53,6 +55,39 @@ def test_results_and_names_stay(compile, channels_last):
     assert [name for name, _ in ours.named_parameters()] == [n for n, _ in stock.named_parameters()]
     deepcopy(ours)  # as EMAHook does
     model().load_state_dict(ours.state_dict())
+
+
+@pytest.mark.parametrize('options', [{}, dict(channels_last=True), dict(compile=GRAPH)], ids=str)
+def test_norms_folded_into_weights(options):
+    """MMEngine's ``efficient_conv_bn_eval='backbone'`` after our switches, as a runner has them."""
+    torch.manual_seed(0)
+    arguments = dict(base_channels=8, stem_channels=8, frozen_stages=1, norm_eval=True)
+    stock = nn.ModuleDict(dict(backbone=ResNet(50, **arguments)))
+    for norm in stock.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.running_var, 0.5, 2)
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.running_mean)
+    ours = deepcopy(stock)
+    if options:
+        BackboneHook(**options).before_run(SimpleNamespace(model=ours))
+    turn_on_efficient_conv_bn_eval(ours, 'backbone')
+    images = torch.randn(2, 3, 64, 96)
+    gradients = {}
+    for name, net in (('stock', stock), ('ours', ours)):
+        levels = net.train().backbone(images)
+        sum(level.square().mean() for level in levels).backward()
+        gradients[name] = {key: p.grad for key, p in net.named_parameters() if p.requires_grad}
+    assert gradients['ours'].keys() == gradients['stock'].keys()
+    assert len(gradients['stock']) == 3 * 42  # of 42 convolutions, each with its norm
+    for name, expected in gradients['stock'].items():
+        found = gradients['ours'][name]
+        assert (found - expected).norm() <= 1e-3 * expected.norm(), name
+    with torch.no_grad():
+        for net in (ours.eval(), deepcopy(ours)):
+            for found, expected in zip(net.backbone(images), stock.eval().backbone(images)):
+                assert (found - expected).norm() <= 1e-4 * expected.norm()
+    stock.load_state_dict(ours.state_dict())
 
 
 @pytest.mark.parametrize(

@@ -21,5 +21,5 @@ STEPS = {
     6: Step('BALLAD', 'ballad', 80),
     2: Step('waits for the device', 'syncs', 30),
     9: Step('the same twice', 'determinism', 30),
-    8: Step('torch.compile', 'compilation', 90),
+    8: Step('switches of the backbone', 'backbone', 90),
 }
