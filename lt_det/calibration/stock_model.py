@@ -16,7 +16,7 @@ from mmdet.models.layers import normed_predictor
 from mmdet.models.losses import EQLV2Loss
 from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead, DIIHead
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import ConfigDict
 from mmengine.registry import Registry
 from mmpretrain.models.backbones import ResNet
@@ -43,6 +43,7 @@ EQUAL: dict[str, tuple[str, tuple[str, ...]]] = {
     'LongTailSeesawLoss': ('SeesawLoss', ()),
     'MultiViewDataPreprocessor': ('ClsDataPreprocessor', ()),
     'SMCLClassifier': ('ImageClassifier', _SMCL),
+    'VectorizedMaxIoUAssigner': ('MaxIoUAssigner', ()),
 }
 # backbones that no other package has: they stay, and with them this package
 STAY = ('CIFARResNet', 'CIFARSEResNet', 'LongTailResNet')
@@ -86,7 +87,7 @@ def stock_model(
     """
     model = ConfigDict(model)
     if _name(model.get('type')) == 'LongTail':
-        for key in ('adjustment', 'classifiers', 'topk_nms'):
+        for key in ('adjustment', 'classifiers', 'topk_nms', 'vectorized_assigner'):
             model.pop(key, None)
         model['type'] = model.pop('detector')
     if registry is MODELS:
@@ -139,7 +140,9 @@ class _Conversion:
 
     def _kind(self, node: Any) -> Any:
         kind = node.get('type') if isinstance(node, dict) else None
-        return self.registry.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, str):
+            return self.registry.get(kind) or TASK_UTILS.get(kind)
+        return kind
 
     def _stock_keys(self, node: ConfigDict, kind: Any, path: str) -> ConfigDict:
         """The node with the type that stands for its own, less the keys that go."""

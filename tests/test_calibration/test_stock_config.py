@@ -89,7 +89,7 @@ def test_configs_of_the_project(name):
     converted, model = stock_config(config, choice(kind, 3), {})
     assert config.to_dict() == before
     own = own_types()
-    assert {'LongTail', 'LongTailBBoxHead', 'ClassFrequencyHook', 'FederatedLoss'} <= own
+    assert {'LongTail', 'ClassFrequencyHook', 'FederatedLoss', 'VectorizedMaxIoUAssigner'} <= own
     left = {NEEDED[name]} if name in NEEDED else set()
     assert types(converted.to_dict()) & own == left
     assert model.needs == [f"model.backbone.type '{kind}'" for kind in left]

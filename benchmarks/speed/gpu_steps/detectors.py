@@ -65,6 +65,8 @@ STOCK = {
     'model.roi_head.mask_head.type': 'FCNMaskHead',
     'model.roi_head.bbox_roi_extractor.type': 'SingleRoIExtractor',
     'model.roi_head.mask_roi_extractor.type': 'SingleRoIExtractor',
+    'model.train_cfg.rpn.assigner.type': 'MaxIoUAssigner',
+    'model.train_cfg.rcnn.assigner.type': 'MaxIoUAssigner',
 }
 SMALL = {
     'model.backbone.depth': 18,

@@ -30,7 +30,7 @@ model = dict(
             dict(
                 _base_.model.train_cfg.rcnn,
                 assigner=dict(
-                    type='MaxIoUAssigner',
+                    type='VectorizedMaxIoUAssigner',
                     pos_iou_thr=iou,
                     neg_iou_thr=iou,
                     min_pos_iou=iou,

@@ -80,7 +80,8 @@ model = dict(
     train_cfg=dict(
         rpn=dict(
             assigner=dict(
-                type='MaxIoUAssigner',
+                # MaxIoUAssigner assigns the same boxes, object by object
+                type='VectorizedMaxIoUAssigner',
                 pos_iou_thr=0.7,
                 neg_iou_thr=0.3,
                 min_pos_iou=0.3,
@@ -103,7 +104,7 @@ model = dict(
         ),
         rcnn=dict(
             assigner=dict(
-                type='MaxIoUAssigner',
+                type='VectorizedMaxIoUAssigner',
                 pos_iou_thr=0.5,
                 neg_iou_thr=0.5,
                 min_pos_iou=0.5,

@@ -15,6 +15,7 @@ from ...frequency_module import FrequencyModule
 from ...protocols import TakesClassifier
 from ..dense_nms import use_topk_nms
 from ..losses.head_losses import check_adjustable, check_loss, complete_losses
+from ..task_modules import vectorized
 from .adjusted_logits import AdjustedLogits
 from .class_logits import ClassLogits, candidates, class_logits_of, find_class_logits
 
@@ -34,6 +35,7 @@ def long_tail(
     adjustment: dict | Sequence[dict] | None = None,
     classifiers: Sequence[str] | None = None,
     topk_nms: bool = True,
+    vectorized_assigner: bool = True,
     **model: Any,
 ) -> nn.Module:
     """Build a detector of MMDetection whose class logits are adjusted for the class frequencies.
@@ -51,6 +53,8 @@ def long_tail(
             (:data:`.class_logits.HEADS`).
         topk_nms: Whether dense heads look at candidates only until the best ``max_per_img`` are
             known, with the same detections (:func:`lt_det.models.dense_nms.use_topk_nms`).
+        vectorized_assigner: Whether each ``MaxIoUAssigner`` of the config is the one without a loop
+            over objects, with the same results (:class:`.VectorizedMaxIoUAssigner`).
         **model: All other keys of the detector's config.
 
     Raises:
@@ -58,7 +62,8 @@ def long_tail(
             the loss cannot follow; heads have different numbers of classes, or one has an
             adjustment of its own.
     """
-    built = MODELS.build(complete_losses(ConfigDict(model, type=detector)))
+    config = complete_losses(ConfigDict(model, type=detector))
+    built = MODELS.build(vectorized(config) if vectorized_assigner else config)
     logits = class_logits_of(built, classifiers) if classifiers else find_class_logits(built)
     if not logits:
         raise BadInputError(

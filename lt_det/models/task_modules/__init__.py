@@ -1,0 +1,3 @@
+from .vectorized_assigner import VectorizedMaxIoUAssigner, vectorized
+
+__all__ = ['VectorizedMaxIoUAssigner', 'vectorized']

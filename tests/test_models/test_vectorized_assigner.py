@@ -1,0 +1,112 @@
+"""VectorizedMaxIoUAssigner: MMDetection's results, whatever the boxes, without its loop."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
+from mmdet.registry import TASK_UTILS
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lt_det.models.task_modules import VectorizedMaxIoUAssigner, vectorized
+
+RPN = dict(pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
+
+
+def boxes(number: int, generator: torch.Generator, device: str = 'cpu') -> Tensor:
+    """On a coarse grid, so that many overlap as much as others."""
+    corner = torch.randint(0, 6, (number, 2), generator=generator)
+    size = torch.randint(1, 5, (number, 2), generator=generator)
+    return torch.cat([corner, corner + size], 1).float().to(device)
+
+
+def assign(
+    kind: type[MaxIoUAssigner],
+    options: dict,
+    objects: int,
+    priors: int,
+    seed: int = 0,
+    ignored: int = 0,
+    device: str = 'cpu',
+) -> AssignResult:
+    generator = torch.Generator().manual_seed(seed)
+    found = InstanceData(priors=boxes(priors, generator, device))
+    truth = InstanceData(
+        bboxes=boxes(objects, generator, device),
+        labels=torch.randint(0, 1203, (objects,), generator=generator).to(device),
+    )
+    rest = InstanceData(bboxes=boxes(ignored, generator, device))
+    return kind(**options).assign(found, truth, rest)
+
+
+def assert_equal(ours: AssignResult, stock: AssignResult) -> None:
+    assert ours.num_gts == stock.num_gts
+    for name in ('gt_inds', 'max_overlaps', 'labels'):
+        found, expected = getattr(ours, name), getattr(stock, name)
+        assert found.dtype == expected.dtype and torch.equal(found, expected), name
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    objects=st.integers(0, 12) | st.integers(60, 400),
+    priors=st.integers(0, 60) | st.integers(300, 500),
+    seed=st.integers(0, 10**6),
+    ignored=st.integers(0, 2),
+    options=st.fixed_dictionaries(
+        dict(
+            pos_iou_thr=st.sampled_from([0.5, 0.7]),
+            neg_iou_thr=st.sampled_from([0.3, 0.5, (0.1, 0.4)]),
+            min_pos_iou=st.sampled_from([0.0, 0.3]),
+            gt_max_assign_all=st.booleans(),
+            match_low_quality=st.booleans(),
+            ignore_iof_thr=st.sampled_from([-1, 0.5]),
+        )
+    ),
+)
+def test_the_same_as_of_mmdetection(objects, priors, seed, ignored, options):
+    arguments = options, objects, priors, seed, ignored
+    assert_equal(assign(VectorizedMaxIoUAssigner, *arguments), assign(MaxIoUAssigner, *arguments))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float64], ids=str)
+def test_other_types(dtype):
+    overlaps = torch.rand(5, 40, generator=torch.Generator().manual_seed(0)).to(dtype)
+    labels = torch.arange(5)
+    pairs = [kind(**RPN) for kind in (VectorizedMaxIoUAssigner, MaxIoUAssigner)]
+    assert_equal(*(each.assign_wrt_overlaps(overlaps, labels) for each in pairs))
+
+
+def test_few_operations_and_no_wait():
+    """On the device 'meta' nothing can be read; operations are counted on the CPU."""
+    on_meta = assign(VectorizedMaxIoUAssigner, RPN, 12, 100, device='meta')
+    assert on_meta.gt_inds.shape == (100,)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        assign(MaxIoUAssigner, RPN, 12, 100, device='meta')
+
+    class Count(TorchDispatchMode):
+        number = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.number += 1
+            return func(*args, **(kwargs or {}))
+
+    numbers = []
+    for objects in (2, 64, 128):
+        with Count() as count:
+            assign(VectorizedMaxIoUAssigner, RPN, objects, 100)
+        numbers.append(count.number)
+    assert numbers[0] == numbers[1] < numbers[2] < numbers[0] + 20
+
+
+def test_a_config_gets_it_at_any_depth():
+    rcnn = [dict(assigner=dict(type=name, **RPN)) for name in ('MaxIoUAssigner', 'ATSSAssigner')]
+    config = dict(rpn=dict(assigner=dict(type=MaxIoUAssigner, **RPN)), rcnn=rcnn)
+    changed = vectorized(config)
+    for cfg in (changed['rpn'], changed['rcnn'][0]):
+        assert isinstance(TASK_UTILS.build(cfg['assigner']), VectorizedMaxIoUAssigner)
+    assert changed['rcnn'][1] == rcnn[1]
+    assert rcnn[0]['assigner']['type'] == 'MaxIoUAssigner'  # the config is a copy
