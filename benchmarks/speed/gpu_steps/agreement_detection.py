@@ -20,6 +20,7 @@ from lt_det.datasets.compact_masks import CompactMasks
 from lt_det.frequency_module import frequency_modules
 from lt_det.models.roi_heads.lazy_masks import LazyMasks
 from lt_det.models.roi_heads.topk_nms import topk_multiclass_nms
+from lt_det.models.task_modules import VectorizedMaxIoUAssigner
 
 from .agreement import Sizes, case
 from .agreement_losses import frequency, with_gradients
@@ -100,6 +101,18 @@ def suppression(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
         results = topk_multiclass_nms(scores, lambda p, c: boxes[p, c], threshold, 0.5, 300)
         for kind, result in zip(('boxes', 'scores', 'labels'), results):
             found[f'{kind}, {name} above the threshold'] = result
+    return found
+
+
+@case('VectorizedMaxIoUAssigner')
+def assigner(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
+    overlaps, labels = torch.rand(100, 50 * sizes.rois), torch.randint(sizes.classes, (100,))
+    overlaps, labels = (overlaps * 64).round().div(64).to(device), labels.to(device)  # with ties
+    found = {}
+    for every in (True, False):
+        assigner = VectorizedMaxIoUAssigner(0.7, 0.3, 0.3, gt_max_assign_all=every)
+        result = assigner.assign_wrt_overlaps(overlaps, labels)
+        found |= {f'objects, {every}': result.gt_inds, f'classes, {every}': result.labels}
     return found
 
 

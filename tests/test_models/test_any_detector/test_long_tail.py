@@ -250,6 +250,24 @@ def test_things_of_a_panoptic_head_are_its_classes():
     check_num_classes(detector, FREQUENCY)
 
 
+def test_every_max_iou_assigner_is_the_one_without_a_loop():
+    def kinds(name: str, **changes) -> list[str]:
+        config = model_config(name, type='LongTail', **changes)
+        detector = MODELS.build(config)
+        roi_head = getattr(detector, 'roi_head', None)
+        first = getattr(detector, 'rpn_head', getattr(detector, 'bbox_head', None))
+        later = getattr(roi_head, 'bbox_assigner', [])
+        assigners = [first.assigner, *(later if isinstance(later, list) else [later])]
+        return [type(assigner).__name__ for assigner in assigners]
+
+    register_all_modules(init_default_scope=True)
+    ours, stock = 'VectorizedMaxIoUAssigner', 'MaxIoUAssigner'
+    assert kinds('RetinaNet', detector='RetinaNet') == [ours]
+    assert kinds('Cascade R-CNN', detector='CascadeRCNN') == 4 * [ours]
+    assert kinds('Cascade R-CNN', detector='CascadeRCNN', vectorized_assigner=False) == 4 * [stock]
+    assert kinds('DINO', detector='DINO') == ['HungarianAssigner']
+
+
 def test_config_is_of_the_stock_detector_but_for_its_type():
     register_all_modules(init_default_scope=True)
     config = model_config('RetinaNet', type='LongTail', detector='RetinaNet')

@@ -1,0 +1,158 @@
+"""What the host has to do for a training step: operations to start, and values to wait for.
+
+A GPU is often faster than the host that starts its operations, and a value that the host reads
+(``.item()``, ``nonzero``) makes it wait until the GPU is done with all before. Both numbers are
+those of the code, the same on every machine and at every size of image: here Mask R-CNN, small,
+on a CPU, with its LVIS config as it is and with MMDetection's own parts in the place of ours.
+Then the time and the memory of assigning objects to the anchors of an image of 800 x 1333 pixels
+and to 2,000 proposals, on one thread.
+
+    python benchmarks/speed/operations.py
+
+writes benchmarks/results/operations.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
+
+# isort: split
+from common.origin import option_parser, origin, publish, table_page
+
+
+def parse_args() -> argparse.Namespace:
+    parser = option_parser(__doc__)
+    parser.add_argument('--images', type=int, default=16)
+    parser.add_argument('--objects', type=int, nargs='+', default=(12, 100), help='in an image')
+    parser.add_argument('--repeats', type=int, default=9)
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and a wrong option are answered before the slow imports
+
+# isort: split
+from speed.gpu_steps.detectors import STOCK, build, make_batch, num_classes
+
+# isort: split
+import torch
+from common.allocations import peak_mb
+from mmdet.models.task_modules.assigners import MaxIoUAssigner
+from speed.gpu_steps.context import Context
+from speed.gpu_steps.training_cost import make_step
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lt_det.models.task_modules import VectorizedMaxIoUAssigner
+
+RPN = dict(pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
+KINDS = dict(stock=MaxIoUAssigner, ours=VectorizedMaxIoUAssigner)
+ANCHORS, PROPOSALS = 268_569, 2000
+
+
+class Count(TorchDispatchMode):
+    """Counts operations, and those whose result the host reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = self.waits = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.operations += 1
+        name = func.overloadpacket.__name__
+        # a mask as index has as many elements as it has ones, but where one value is written
+        by_mask = name in ('index', 'index_put_') and any(
+            isinstance(index, Tensor) and index.dtype == torch.bool for index in args[1]
+        )
+        written = name == 'index_put_' and args[2].numel() == 1
+        self.waits += name in ('_local_scalar_dense', 'nonzero') or (by_mask and not written)
+        return func(*args, **(kwargs or {}))
+
+
+def steps(images: int, objects: int) -> dict:
+    context = Context(torch.device('cpu'), toy=True, folder=Path())
+    row = dict(stage=f'training step, {images} images of {objects} objects')
+    for contender, changes in (('stock', STOCK), ('ours', {})):
+        model = build(context, changes).train()
+        stock = contender == 'stock'
+        batch = make_batch(images, (96, 128), objects, num_classes(context), stock=stock)
+        step = make_step(context, model, batch, torch.float32)
+        step()  # what is made once
+        with Count() as count:
+            step()
+        row |= {
+            f'{contender}_operations': count.operations,
+            f'{contender}_waits': count.waits,
+        }
+    return row
+
+
+def assigning(boxes: int, objects: int, repeats: int) -> dict:
+    generator = torch.Generator().manual_seed(0)
+    overlaps = torch.rand(objects, boxes, generator=generator)
+    labels = torch.arange(objects)
+    kinds = {name: kind(**RPN) for name, kind in KINDS.items()}
+    row, times, results = (
+        dict(stage=f'assigning {objects} objects to {boxes:,} boxes'),
+        {name: [] for name in kinds},
+        {},
+    )
+    for _ in range(repeats):
+        for name, kind in kinds.items():
+            begin = time.process_time()
+            results[name] = kind.assign_wrt_overlaps(overlaps, labels)
+            times[name].append(time.process_time() - begin)
+    assert torch.equal(results['stock'].gt_inds, results['ours'].gt_inds)
+    for name, kind in kinds.items():
+        row[f'{name}_s'] = round(statistics.median(times[name]), 5)
+        peak = peak_mb(lambda k=kind: k.assign_wrt_overlaps(overlaps, labels), 'cpu')
+        row[f'{name}_mb'] = round(peak, 2)
+    return row
+
+
+def report(content: dict) -> str:
+    about = (
+        'Operations: calls of the dispatcher of torch in forward pass, backward pass and update. '
+        'Waits: results that the host reads; copies to a GPU, each of which may wait too, are '
+        'not counted, and two of ours an image are a check of labels that only a CPU makes. The '
+        'peak of memory is beyond the overlaps. What is measured: the head of '
+        'benchmarks/speed/operations.py.'
+    )
+    names = ('operations', 'waits', 's', 'mb')
+    columns = [
+        'stage',
+        *(f'{who} {name.replace("mb", "MB")}' for name in names for who in ('stock', 'ours')),
+    ]
+    rows = (
+        (
+            row['stage'],
+            *(str(row.get(f'{who}_{name}', '')) for name in names for who in ('stock', 'ours')),
+        )
+        for row in content['rows']
+    )
+    return table_page('What the host does', content, about, columns, rows)
+
+
+def main() -> None:
+    args = parse_args()
+    logging.disable(logging.INFO)
+    torch.set_num_threads(1)
+    content = origin('one thread', f'torch {torch.__version__}')
+    content['rows'] = [steps(args.images, objects) for objects in args.objects]
+    content['rows'] += [
+        assigning(boxes, objects, args.repeats)
+        for boxes in (ANCHORS, PROPOSALS)
+        for objects in (1, 12, 100, 300)
+    ]
+    publish(args.out, 'operations', content, report(content))
+
+
+if __name__ == '__main__':
+    main()
