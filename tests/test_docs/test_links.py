@@ -131,7 +131,7 @@ OPTIONS |= {'--dist', '--fix'}  # of pytest, of ruff
 CLASSES = set(re.findall(r"^class (\w+)|\bname='(\w+)'", sources('lt_det'), re.MULTILINE))
 CLASSES = {name for pair in CLASSES for name in pair}
 # of OpenMMLab
-CLASSES |= {'CrossEntropyLoss', 'FCNMaskHead', 'LVISMetric', 'Pretrained'}
+CLASSES |= {'CrossEntropyLoss', 'FCNMaskHead', 'LVISMetric', 'MaxIoUAssigner', 'Pretrained'}
 CLASSES |= {'MultiImageMixDataset', 'PackDetInputs'}
 FOLDERS = r'configs|tools|benchmarks|lt_det|tests|docs|requirements'
 
