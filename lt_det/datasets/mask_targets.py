@@ -71,15 +71,15 @@ def mask_targets(
         if clip:
             of_group[:, 1::2].clamp_(0, width)
             of_group[:, 2::2].clamp_(0, height)
-        if memory is None or memory.shape[2:] != (height, width) or len(memory) < stop - start:
-            memory = of_group.new_empty(stop - start, 1, height, width)
+        if memory is None or memory.shape[1:] != (height, width) or len(memory) < stop - start:
+            memory = of_group.new_empty(stop - start, height, width)
         planes = memory[: stop - start].zero_()
         for plane, (top, left, crop) in zip(planes, used[start:stop]):
             rows, columns = crop.shape
-            inside = plane[0, top : top + rows, left : left + columns]
+            inside = plane[top : top + rows, left : left + columns]
             inside.copy_(next(pixels).view(rows, columns))
-        pooled.append(roi_align(planes, of_group, out_shape, 1.0, 0, 'avg', True).squeeze(1))
-    pooled = torch.cat(pooled)
+        pooled.append(roi_align(planes[:, None], of_group, out_shape, 1.0, 0, 'avg', True))
+    pooled = torch.cat(pooled).squeeze(1)
     pooled = pooled >= 0.5 if binarize else pooled
     return torch.empty_like(pooled).index_copy_(0, order, pooled)
 
