@@ -1,12 +1,11 @@
 """What switches of the backbone save, and that results stay: on a CPU, or a GPU with --device.
 
 A training step (forward, backward) and a forward pass of ResNet-50 with its FPN, as MMDetection
-runs it, in turn in one process: with the switches of BackboneHook (channels last, compiled), with
-MMEngine's ``efficient_conv_bn_eval`` ("folded": a norm that does not learn its statistics becomes
-part of the weights of the convolution before it, arXiv:2305.11624), with combinations of these, and
-with MMDetection's ``with_cp``, which computes activations anew in the backward pass. On a CPU one
-thread, and seconds of CPU time, which other work on the machine disturbs least. Memory is what
-torch's allocator holds at the peak of a step, beyond what was there before it.
+runs it, in turn in one process: with the switches of BackboneHook (channels last, compiled, norms
+folded into weights) and combinations of them, and with MMDetection's ``with_cp``, which computes
+activations anew in the backward pass. On a CPU one thread, and seconds of CPU time, which other
+work on the machine disturbs least. Memory is what torch's allocator holds at the peak of a step,
+beyond what was there before it.
 
     python benchmarks/speed/backbone.py
 
@@ -33,11 +32,11 @@ from common.origin import ROOT, option_parser, origin, publish, table_page
 SWITCHES = {
     'stock': {},
     'channels last': dict(channels_last=True),
-    'folded': {},
-    'folded, channels last': dict(channels_last=True),
+    'folded': dict(fold_norms=True),
+    'folded, channels last': dict(fold_norms=True, channels_last=True),
     'compiled': dict(compile=True),
     'compiled, channels last': dict(compile=True, channels_last=True),
-    'compiled, folded, channels last': dict(compile=True, channels_last=True),
+    'compiled, folded, channels last': dict(compile=True, fold_norms=True, channels_last=True),
     'with_cp': {},
 }
 
@@ -70,7 +69,6 @@ from common.allocations import peak_mb
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
-from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from torch import Tensor, nn
 
 from lt_det.engine import BackboneHook
@@ -115,8 +113,6 @@ def measure(args: argparse.Namespace) -> list[dict]:
         models[name] = Features(with_cp=name == 'with_cp').to(args.device).train()
         if options:
             BackboneHook(**options).before_run(SimpleNamespace(model=models[name]))
-        if 'folded' in name:  # after hooks, as Runner.train does
-            turn_on_efficient_conv_bn_eval(models[name], 'backbone')
 
     def train(model: Features) -> None:
         model.zero_grad(set_to_none=True)

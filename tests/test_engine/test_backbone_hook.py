@@ -7,8 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmdet.models.backbones import ResNet
-from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
+from mmdet.models.backbones import ResNet, SwinTransformer
 from torch import Tensor, nn
 
 from lt_det.engine import BackboneHook
@@ -59,7 +58,6 @@ def test_results_and_names_stay(compile, channels_last):
 
 @pytest.mark.parametrize('options', [{}, dict(channels_last=True), dict(compile=GRAPH)], ids=str)
 def test_norms_folded_into_weights(options):
-    """MMEngine's ``efficient_conv_bn_eval='backbone'`` after our switches, as a runner has them."""
     torch.manual_seed(0)
     arguments = dict(base_channels=8, stem_channels=8, frozen_stages=1, norm_eval=True)
     stock = nn.ModuleDict(dict(backbone=ResNet(50, **arguments)))
@@ -69,9 +67,7 @@ def test_norms_folded_into_weights(options):
             nn.init.uniform_(norm.weight, 0.5, 1.5)
             nn.init.normal_(norm.running_mean)
     ours = deepcopy(stock)
-    if options:
-        BackboneHook(**options).before_run(SimpleNamespace(model=ours))
-    turn_on_efficient_conv_bn_eval(ours, 'backbone')
+    BackboneHook(fold_norms=True, **options).before_run(SimpleNamespace(model=ours))
     images = torch.randn(2, 3, 64, 96)
     gradients = {}
     for name, net in (('stock', stock), ('ours', ours)):
@@ -93,7 +89,7 @@ def test_norms_folded_into_weights(options):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({}, 'compile=False and channels_last=False, which changes nothing'),
+        ({}, 'compile=False, channels_last=False and fold_norms=False, which changes nothing'),
         (dict(compile='max-autotune'), "compile is 'max-autotune', expected True, False or a dict"),
     ],
 )
@@ -106,3 +102,30 @@ def test_a_model_without_a_backbone_is_refused():
     runner = SimpleNamespace(model=nn.Linear(2, 2))
     with pytest.raises(BadInputError, match='Linear has no backbone'):
         BackboneHook(channels_last=True).before_run(runner)
+
+
+class OtherInTraining(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * 2 if self.training else x)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'message'),
+    [
+        (SwinTransformer(96, embed_dims=8, depths=(1,) * 4), 'follow the backbone SwinTransformer'),
+        (
+            ResNet(18, base_channels=4, with_cp=True),
+            r'ResNet \(TraceError: .*with_cp=False',
+        ),
+        (
+            OtherInTraining(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)),
+            'OtherInTraining .*: it does something else in training than in a test',
+        ),
+        (nn.Sequential(nn.Conv2d(3, 4, 1)), 'Sequential has no BatchNorm behind a convolution'),
+    ],
+    ids=['Swin', 'with_cp', 'other in training', 'no norm'],
+)
+def test_norms_that_cannot_be_folded(backbone, message):
+    runner = SimpleNamespace(model=nn.ModuleDict(dict(backbone=backbone)))
+    with pytest.raises(BadInputError, match=message):
+        BackboneHook(fold_norms=True).before_run(runner)

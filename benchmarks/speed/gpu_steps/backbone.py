@@ -1,6 +1,6 @@
 """Switches of the backbone: no graph break in it, the same features, and what each saves.
 
-Compiled, with norms folded into weights (MMEngine's ``efficient_conv_bn_eval``), and both.
+Compiled, with norms folded into weights, and both.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from copy import deepcopy
 from functools import partial
+from types import SimpleNamespace
 
 import torch
-from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
+
+from lt_det.engine import BackboneHook
 
 from .context import Context
 from .detectors import build, make_batch, num_classes
@@ -27,7 +29,7 @@ def run(context: Context) -> None:
     )
     backbones['compiled'] = compiled(model.backbone)
     folded = deepcopy(model)
-    turn_on_efficient_conv_bn_eval(folded, 'backbone')
+    BackboneHook(fold_norms=True).before_run(SimpleNamespace(model=folded))
     backbones['folded'] = folded.backbone
     backbones['folded and compiled'] = compiled(folded.backbone)
     images = torch.randn(number, 3, *size, device=context.device)
