@@ -99,11 +99,9 @@ def assigning(boxes: int, objects: int, repeats: int) -> dict:
     overlaps = torch.rand(objects, boxes, generator=generator)
     labels = torch.arange(objects)
     kinds = {name: kind(**RPN) for name, kind in KINDS.items()}
-    row, times, results = (
-        dict(stage=f'assigning {objects} objects to {boxes:,} boxes'),
-        {name: [] for name in kinds},
-        {},
-    )
+    row: dict = dict(stage=f'assigning {objects} objects to {boxes:,} boxes')
+    times: dict[str, list[float]] = {name: [] for name in kinds}
+    results = {}
     for _ in range(repeats):
         for name, kind in kinds.items():
             begin = time.process_time()
