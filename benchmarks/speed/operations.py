@@ -44,36 +44,16 @@ from speed.gpu_steps.detectors import STOCK, build, make_batch, num_classes
 # isort: split
 import torch
 from common.allocations import peak_mb
+from common.operations import Operations
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from speed.gpu_steps.context import Context
 from speed.gpu_steps.training_cost import make_step
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lt_det.models.task_modules import VectorizedMaxIoUAssigner
 
 RPN = dict(pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
 KINDS = dict(stock=MaxIoUAssigner, ours=VectorizedMaxIoUAssigner)
 ANCHORS, PROPOSALS = 268_569, 2000
-
-
-class Count(TorchDispatchMode):
-    """Counts operations, and those whose result the host reads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = self.waits = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.operations += 1
-        name = func.overloadpacket.__name__
-        # a mask as index has as many elements as it has ones, but where one value is written
-        by_mask = name in ('index', 'index_put_') and any(
-            isinstance(index, Tensor) and index.dtype == torch.bool for index in args[1]
-        )
-        written = name == 'index_put_' and args[2].numel() == 1
-        self.waits += name in ('_local_scalar_dense', 'nonzero') or (by_mask and not written)
-        return func(*args, **(kwargs or {}))
 
 
 def steps(images: int, objects: int) -> dict:
@@ -85,10 +65,10 @@ def steps(images: int, objects: int) -> dict:
         batch = make_batch(images, (96, 128), objects, num_classes(context), stock=stock)
         step = make_step(context, model, batch, torch.float32)
         step()  # what is made once
-        with Count() as count:
+        with Operations() as count:
             step()
         row |= {
-            f'{contender}_operations': count.operations,
+            f'{contender}_operations': count.number,
             f'{contender}_waits': count.waits,
         }
     return row

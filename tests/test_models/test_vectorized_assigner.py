@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from common.operations import Operations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
 from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lt_det.models.task_modules import VectorizedMaxIoUAssigner, vectorized
 
@@ -84,22 +84,31 @@ def test_few_operations_and_no_wait():
     """On the device 'meta' nothing can be read; operations are counted on the CPU."""
     on_meta = assign(VectorizedMaxIoUAssigner, RPN, 12, 100, device='meta')
     assert on_meta.gt_inds.shape == (100,)
-    with pytest.raises((RuntimeError, NotImplementedError)):
-        assign(MaxIoUAssigner, RPN, 12, 100, device='meta')
-
-    class Count(TorchDispatchMode):
-        number = 0
-
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            self.number += 1
-            return func(*args, **(kwargs or {}))
-
     numbers = []
     for objects in (2, 64, 128):
-        with Count() as count:
+        with Operations() as ours:
             assign(VectorizedMaxIoUAssigner, RPN, objects, 100)
-        numbers.append(count.number)
+        with Operations() as stock:
+            assign(MaxIoUAssigner, RPN, objects, 100)
+        assert ours.waits == 0 and stock.waits > objects
+        numbers.append(ours.number)
     assert numbers[0] == numbers[1] < numbers[2] < numbers[0] + 20
+
+
+def test_what_counts_as_a_wait():
+    values = torch.arange(6.0)
+    for wait, code in (
+        (1, lambda: values.sum().item()),
+        (1, lambda: values.nonzero()),
+        (1, lambda: values[values > 2]),
+        (0, lambda: values.masked_fill(values > 2, 0)),
+        (0, lambda: values.clone().__setitem__(values > 2, 0)),
+        (1, lambda: values.clone().__setitem__(values > 2, values[:3])),
+        (0, lambda: values[torch.tensor([1, 2])]),
+    ):
+        with Operations() as count:
+            code()
+        assert count.waits == wait and count.number >= 1
 
 
 def test_a_config_gets_it_at_any_depth():

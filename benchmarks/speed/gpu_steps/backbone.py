@@ -65,7 +65,7 @@ def run(context: Context) -> None:
     batch = make_batch(number, size, 12, num_classes(context))
     for name, backbone in backbones.items():
         if context.left() < context.pick(8, 0):
-            context.note(f'training step, {name}', left_out='no time')
+            context.note(f'training step, backbone {name}', left_out='no time')
             continue
         model.backbone = backbone
         train = make_step(context, model, batch, context.pick(torch.float16, torch.float32))
