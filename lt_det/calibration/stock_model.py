@@ -34,7 +34,7 @@ _SMCL = ('contrast', 'masked_weight', 'minor_power', 'target', 'masking')
 # type here -> type there, and the keys that go
 EQUAL: dict[str, tuple[str, tuple[str, ...]]] = {
     'ClassIndexedHTCMaskHead': ('HTCMaskHead', ('lazy_masks',)),
-    'ClassIndexedMaskHead': ('FCNMaskHead', ('lazy_masks',)),
+    'ClassIndexedMaskHead': ('FCNMaskHead', ('lazy_masks', 'rois_at_once')),
     'FASABBoxHead': ('ConvFCBBoxHead', (*_ADJUSTED, 'fasa', 'fasa_weight')),
     'Float32RoIExtractor': ('SingleRoIExtractor', ()),
     'LDAMLoss': ('CrossEntropyLoss', ('loss', 'max_margin', 'scale', 'num_classes')),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from lt_det.calibration import stock_model
 from lt_det.calibration.stock_config import models_of, palette, stock_config
 from lt_det.errors import BadInputError, DataWarning
 
@@ -123,6 +127,28 @@ def test_a_config_of_long_tail_without_its_shortcuts():
     model = convert(model=dict(type='LongTail', detector='RetinaNet', **options)).model
     assert set(model) == {'type', 'train_cfg'} and model.type == 'RetinaNet'
     assert model.train_cfg.assigner == dict(assigner, type='MaxIoUAssigner')
+
+
+def arguments(kind: type) -> set[str]:
+    """Named arguments of a class and of those that it passes others to."""
+    names = set()
+    for base in kind.__mro__:
+        if base.__module__.partition('.')[0] in ('lt_det', 'mmdet', 'mmpretrain', 'mmengine'):
+            names |= set(inspect.signature(base.__init__).parameters)
+    return names - {'args', 'kwargs'}
+
+
+@pytest.mark.parametrize('name', stock_model.EQUAL)
+def test_no_argument_is_left_that_the_stock_part_does_not_know(name):
+    stock, dropped = stock_model.EQUAL[name]
+    for scope in ('mmdet', 'mmpretrain'):
+        init_default_scope(scope)
+        registries = [importlib.import_module(f'{scope}.registry').MODELS, TASK_UTILS]
+        kinds = [[registry.get(kind) for kind in (name, stock)] for registry in registries]
+        own, other = next((pair for pair in kinds if None not in pair), (None, None))
+        if own is not None:
+            break
+    assert arguments(own) - arguments(other) <= set(dropped)
 
 
 def test_data_of_ours():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from common.allocations import peak_mb
 from mmdet.registry import MODELS
 from mmdet.structures.mask import BitmapMasks
 from mmdet.testing import demo_mm_inputs
@@ -43,7 +45,9 @@ def pair(predictor=CONV, dtype=torch.float32, **kwargs) -> tuple[nn.Module, nn.M
     """A stock head and ours with the same parameters."""
     torch.manual_seed(0)
     kwargs = {**HEAD, 'predictor_cfg': predictor, **kwargs}
-    stock, ours = (MODELS.build({**kwargs, 'type': t}) for t in ('FCNMaskHead', TYPE))
+    ours = MODELS.build({**kwargs, 'type': TYPE})
+    kwargs.pop('rois_at_once', None)
+    stock = MODELS.build({**kwargs, 'type': 'FCNMaskHead'})
     stock.init_weights()
     nn.init.normal_(stock.conv_logits.bias)
     ours.load_state_dict(stock.state_dict())
@@ -96,6 +100,54 @@ def test_loss_and_every_gradient_equal_stock(predictor, labels, dtype):
     torch.testing.assert_close(found[1], found[0], **TOLERANCE[dtype])
     # for zero positives as well: DDP waits for gradients of all parameters
     assert all(gradient is not None for gradient in found[1][3].values())
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('predictor', [CONV, LEARNED])
+@pytest.mark.parametrize('norm', [None, dict(type='GN', num_groups=2)])
+def test_parts_computed_anew_change_neither_loss_nor_gradients(predictor, norm, dtype):
+    _, ours = pair(predictor, norm_cfg=norm)
+    given = targets([[3, 0, 3, 5], [], [6, 1, 0]], torch.float32)
+    x, found = torch.randn(7, 6, 14, 14), []
+    for at_once in (None, 7, 3, 1):
+        ours.rois_at_once = at_once
+        features = x.clone().requires_grad_()
+        ours.zero_grad()
+        with torch.autocast('cpu', dtype, enabled=dtype != torch.float32):
+            loss = ours.loss_and_target(ours(features), **given)['loss_mask']['loss_mask']
+        loss.backward()
+        gradients = {name: p.grad.clone() for name, p in ours.named_parameters()}
+        found.append((loss.detach(), features.grad, gradients))
+    tolerance = TOLERANCE[dtype] if dtype in TOLERANCE else dict(rtol=0.05, atol=1e-3)
+    for parts in found[1:]:
+        torch.testing.assert_close(parts, found[0], **tolerance)
+
+
+def test_parts_need_less_memory_and_are_not_made_where_they_would_differ():
+    kwargs = dict(rois_at_once=4)
+    _, ours = pair(**kwargs)
+    assert ours.rois_at_once == 4
+    features = torch.randn(64, 6, 14, 14, requires_grad=True)
+    labels = torch.arange(64) % CLASSES
+    peaks = []
+    for at_once in (None, 4):
+        ours.rois_at_once = at_once
+        peaks.append(peak_mb(lambda: ours(features).at(labels).sum().backward()))
+    assert peaks[1] < peaks[0] / 4
+    expected = ours.eval()(features)
+    assert type(expected) is type(ours.train()(features[:4])) is not type(ours(features))
+    _, learns = pair(norm_cfg=dict(type='BN'), **kwargs)
+    assert type(learns(features)) is type(expected)
+    learns.convs.eval()
+    assert type(learns(features)) is not type(expected)
+    assert pair(class_agnostic=True, **kwargs)[1](features).shape == (64, 1, 28, 28)
+
+
+@pytest.mark.parametrize('value', [0, -1, 2.5, True, '512'])
+def test_rois_at_once_has_to_be_a_positive_integer(value):
+    message = f'mask_head.rois_at_once is {value!r}, expected a positive integer or None'
+    with pytest.raises(BadInputError, match=re.escape(message)):
+        pair(rois_at_once=value)
 
 
 @pytest.mark.parametrize('class_agnostic', [False, True])

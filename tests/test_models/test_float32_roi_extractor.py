@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import pytest
 import torch
+from common.allocations import peak_mb
+from common.operations import Operations
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from torch import Tensor, nn
+
+from lt_det.models.roi_heads import float32_roi_extractor
 
 SIDES = torch.tensor([40.0, 111.9, 112.1, 250.0, 260.0, 300.0, 447.0, 449.0, 900.0])
 LEVELS = [0, 0, 1, 2, 2, 2, 2, 3, 3]
 
 
-def extractor(kind: str) -> nn.Module:
+ROI_ALIGN = dict(type='RoIAlign', output_size=2, sampling_ratio=0)
+
+
+def extractor(kind: str, layer: dict = ROI_ALIGN) -> nn.Module:
     register_all_modules(init_default_scope=True)
     return MODELS.build(
         dict(
             type=kind,
-            roi_layer=dict(type='RoIAlign', output_size=2, sampling_ratio=0),
+            roi_layer=layer,
             out_channels=3,
             featmap_strides=[4, 8, 16, 32],
         )
@@ -37,8 +44,14 @@ def rois(first: float = 3.3) -> Tensor:
     return torch.cat([torch.arange(len(SIDES))[:, None] % 2, corner, corner + SIDES[:, None]], 1)
 
 
+def inside_out() -> Tensor:
+    boxes = rois()
+    boxes[::2, [1, 3]] = boxes[::2, [3, 1]]
+    return boxes
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-@pytest.mark.parametrize('boxes', [rois(), rois()[:0], rois()[:1]])
+@pytest.mark.parametrize('boxes', [rois(), rois()[:0], rois()[:1], inside_out()])
 def test_the_same_as_stock_bit_for_bit(dtype, boxes):
     stock, ours = extractor('SingleRoIExtractor'), extractor('Float32RoIExtractor')
     results = []
@@ -91,3 +104,66 @@ def test_gradients_under_autocast(dtype):
         results.append([feature.grad for feature in features])
     for full, half in zip(*results):
         assert (half - full).norm() <= 1e-2 * full.norm()
+
+
+@pytest.mark.parametrize(
+    'layer', [ROI_ALIGN | dict(pool_mode='max'), dict(type='RoIPool', output_size=2)]
+)
+def test_other_layers_sample_copies_in_float32(layer):
+    stock, ours = (extractor(kind, layer) for kind in ('SingleRoIExtractor', 'Float32RoIExtractor'))
+    features = [level.detach().bfloat16() for level in maps(1024)]
+    expected = stock([level.float() for level in features], rois())
+    pooled = ours(features, rois())
+    assert pooled.dtype == torch.bfloat16
+    assert pooled.equal(expected.bfloat16())
+    assert pooled.any()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('at_once', [1, 2 * 256 * 256 * 2])
+def test_channels_at_a_time_change_nothing(dtype, at_once, monkeypatch):
+    layer, results = extractor('Float32RoIExtractor'), []
+    gradient = torch.randn(len(SIDES), 3, 2, 2).to(dtype)
+    for values in (2**26, at_once):
+        monkeypatch.setattr(float32_roi_extractor, '_AT_ONCE', values)
+        features = maps(1024, dtype)
+        pooled = layer(features, rois())
+        results.append([pooled, *torch.autograd.grad(pooled, features, gradient)])
+    for whole, parts in zip(*results):
+        assert parts.dtype == dtype
+        assert parts.equal(whole)
+
+
+def test_maps_that_learn_nothing_and_levels_without_rois():
+    layer, features = extractor('Float32RoIExtractor'), maps(1024)
+    for level in features[:2]:
+        level.requires_grad_(False)
+    layer(features, rois()[3:7]).sum().backward()  # all of P4
+    assert features[0].grad is features[1].grad is None
+    assert features[2].grad.any()
+    assert features[3].grad is not None
+    assert not features[3].grad.any()
+
+
+def test_the_layout_of_the_maps_changes_nothing():
+    layer, features = extractor('Float32RoIExtractor'), maps(1024)
+    pooled = layer(features, rois())
+    others = [level.detach().to(memory_format=torch.channels_last) for level in features]
+    assert layer(others, rois()).equal(pooled)
+
+
+def test_the_device_is_waited_for_once_and_no_map_is_copied():
+    layer = extractor('Float32RoIExtractor')
+    features = [level.detach() for level in maps(1024)]
+    boxes = rois()
+    with Operations() as count:
+        layer(features, boxes)
+    assert count.waits == 1
+    learned = maps(1024, torch.bfloat16)
+    held = sum(level.nbytes for level in learned) / 2**20
+
+    def step() -> None:
+        torch.autograd.grad(layer(learned, rois()).sum(), learned)
+
+    step()
+    assert held < peak_mb(step) < 3.3 * held  # the gradients, and one in float32

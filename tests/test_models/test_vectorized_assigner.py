@@ -99,6 +99,8 @@ def test_what_counts_as_a_wait():
     values = torch.arange(6.0)
     for wait, code in (
         (1, lambda: values.sum().item()),
+        (1, lambda: values.sqrt().tolist()),
+        (1, lambda: values.sqrt().cpu()),
         (1, lambda: values.nonzero()),
         (1, lambda: values[values > 2]),
         (0, lambda: values.masked_fill(values > 2, 0)),

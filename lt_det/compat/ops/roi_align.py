@@ -42,18 +42,10 @@ def roi_align_forward(
         argmax_x: Likewise.
         pool_mode: 0 the maximum of the samples of a bin (0 in a bin that has none), 1 the average.
     """
-    features, regions = wide(input, _finite(rois))
+    features, regions = wide(input, finite(rois))
     if pool_mode == 1:
-        pooled = torch.ops.torchvision.roi_align(
-            features,
-            regions,
-            spatial_scale,
-            aligned_height,
-            aligned_width,
-            sampling_ratio,
-            aligned,
-        )
-        output.copy_(pooled)
+        size = (aligned_height, aligned_width)
+        output.copy_(average(features, regions, size, spatial_scale, sampling_ratio, aligned))
         return
     argmax_y.fill_(OUTSIDE)  # a bin without samples
     size = (aligned_height, aligned_width)
@@ -83,27 +75,13 @@ def roi_align_backward(
     aligned: bool,
 ) -> None:
     """Gradient of :func:`roi_align_forward`, written into ``grad_input`` (B, D, H, W)."""
-    gradient, regions = wide(grad_output, _finite(rois))
-    if pool_mode == 1 and torch.are_deterministic_algorithms_enabled() and grad_output.is_cuda:
-        starts, extents = _regions(regions, spatial_scale, aligned)
+    gradient, regions = wide(grad_output, finite(rois))
+    if pool_mode == 1:
         grad_input.copy_(
             average_backward(
-                gradient, regions[:, 0].long(), starts, extents, grad_input.shape, sampling_ratio
+                gradient, regions, grad_input.shape, spatial_scale, sampling_ratio, aligned
             )
         )
-        return
-    if pool_mode == 1:
-        gradient = torch.ops.torchvision._roi_align_backward(
-            gradient,
-            regions,
-            spatial_scale,
-            aligned_height,
-            aligned_width,
-            *grad_input.shape,
-            sampling_ratio,
-            aligned,
-        )
-        grad_input.copy_(gradient)
         return
     _, channels, height, width = grad_input.shape
     plane = regions[:, 0].long()[:, None] * channels + torch.arange(channels, device=rois.device)
@@ -114,7 +92,58 @@ def roi_align_backward(
     grad_input.copy_(total.view_as(grad_input))
 
 
+def average(
+    features: Tensor,
+    regions: Tensor,
+    size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """RoIAlign (R, D, h, w) by the average of each bin.
+
+    Args:
+        features: (B, D, H, W), of float32 or float64.
+        regions: (R, 5) of the same type, made :func:`finite`.
+        size: h, w.
+        spatial_scale: Of the map to the image.
+        sampling_ratio: Samples along each side of a bin; 0 for as many as it has pixels.
+        aligned: Whether the centre of a pixel is at its half.
+    """
+    return torch.ops.torchvision.roi_align(
+        features, regions, spatial_scale, *size, sampling_ratio, aligned
+    )
+
+
 def average_backward(
+    gradient: Tensor,
+    regions: Tensor,
+    shape: tuple[int, int, int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """Gradient (B, D, H, W) of :func:`average`, of the gradient (R, D, h, w) of its result.
+
+    Args:
+        gradient: Of float32 or float64.
+        regions: As there.
+        shape: B, D, H, W.
+        spatial_scale: As there.
+        sampling_ratio: As there.
+        aligned: As there.
+    """
+    if torch.are_deterministic_algorithms_enabled() and gradient.is_cuda:
+        starts, extents = _regions(regions, spatial_scale, aligned)
+        return summed_in_order(
+            gradient, regions[:, 0].long(), starts, extents, shape, sampling_ratio
+        )
+    return torch.ops.torchvision._roi_align_backward(
+        gradient, regions, spatial_scale, *gradient.shape[2:], *shape, sampling_ratio, aligned
+    )
+
+
+def summed_in_order(
     gradient: Tensor,
     image: Tensor,
     starts: Tensor,
@@ -152,7 +181,7 @@ def average_backward(
     return total.view(batch, height, width, channels).movedim(3, 1)
 
 
-def _finite(rois: Tensor) -> Tensor:
+def finite(rois: Tensor) -> Tensor:
     """Regions, in float32 at least, with those that are no numbers far outside the map."""
     (rois,) = wide(rois)
     total = rois.sum(1, keepdim=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,12 +14,15 @@ from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
 from mmdet.utils import InstanceList
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.utils import _pair
+from torch.utils.checkpoint import checkpoint
 
 from ...datasets.compact_masks import CompactMasks
 from ...datasets.mask_targets import mask_targets
 from ...errors import BadInputError
 from ..layers import ClassIndexedConv2d, ClassIndexedNormedConv2d, IndexableByClass
+from ..layers.class_indexed_conv import traced
 from .lazy_masks import LazyMasks
 
 _PREDICTORS = {
@@ -198,11 +202,63 @@ class ClassIndexedMaskHead(_ClassIndexed, FCNMaskHead):
             the predictor.
         lazy_masks: Whether masks are pasted into the image when they are read. Predictions are
             tensors (N, H, W) all the same.
+        rois_at_once: In training, RoIs whose masks are computed together. Of more than these only
+            features and logits are held; the rest is computed anew in the backward pass, which
+            bounds the memory at one more forward pass of this head. None is all. A head with a
+            BatchNorm that learns statistics, which need all RoIs, and a class-agnostic one compute
+            all together.
         **kwargs: Those of FCNMaskHead.
 
     Raises:
-        BadInputError: ``predictor_cfg`` has another type.
+        BadInputError: ``predictor_cfg`` has another type, or ``rois_at_once`` is no positive
+            integer.
     """
+
+    def __init__(self, *args, rois_at_once: int | None = None, **kwargs) -> None:
+        if rois_at_once is not None and not (type(rois_at_once) is int and rois_at_once > 0):
+            raise BadInputError(
+                f'mask_head.rois_at_once is {rois_at_once!r}, expected a positive integer or None'
+            )
+        super().__init__(*args, **kwargs)
+        self.rois_at_once = rois_at_once
+
+    def forward(self, x: Tensor) -> IndexableByClass | Tensor:
+        """(R, D, h, w) to logits (R, C, 2h, 2w), which are computed where they are asked for."""
+        if self.rois_at_once is None or len(x) <= self.rois_at_once or self._all_at_once():
+            return super().forward(x)
+        return _Anew(super().forward, x, self.rois_at_once)
+
+    def _all_at_once(self) -> bool:
+        if not self.training or self.class_agnostic or traced():
+            return True
+        return any(isinstance(m, _BatchNorm) and m.training for m in self.modules())
+
+
+class _Anew(IndexableByClass):
+    """Logits of parts of the RoIs, each computed anew in the backward pass.
+
+    Args:
+        forward: From features (r, D, h, w) to an IndexableByClass.
+        features: (R, D, h, w).
+        at_once: r at most.
+    """
+
+    def __init__(
+        self, forward: Callable[[Tensor], IndexableByClass], features: Tensor, at_once: int
+    ) -> None:
+        self.forward = forward
+        self.features = features
+        self.parts = math.ceil(len(features) / at_once)
+
+    def at(self, labels: Tensor) -> Tensor:
+        def logits(features: Tensor, labels: Tensor) -> Tensor:
+            return self.forward(features).at(labels)
+
+        parts = zip(self.features.chunk(self.parts), labels.chunk(self.parts))
+        # nothing is random in a mask head
+        return torch.cat(
+            [checkpoint(logits, *p, use_reentrant=False, preserve_rng_state=False) for p in parts]
+        )
 
 
 @MODELS.register_module()

@@ -152,7 +152,7 @@ def test_gradient_in_a_fixed_order_is_that_of_torchvision(ratio, aligned, at_onc
     gradient = torch.randn_like(pooled)
     (expected,) = torch.autograd.grad(pooled, features, gradient)
     starts, extents = stand_in._regions(regions, 0.25, aligned)
-    found = stand_in.average_backward(
+    found = stand_in.summed_in_order(
         gradient, regions[:, 0].long(), starts, extents, features.shape, ratio
     )
     torch.testing.assert_close(found, expected)
