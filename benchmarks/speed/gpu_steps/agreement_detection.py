@@ -33,9 +33,12 @@ def boxes_in(number: int, height: int, width: int) -> Tensor:
     return torch.cat([corner, corner + side], 1)
 
 
-def mask_head(kind: str, sizes: Sizes, device: torch.device, number: int) -> dict[str, Tensor]:
+def mask_head(
+    kind: str, sizes: Sizes, device: torch.device, number: int, **arguments
+) -> dict[str, Tensor]:
     register_all_modules(init_default_scope=True)
-    arguments = dict(with_conv_res=False) if 'HTC' in kind else {}
+    if 'HTC' in kind:
+        arguments['with_conv_res'] = False
     channels = sizes.channels
     head = MODELS.build(
         dict(
@@ -73,6 +76,13 @@ for _kind in ('ClassIndexedMaskHead', 'ClassIndexedHTCMaskHead'):
                 kind, sizes, device, int(sizes.rois * share)
             )
         )
+
+
+@case('ClassIndexedMaskHead, some RoIs at once')
+def mask_head_in_parts(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
+    number = sizes.rois // 4
+    arguments = dict(number=number, rois_at_once=number // 3)
+    return mask_head('ClassIndexedMaskHead', sizes, device, **arguments)
 
 
 @case('mask targets of CompactMasks')

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import torch
 from mmengine.structures import InstanceData
 from speed.many_class_steps import rpn_samples
 from torch import nn
+
+from lt_det.engine import BackboneHook
 
 from .context import Context
 from .detectors import STOCK, build, make_batch, num_classes
@@ -24,19 +27,34 @@ def run(context: Context) -> None:
                 continue
             row = compare(context, models, number, dtype)
             context.add_row(row | reached(row))
+    if context.left() < context.pick(20, 0):
+        context.note('sparing memory', left_out='no time')
+    else:
+        models['ours'] = sparing(context)
+        largest = context.pick(16, 1), context.pick(torch.float16, torch.float32)
+        row = compare(context, models, *largest)
+        row['stage'] += ', sparing memory'
+        context.add_row(row | reached(row))
     del models
     context.free()
     growth(context)
+
+
+def sparing(context: Context) -> nn.Module:
+    """With what saves memory at little time: folded norms, and masks of 512 RoIs at once."""
+    at_once = context.pick(512, 2)
+    model = build(context, {'model.roi_head.mask_head.rois_at_once': at_once}).train()
+    BackboneHook(fold_norms=True).before_run(SimpleNamespace(model=model))
+    return model
 
 
 def reached(row: dict) -> dict:
     """Whether the largest batch in half precision is as much cheaper as it should be."""
     if 'batch 16' not in row['stage'] or 'float16' not in row['stage'] or 'stock_mb' not in row:
         return {}
-    less_gb = (row['stock_mb'] - row['ours_mb']) / 1024
-    goal = 'at least 1.15 times as fast, 12 GB less'
+    less_gb = (row['stock_mb'] - row['ours_mb']) * 2**20 / 1e9
     return dict(
-        expected=goal,
+        expected='at least 1.15 times as fast, 12 GB less',
         less_gb=round(less_gb, 1),
         goal_reached=less_gb >= 12 and row['speedup'] >= 1.15,
     )

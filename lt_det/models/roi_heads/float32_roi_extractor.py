@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from ...compat.ops.roi_align import average, average_backward, finite
 from ..layers.class_indexed_conv import traced
 
-_AT_ONCE = 2**26  # values that a map of half precision has in float32 at a time, 256 MB
+_AT_ONCE = 2**25  # values that a map of half precision has in float32 at a time, 128 MB
 
 
 @MODELS.register_module()
@@ -91,7 +91,7 @@ class _Sampled(torch.autograd.Function):
             if not needed:
                 gradients.append(None)
             elif len(numbers):
-                gradients.append(_pool_backward(layer, shape, gradient[numbers], rois[numbers]))
+                gradients.append(_pool_backward(layer, shape, gradient, rois, numbers))
             else:  # zeros, so that every parameter has a gradient
                 gradients.append(gradient.new_zeros(()).expand(shape))
         return None, None, None, *gradients
@@ -103,19 +103,35 @@ def _pool(layer: RoIAlign, level: Tensor, rois: Tensor) -> Tensor:
 
     def of_channels(part: slice) -> Tensor:
         return average(
-            _wide(level, part), rois, size, layer.spatial_scale, layer.sampling_ratio, layer.aligned
+            _wide(level[:, part]),
+            rois,
+            size,
+            layer.spatial_scale,
+            layer.sampling_ratio,
+            layer.aligned,
         )
 
     return _in_parts(of_channels, level.shape, level, (len(rois), level.shape[1], *size))
 
 
-def _pool_backward(layer: RoIAlign, shape: Sequence[int], gradient: Tensor, rois: Tensor) -> Tensor:
-    """Gradient of a map of a shape (B, D, H, W), of that (R, D, h, w) of the features of RoIs."""
+def _pool_backward(
+    layer: RoIAlign, shape: Sequence[int], gradient: Tensor, rois: Tensor, numbers: Tensor
+) -> Tensor:
+    """Gradient of a map of a shape (B, D, H, W), of that (R, D, h, w) of the features of RoIs.
+
+    Args:
+        layer: Of the map.
+        shape: Of the map.
+        gradient: Of all RoIs.
+        rois: (R, 5), all.
+        numbers: Indexes of those of the map.
+    """
+    regions = rois[numbers]
 
     def of_channels(part: slice) -> Tensor:
         return average_backward(
-            _wide(gradient, part),
-            rois,
+            _wide(gradient[:, part][numbers]),
+            regions,
             (shape[0], part.stop - part.start, *shape[2:]),
             layer.spatial_scale,
             layer.sampling_ratio,
@@ -152,7 +168,7 @@ def _in_parts(
     return result
 
 
-def _wide(values: Tensor, part: slice) -> Tensor:
-    """Channels of (N, D, h, w) in float32 at least, as the ops read them."""
+def _wide(values: Tensor) -> Tensor:
+    """(N, D, h, w) in float32 at least, as the ops read it."""
     dtype = torch.promote_types(values.dtype, torch.float32)
-    return values[:, part].to(dtype, memory_format=torch.contiguous_format)
+    return values.to(dtype, memory_format=torch.contiguous_format)
