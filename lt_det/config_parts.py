@@ -1,4 +1,4 @@
-"""Where configs of MMDetection and MMPretrain say what a run reads: data sets and metrics."""
+"""What configs of MMDetection and MMPretrain say: data sets, metrics and types of parts."""
 
 from __future__ import annotations
 
@@ -43,6 +43,24 @@ def lvis_metric(cfg: Mapping, evaluator: str) -> Mapping:
         if str(metric.get('type')).endswith('LongTailLVISMetric'):
             return metric
     return {}
+
+
+def with_types(cfg: Any, types: Mapping[type, type]) -> Any:
+    """A copy of a config whose parts of some types, at any depth, are of others.
+
+    Args:
+        cfg: The config of a model, or any part of it.
+        types: Of MMDetection, and those that take their place.
+    """
+    if isinstance(cfg, dict):
+        new = type(cfg)({key: with_types(value, types) for key, value in cfg.items()})
+        for old, other in types.items():
+            if new.get('type') in (old, old.__name__, f'mmdet.{old.__name__}'):
+                new['type'] = other
+        return new
+    if isinstance(cfg, (list, tuple)):
+        return type(cfg)(with_types(value, types) for value in cfg)
+    return cfg
 
 
 def _with_file(node: Any) -> list[Mapping]:

@@ -30,6 +30,7 @@ from ..models.losses.sigmoid_head import SigmoidClassification
 PACKAGE = __name__.partition('.')[0]
 
 _ADJUSTED = ('adjustment', 'topk_nms', 'class_indexed_reg')
+_OF_LONG_TAIL = ('adjustment', 'classifiers', 'topk_nms', 'vectorized_assigner', 'float32_rois')
 _SMCL = ('contrast', 'masked_weight', 'minor_power', 'target', 'masking')
 # type here -> type there, and the keys that go
 EQUAL: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -87,7 +88,7 @@ def stock_model(
     """
     model = ConfigDict(model)
     if _name(model.get('type')) == 'LongTail':
-        for key in ('adjustment', 'classifiers', 'topk_nms', 'vectorized_assigner'):
+        for key in _OF_LONG_TAIL:
             model.pop(key, None)
         model['type'] = model.pop('detector')
     if registry is MODELS:

@@ -12,7 +12,8 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from lt_det.models.task_modules import VectorizedMaxIoUAssigner, vectorized
+from lt_det.config_parts import with_types
+from lt_det.models.task_modules import VectorizedMaxIoUAssigner
 
 RPN = dict(pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
 
@@ -116,7 +117,7 @@ def test_what_counts_as_a_wait():
 def test_a_config_gets_it_at_any_depth():
     rcnn = [dict(assigner=dict(type=name, **RPN)) for name in ('MaxIoUAssigner', 'ATSSAssigner')]
     config = dict(rpn=dict(assigner=dict(type=MaxIoUAssigner, **RPN)), rcnn=rcnn)
-    changed = vectorized(config)
+    changed = with_types(config, {MaxIoUAssigner: VectorizedMaxIoUAssigner})
     for cfg in (changed['rpn'], changed['rcnn'][0]):
         assert isinstance(TASK_UTILS.build(cfg['assigner']), VectorizedMaxIoUAssigner)
     assert changed['rcnn'][1] == rcnn[1]

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from torch import nn
 
 from ...adjustments import build_adjustment
+from ...config_parts import with_types
 from ...errors import BadInputError
 from ...frequency_module import FrequencyModule
 from ...protocols import TakesClassifier
 from ..dense_nms import use_topk_nms
 from ..losses.head_losses import check_adjustable, check_loss, complete_losses
-from ..task_modules import vectorized
+from ..roi_heads import Float32RoIExtractor
+from ..task_modules import VectorizedMaxIoUAssigner
 from .adjusted_logits import AdjustedLogits
 from .class_logits import ClassLogits, candidates, class_logits_of, find_class_logits
 
@@ -36,6 +40,7 @@ def long_tail(
     classifiers: Sequence[str] | None = None,
     topk_nms: bool = True,
     vectorized_assigner: bool = True,
+    float32_rois: bool = True,
     **model: Any,
 ) -> nn.Module:
     """Build a detector of MMDetection whose class logits are adjusted for the class frequencies.
@@ -55,6 +60,9 @@ def long_tail(
             known, with the same detections (:func:`lt_det.models.dense_nms.use_topk_nms`).
         vectorized_assigner: Whether each ``MaxIoUAssigner`` of the config is the one without a loop
             over objects, with the same results (:class:`.VectorizedMaxIoUAssigner`).
+        float32_rois: Whether each ``SingleRoIExtractor`` of the config is the one that keeps the
+            precision of RoIs in mixed precision, and in float32 gives the same results
+            (:class:`.Float32RoIExtractor`).
         **model: All other keys of the detector's config.
 
     Raises:
@@ -63,7 +71,12 @@ def long_tail(
             adjustment of its own.
     """
     config = complete_losses(ConfigDict(model, type=detector))
-    built = MODELS.build(vectorized(config) if vectorized_assigner else config)
+    types: dict[type, type] = {}
+    if vectorized_assigner:
+        types[MaxIoUAssigner] = VectorizedMaxIoUAssigner
+    if float32_rois:
+        types[SingleRoIExtractor] = Float32RoIExtractor
+    built = MODELS.build(with_types(config, types))
     logits = class_logits_of(built, classifiers) if classifiers else find_class_logits(built)
     if not logits:
         raise BadInputError(

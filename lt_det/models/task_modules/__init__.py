@@ -1,3 +1,3 @@
-from .vectorized_assigner import VectorizedMaxIoUAssigner, vectorized
+from .vectorized_assigner import VectorizedMaxIoUAssigner
 
-__all__ = ['VectorizedMaxIoUAssigner', 'vectorized']
+__all__ = ['VectorizedMaxIoUAssigner']

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
 from mmdet.registry import TASK_UTILS
@@ -61,15 +59,3 @@ class VectorizedMaxIoUAssigner(MaxIoUAssigner):
             chosen = ((of_part == top[:, None]) * numbers[:, None]).amax(dim=0)
             last = torch.where(chosen > 0, chosen.long() + part * _TOGETHER, last)
         return last
-
-
-def vectorized(cfg: Any) -> Any:
-    """A config in which every MaxIoUAssigner, at any depth, is the one without a loop."""
-    if isinstance(cfg, dict):
-        new = type(cfg)({key: vectorized(value) for key, value in cfg.items()})
-        if new.get('type') in ('MaxIoUAssigner', 'mmdet.MaxIoUAssigner', MaxIoUAssigner):
-            new['type'] = VectorizedMaxIoUAssigner
-        return new
-    if isinstance(cfg, (list, tuple)):
-        return type(cfg)(map(vectorized, cfg))
-    return cfg

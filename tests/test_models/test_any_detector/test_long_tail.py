@@ -268,6 +268,20 @@ def test_every_max_iou_assigner_is_the_one_without_a_loop():
     assert kinds('DINO', detector='DINO') == ['HungarianAssigner']
 
 
+@pytest.mark.parametrize('wanted', [True, False])
+def test_rois_keep_their_precision(wanted):
+    register_all_modules(init_default_scope=True)
+    kind = 'Float32RoIExtractor' if wanted else 'SingleRoIExtractor'
+    for name, detector in (('Cascade R-CNN', 'CascadeRCNN'), ('Mask R-CNN', 'MaskRCNN')):
+        config = model_config(name, type='LongTail', detector=detector, float32_rois=wanted)
+        head = MODELS.build(config).roi_head
+        extractors = head.bbox_roi_extractor
+        extractors = [*extractors] if isinstance(extractors, nn.ModuleList) else [extractors]
+        if head.with_mask:
+            extractors.append(head.mask_roi_extractor)
+        assert {type(extractor).__name__ for extractor in extractors} == {kind}
+
+
 def test_config_is_of_the_stock_detector_but_for_its_type():
     register_all_modules(init_default_scope=True)
     config = model_config('RetinaNet', type='LongTail', detector='RetinaNet')
