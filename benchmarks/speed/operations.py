@@ -2,10 +2,11 @@
 
 A GPU is often faster than the host that starts its operations, and a value that the host reads
 (``.item()``, ``nonzero``) makes it wait until the GPU is done with all before. Both numbers are
-those of the code, the same on every machine and at every size of image: here Mask R-CNN, small,
-on a CPU, with its LVIS config as it is and with MMDetection's own parts in the place of ours.
+those of the code, the same on every machine and at every size of image: here Mask R-CNN R50 with
+few channels, on a CPU, with its LVIS config as it is and with MMDetection's own parts in the place
+of ours.
 Then the time and the memory of assigning objects to the anchors of an image of 800 x 1333 pixels
-and to 2,000 proposals, on one thread.
+and to 2,000 proposals, and of drawing 256 of the anchors, on one thread.
 
     python benchmarks/speed/operations.py
 
@@ -20,6 +21,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
@@ -46,22 +48,28 @@ import torch
 from common.allocations import peak_mb
 from common.operations import Operations
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
+from mmdet.models.task_modules.samplers import RandomSampler
 from speed.gpu_steps.context import Context
 from speed.gpu_steps.training_cost import make_step
 
-from lt_det.models.task_modules import VectorizedMaxIoUAssigner
+from lt_det.engine import BackboneHook
+from lt_det.models.task_modules import QuickRandomSampler, VectorizedMaxIoUAssigner
 
+R50 = {'model.backbone.depth': 50, 'model.neck.in_channels': [32, 64, 128, 256]}
 RPN = dict(pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
 KINDS = dict(stock=MaxIoUAssigner, ours=VectorizedMaxIoUAssigner)
 ANCHORS, PROPOSALS = 268_569, 2000
 
 
-def steps(images: int, objects: int) -> dict:
+def steps(images: int, objects: int, fold_norms: bool = False) -> dict:
     context = Context(torch.device('cpu'), toy=True, folder=Path())
-    row = dict(stage=f'training step, {images} images of {objects} objects')
+    setting = ', fold_norms=True' if fold_norms else ''
+    row = dict(stage=f'training step, {images} images of {objects} objects{setting}')
     for contender, changes in (('stock', STOCK), ('ours', {})):
-        model = build(context, changes).train()
+        model = build(context, R50 | changes).train()
         stock = contender == 'stock'
+        if fold_norms and not stock:
+            BackboneHook(fold_norms=True).before_run(SimpleNamespace(model=model))
         batch = make_batch(images, (96, 128), objects, num_classes(context), stock=stock)
         step = make_step(context, model, batch, torch.float32)
         step()  # what is made once
@@ -95,6 +103,26 @@ def assigning(boxes: int, objects: int, repeats: int) -> dict:
     return row
 
 
+def drawing(boxes: int, repeats: int) -> dict:
+    gallery = torch.arange(boxes)
+    row: dict = dict(stage=f'drawing 256 of {boxes:,} boxes')
+    samplers = {
+        name: kind(num=256, pos_fraction=0.5)
+        for name, kind in dict(stock=RandomSampler, ours=QuickRandomSampler).items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in samplers}
+    for _ in range(repeats):
+        for name, sampler in samplers.items():
+            begin = time.process_time()
+            sampler.random_choice(gallery, 256)
+            times[name].append(time.process_time() - begin)
+    for name, sampler in samplers.items():
+        row[f'{name}_s'] = round(statistics.median(times[name]), 5)
+        peak = peak_mb(lambda s=sampler: s.random_choice(gallery, 256), 'cpu')
+        row[f'{name}_mb'] = round(peak, 2)
+    return row
+
+
 def report(content: dict) -> str:
     about = (
         'Operations: calls of the dispatcher of torch in forward pass, backward pass and update. '
@@ -124,11 +152,13 @@ def main() -> None:
     torch.set_num_threads(1)
     content = origin('one thread', f'torch {torch.__version__}')
     content['rows'] = [steps(args.images, objects) for objects in args.objects]
+    content['rows'].append(steps(args.images, args.objects[0], fold_norms=True))
     content['rows'] += [
         assigning(boxes, objects, args.repeats)
         for boxes in (ANCHORS, PROPOSALS)
         for objects in (1, 12, 100, 300)
     ]
+    content['rows'] += [drawing(boxes, 5 * args.repeats) for boxes in (ANCHORS, PROPOSALS)]
     publish(args.out, 'operations', content, report(content))
 
 

@@ -30,7 +30,7 @@ from ..models.losses.sigmoid_head import SigmoidClassification
 PACKAGE = __name__.partition('.')[0]
 
 _ADJUSTED = ('adjustment', 'topk_nms', 'class_indexed_reg')
-_OF_LONG_TAIL = ('adjustment', 'classifiers', 'topk_nms', 'vectorized_assigner', 'float32_rois')
+_OF_LONG_TAIL = ('adjustment', 'classifiers', 'topk_nms', 'quick_targets', 'float32_rois')
 _SMCL = ('contrast', 'masked_weight', 'minor_power', 'target', 'masking')
 # type here -> type there, and the keys that go
 EQUAL: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -43,6 +43,7 @@ EQUAL: dict[str, tuple[str, tuple[str, ...]]] = {
     'LongTailClsHead': ('LinearClsHead', ('adjustment', 'cls_predictor_cfg', 'train_predictor')),
     'LongTailSeesawLoss': ('SeesawLoss', ()),
     'MultiViewDataPreprocessor': ('ClsDataPreprocessor', ()),
+    'QuickRandomSampler': ('RandomSampler', ()),
     'SMCLClassifier': ('ImageClassifier', _SMCL),
     'VectorizedMaxIoUAssigner': ('MaxIoUAssigner', ()),
 }

@@ -123,7 +123,7 @@ def test_stock_parts_stay_as_they_are():
 
 def test_a_config_of_long_tail_without_its_shortcuts():
     assigner = dict(type='VectorizedMaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4)
-    options = dict(topk_nms=False, vectorized_assigner=False, float32_rois=False)
+    options = dict(topk_nms=False, quick_targets=False, float32_rois=False)
     options['train_cfg'] = dict(assigner=assigner)
     model = convert(model=dict(type='LongTail', detector='RetinaNet', **options)).model
     assert set(model) == {'type', 'train_cfg'} and model.type == 'RetinaNet'

@@ -89,7 +89,7 @@ model = dict(
                 ignore_iof_thr=-1,
             ),
             sampler=dict(
-                type='RandomSampler',
+                type='QuickRandomSampler',
                 num=256,
                 pos_fraction=0.5,
                 neg_pos_ub=-1,

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
+from mmdet.models.task_modules.samplers import RandomSampler
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from torch import nn
@@ -19,7 +20,7 @@ from ...protocols import TakesClassifier
 from ..dense_nms import use_topk_nms
 from ..losses.head_losses import check_adjustable, check_loss, complete_losses
 from ..roi_heads import Float32RoIExtractor
-from ..task_modules import VectorizedMaxIoUAssigner
+from ..task_modules import QuickRandomSampler, VectorizedMaxIoUAssigner
 from .adjusted_logits import AdjustedLogits
 from .class_logits import ClassLogits, candidates, class_logits_of, find_class_logits
 
@@ -39,7 +40,7 @@ def long_tail(
     adjustment: dict | Sequence[dict] | None = None,
     classifiers: Sequence[str] | None = None,
     topk_nms: bool = True,
-    vectorized_assigner: bool = True,
+    quick_targets: bool = True,
     float32_rois: bool = True,
     **model: Any,
 ) -> nn.Module:
@@ -58,8 +59,10 @@ def long_tail(
             (:data:`.class_logits.HEADS`).
         topk_nms: Whether dense heads look at candidates only until the best ``max_per_img`` are
             known, with the same detections (:func:`lt_det.models.dense_nms.use_topk_nms`).
-        vectorized_assigner: Whether each ``MaxIoUAssigner`` of the config is the one without a loop
-            over objects, with the same results (:class:`.VectorizedMaxIoUAssigner`).
+        quick_targets: Whether each ``MaxIoUAssigner`` of the config is the one without a loop over
+            objects, with the same results (:class:`.VectorizedMaxIoUAssigner`), and each
+            ``RandomSampler`` the one that does not permute all boxes, which draws others from the
+            same seed where there are more than 32,768 (:class:`.QuickRandomSampler`).
         float32_rois: Whether each ``SingleRoIExtractor`` of the config is the one that keeps the
             precision of RoIs in mixed precision, and in float32 gives the same results
             (:class:`.Float32RoIExtractor`).
@@ -72,8 +75,8 @@ def long_tail(
     """
     config = complete_losses(ConfigDict(model, type=detector))
     types: dict[type, type] = {}
-    if vectorized_assigner:
-        types[MaxIoUAssigner] = VectorizedMaxIoUAssigner
+    if quick_targets:
+        types |= {MaxIoUAssigner: VectorizedMaxIoUAssigner, RandomSampler: QuickRandomSampler}
     if float32_rois:
         types[SingleRoIExtractor] = Float32RoIExtractor
     built = MODELS.build(with_types(config, types))

@@ -1,3 +1,4 @@
+from .quick_random_sampler import QuickRandomSampler
 from .vectorized_assigner import VectorizedMaxIoUAssigner
 
-__all__ = ['VectorizedMaxIoUAssigner']
+__all__ = ['QuickRandomSampler', 'VectorizedMaxIoUAssigner']

@@ -264,7 +264,7 @@ def test_every_max_iou_assigner_is_the_one_without_a_loop():
     ours, stock = 'VectorizedMaxIoUAssigner', 'MaxIoUAssigner'
     assert kinds('RetinaNet', detector='RetinaNet') == [ours]
     assert kinds('Cascade R-CNN', detector='CascadeRCNN') == 4 * [ours]
-    assert kinds('Cascade R-CNN', detector='CascadeRCNN', vectorized_assigner=False) == 4 * [stock]
+    assert kinds('Cascade R-CNN', detector='CascadeRCNN', quick_targets=False) == 4 * [stock]
     assert kinds('DINO', detector='DINO') == ['HungarianAssigner']
 
 
