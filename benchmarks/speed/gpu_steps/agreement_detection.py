@@ -20,7 +20,7 @@ from lt_det.datasets.compact_masks import CompactMasks
 from lt_det.frequency_module import frequency_modules
 from lt_det.models.roi_heads.lazy_masks import LazyMasks
 from lt_det.models.roi_heads.topk_nms import topk_multiclass_nms
-from lt_det.models.task_modules import VectorizedMaxIoUAssigner
+from lt_det.models.task_modules import QuickRandomSampler, VectorizedMaxIoUAssigner
 
 from .agreement import Sizes, case
 from .agreement_losses import frequency, with_gradients
@@ -124,6 +124,12 @@ def assigner(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
         result = assigner.assign_wrt_overlaps(overlaps, labels)
         found |= {f'objects, {every}': result.gt_inds, f'classes, {every}': result.labels}
     return found
+
+
+@case('QuickRandomSampler')
+def sampler(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
+    gallery = torch.arange(40_000, device=device)
+    return {'boxes': QuickRandomSampler(num=256, pos_fraction=0.5).random_choice(gallery, 256)}
 
 
 @case('LazyMasks')

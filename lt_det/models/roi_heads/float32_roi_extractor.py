@@ -25,11 +25,11 @@ class Float32RoIExtractor(SingleRoIExtractor):
     256 x 256 pixels on, which sends those up to 448 pixels to P5, where prediction in float32 looks
     for them on P4; in bfloat16 coordinates from 1024 on are off by up to 4 pixels.
 
-    All levels are one operation of autograd. Of features in half precision it samples some channels
-    at a time in float32, and sums their gradients in float32 likewise, so that no whole map is ever
-    copied; the device is waited for once, for the numbers of RoIs of the levels. This is so for
-    layers of type RoIAlign that average; any other, and a graph that is traced, samples copies of
-    the maps in float32.
+    All levels are one operation of autograd, sampled by torchvision. Of features in half precision
+    it samples some channels at a time in float32, and sums their gradients in float32 likewise, so
+    that no whole map is ever copied; the device is waited for once, for the numbers of RoIs of the
+    levels. This is so for layers of type RoIAlign that average; any other, and a graph that is
+    traced, samples copies of the maps in float32.
     """
 
     def forward(

@@ -37,4 +37,7 @@ class QuickRandomSampler(RandomSampler):
             return super().random_choice(gallery, num)
         seed = torch.randint(2**63 - 1, ()).item()  # of the CPU, as MMDetection's permutation
         chosen = np.random.default_rng(seed).choice(len(gallery), num, replace=False)
-        return gallery[torch.from_numpy(chosen).to(gallery.device)]
+        numbers = torch.from_numpy(chosen)
+        if gallery.is_cuda:
+            numbers = numbers.pin_memory()  # so that the copy waits for nothing
+        return gallery[numbers.to(gallery.device, non_blocking=True)]
