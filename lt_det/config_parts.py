@@ -55,7 +55,11 @@ def with_types(cfg: Any, types: Mapping[type, type]) -> Any:
     if isinstance(cfg, dict):
         new = type(cfg)({key: with_types(value, types) for key, value in cfg.items()})
         for old, other in types.items():
-            if new.get('type') in (old, old.__name__, f'mmdet.{old.__name__}'):
+            kind = new.get('type')
+            # by name, by scope and name, or by path, as new-style configs are dumped
+            if isinstance(kind, str) and kind.partition('.')[0] in ('mmdet', old.__name__):
+                kind = old if kind.rpartition('.')[2] == old.__name__ else kind
+            if kind is old:
                 new['type'] = other
         return new
     if isinstance(cfg, (list, tuple)):

@@ -136,10 +136,13 @@ def test_parts_need_less_memory_and_are_not_made_where_they_would_differ():
     assert peaks[1] < peaks[0] / 4
     expected = ours.eval()(features)
     assert type(expected) is type(ours.train()(features[:4])) is not type(ours(features))
-    _, learns = pair(norm_cfg=dict(type='BN'), **kwargs)
-    assert type(learns(features)) is type(expected)
-    learns.convs.eval()
-    assert type(learns(features)) is not type(expected)
+    with torch.no_grad():
+        assert type(ours(features)) is type(expected)
+    for norm in (dict(type='BN'), dict(type='IN', track_running_stats=True)):
+        _, learns = pair(norm_cfg=norm, **kwargs)
+        assert learns._all_at_once()
+        learns.convs.eval()
+        assert not learns._all_at_once()
     assert pair(class_agnostic=True, **kwargs)[1](features).shape == (64, 1, 28, 28)
 
 

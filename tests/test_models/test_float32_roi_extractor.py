@@ -10,6 +10,7 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from torch import Tensor, nn
 
+from lt_det.errors import BadInputError
 from lt_det.models.roi_heads import float32_roi_extractor
 
 SIDES = torch.tensor([40.0, 111.9, 112.1, 250.0, 260.0, 300.0, 447.0, 449.0, 900.0])
@@ -145,6 +146,12 @@ def test_maps_that_learn_nothing_and_levels_without_rois():
     assert not features[3].grad.any()
 
 
+def test_more_maps_than_strides():
+    layer, features = extractor('Float32RoIExtractor'), maps(1024)
+    with pytest.raises(BadInputError, match='5 feature maps .* featmap_strides has 4 values'):
+        layer([*features, features[-1]], rois())
+
+
 def test_the_layout_of_the_maps_changes_nothing():
     layer, features = extractor('Float32RoIExtractor'), maps(1024)
     pooled = layer(features, rois())
@@ -152,7 +159,7 @@ def test_the_layout_of_the_maps_changes_nothing():
     assert layer(others, rois()).equal(pooled)
 
 
-def test_the_device_is_waited_for_once_and_no_map_is_copied():
+def test_the_device_is_waited_for_once_and_little_is_in_float32(monkeypatch):
     layer = extractor('Float32RoIExtractor')
     features = [level.detach() for level in maps(1024)]
     boxes = rois()
@@ -166,4 +173,7 @@ def test_the_device_is_waited_for_once_and_no_map_is_copied():
         torch.autograd.grad(layer(learned, rois()).sum(), learned)
 
     step()
-    assert held < peak_mb(step) < 3.3 * held  # the gradients, and one in float32
+    peak = peak_mb(step)
+    assert held < peak < 3.3 * held  # the gradients, and one in float32
+    monkeypatch.setattr(float32_roi_extractor, '_AT_ONCE', 2 * 256 * 256)
+    assert peak_mb(step) < peak - 0.8 * held  # a channel of it

@@ -41,16 +41,16 @@ def test_many_boxes_are_drawn_once_each_by_the_seed_of_torch():
     assert not torch.equal(sampled(QuickRandomSampler, MANY, seed=1).neg_inds, ours.neg_inds)
 
 
-def test_every_box_and_every_pair_is_as_probable(monkeypatch):
+def test_every_pair_is_as_probable(monkeypatch):
     monkeypatch.setattr(quick_random_sampler, '_MANY', 5)
     sampler, gallery = QuickRandomSampler(**RPN), torch.arange(10, 16)
     torch.manual_seed(0)
     pairs = np.zeros((6, 6))
     for _ in range(6000):
-        first, second = (sampler.random_choice(gallery, 2) - 10).tolist()
+        first, second = sorted((sampler.random_choice(gallery, 2) - 10).tolist())
         pairs[first, second] += 1
-    assert not pairs.diagonal().any()
-    assert chisquare(pairs[~np.eye(6, dtype=bool)]).pvalue > 1e-3
+    assert not np.tril(pairs).any()
+    assert chisquare(pairs[np.triu_indices(6, 1)]).pvalue > 1e-3
 
 
 def test_other_galleries_are_those_of_stock():

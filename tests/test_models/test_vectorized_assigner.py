@@ -116,9 +116,13 @@ def test_what_counts_as_a_wait():
 
 def test_a_config_gets_it_at_any_depth():
     rcnn = [dict(assigner=dict(type=name, **RPN)) for name in ('MaxIoUAssigner', 'ATSSAssigner')]
-    config = dict(rpn=dict(assigner=dict(type=MaxIoUAssigner, **RPN)), rcnn=rcnn)
+    path = f'{MaxIoUAssigner.__module__}.MaxIoUAssigner'
+    others = [dict(type=name) for name in ('other.MaxIoUAssigner', 'ApproxMaxIoUAssigner', None)]
+    config = dict(rpn=dict(assigner=dict(type=MaxIoUAssigner, **RPN)), rcnn=rcnn, others=others)
+    config['dumped'] = [dict(type=name) for name in (path, 'mmdet.MaxIoUAssigner')]
     changed = with_types(config, {MaxIoUAssigner: VectorizedMaxIoUAssigner})
     for cfg in (changed['rpn'], changed['rcnn'][0]):
         assert isinstance(TASK_UTILS.build(cfg['assigner']), VectorizedMaxIoUAssigner)
-    assert changed['rcnn'][1] == rcnn[1]
+    assert changed['rcnn'][1] == rcnn[1] and changed['others'] == others
+    assert changed['dumped'] == 2 * [dict(type=VectorizedMaxIoUAssigner)]
     assert rcnn[0]['assigner']['type'] == 'MaxIoUAssigner'  # the config is a copy

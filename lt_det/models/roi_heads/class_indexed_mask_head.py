@@ -202,11 +202,11 @@ class ClassIndexedMaskHead(_ClassIndexed, FCNMaskHead):
             the predictor.
         lazy_masks: Whether masks are pasted into the image when they are read. Predictions are
             tensors (N, H, W) all the same.
-        rois_at_once: In training, RoIs whose masks are computed together. Of more than these only
-            features and logits are held; the rest is computed anew in the backward pass, which
-            bounds the memory at one more forward pass of this head. None is all. A head with a
-            BatchNorm that learns statistics, which need all RoIs, and a class-agnostic one compute
-            all together.
+        rois_at_once: In training, how many RoIs at most have their masks computed together. Of more
+            than these only features and logits are held; what lies between is computed anew in the
+            backward pass, at the cost of one more forward pass of this head. None is all. A head
+            with a norm that learns statistics, which need all RoIs, and a class-agnostic one
+            compute all together.
         **kwargs: Those of FCNMaskHead.
 
     Raises:
@@ -229,9 +229,12 @@ class ClassIndexedMaskHead(_ClassIndexed, FCNMaskHead):
         return _Anew(super().forward, x, self.rois_at_once)
 
     def _all_at_once(self) -> bool:
-        if not self.training or self.class_agnostic or traced():
+        if not torch.is_grad_enabled() or not self.training or self.class_agnostic or traced():
             return True
-        return any(isinstance(m, _BatchNorm) and m.training for m in self.modules())
+        return any(
+            m.training and (isinstance(m, _BatchNorm) or hasattr(m, 'running_mean'))
+            for m in self.modules()
+        )
 
 
 class _Anew(IndexableByClass):

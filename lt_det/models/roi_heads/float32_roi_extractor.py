@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ...compat.ops.roi_align import average, average_backward, finite
+from ...errors import BadInputError
 from ..layers.class_indexed_conv import traced
 
-_AT_ONCE = 2**25  # values that a map of half precision has in float32 at a time, 128 MB
+_AT_ONCE = 2**25  # values that a map of half precision has in float32 at a time, 128 MiB
 
 
 @MODELS.register_module()
@@ -25,19 +26,28 @@ class Float32RoIExtractor(SingleRoIExtractor):
     256 x 256 pixels on, which sends those up to 448 pixels to P5, where prediction in float32 looks
     for them on P4; in bfloat16 coordinates from 1024 on are off by up to 4 pixels.
 
-    All levels are one operation of autograd, sampled by torchvision. Of features in half precision
-    it samples some channels at a time in float32, and sums their gradients in float32 likewise, so
-    that no whole map is ever copied; the device is waited for once, for the numbers of RoIs of the
-    levels. This is so for layers of type RoIAlign that average; any other, and a graph that is
-    traced, samples copies of the maps in float32.
+    All levels are one operation of autograd, sampled by torchvision. Of a map in half precision at
+    most 128 MiB are in float32 at a time, some of its channels, and so of its gradient; the device
+    is waited for once, for the numbers of RoIs of the levels. This is so for layers of type
+    RoIAlign that average; any other, and a graph that is traced, samples copies of the maps in
+    float32.
     """
 
     def forward(
         self, feats: tuple[Tensor], rois: Tensor, roi_scale_factor: float | None = None
     ) -> Tensor:
-        """Features (R, D, h, w) of RoIs (R, 5), in the type of the maps, each (B, D, H_i, W_i)."""
+        """Features (R, D, h, w) of RoIs (R, 5), in the type of the maps, each (B, D, H_i, W_i).
+
+        Raises:
+            BadInputError: There are more maps than strides.
+        """
         dtype = torch.promote_types(feats[0].dtype, torch.float32)
         layers = self.roi_layers[: len(feats)]
+        if len(feats) > len(layers):
+            raise BadInputError(
+                f'{len(feats)} feature maps came to a RoI extractor whose featmap_strides has '
+                f'{len(layers)} values; expected one for each map'
+            )
         averages = all(type(layer) is RoIAlign and layer.pool_mode == 'avg' for layer in layers)
         if traced() or not averages:
             copies = tuple(feat.to(dtype) for feat in feats)
