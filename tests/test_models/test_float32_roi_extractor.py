@@ -177,3 +177,14 @@ def test_the_device_is_waited_for_once_and_little_is_in_float32(monkeypatch):
     assert held < peak < 3.3 * held  # the gradients, and one in float32
     monkeypatch.setattr(float32_roi_extractor, '_AT_ONCE', 2 * 256 * 256)
     assert peak_mb(step) < peak - 0.8 * held  # a channel of it
+
+
+def test_a_traced_graph_has_stock_operations():
+    layer, features = extractor('Float32RoIExtractor'), [level.detach() for level in maps(1024)]
+
+    def forward(*inputs: Tensor) -> Tensor:
+        return layer(inputs[:-1], inputs[-1])
+
+    graph = torch.jit.trace(forward, (*features, rois()), check_trace=False)
+    other = rois(50.2).flip(0)
+    torch.testing.assert_close(graph(*features, other), layer(features, other))
