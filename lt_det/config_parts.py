@@ -55,16 +55,20 @@ def with_types(cfg: Any, types: Mapping[type, type]) -> Any:
     if isinstance(cfg, dict):
         new = type(cfg)({key: with_types(value, types) for key, value in cfg.items()})
         for old, other in types.items():
-            kind = new.get('type')
-            # by name, by scope and name, or by path, as new-style configs are dumped
-            if isinstance(kind, str) and kind.partition('.')[0] in ('mmdet', old.__name__):
-                kind = old if kind.rpartition('.')[2] == old.__name__ else kind
-            if kind is old:
+            if _names(new.get('type'), old):
                 new['type'] = other
         return new
     if isinstance(cfg, (list, tuple)):
         return type(cfg)(with_types(value, types) for value in cfg)
     return cfg
+
+
+def _names(kind: Any, part: type) -> bool:
+    """Whether a type is a part of MMDetection: by class, by name, or by path as in a dump."""
+    if not isinstance(kind, str):
+        return kind is part
+    scope, _, name = kind.rpartition('.')
+    return name == part.__name__ and scope.partition('.')[0] in ('', 'mmdet')
 
 
 def _with_file(node: Any) -> list[Mapping]:

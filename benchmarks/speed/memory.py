@@ -21,7 +21,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
@@ -51,7 +50,6 @@ from speed.gpu_steps.training_cost import make_step
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lt_det.engine import BackboneHook
 from lt_det.models.layers import CAMCalibration
 from lt_det.models.losses import LongTailEQLV2Loss, LongTailSeesawLoss
 from lt_det.models.roi_heads.topk_nms import topk_multiclass_nms
@@ -147,9 +145,7 @@ def training_mb(stock=False, fold_norms=False, rois_at_once: int | None = None) 
     """Of the first training step, which holds as much as those after it."""
     changes = dict(STOCK) if stock else {'model.roi_head.mask_head.rois_at_once': rois_at_once}
     context = Context(torch.device('cpu'), toy=False, folder=Path())
-    model = build(context, changes).train()
-    if fold_norms:
-        BackboneHook(fold_norms=True).before_run(SimpleNamespace(model=model))
+    model = build(context, changes, fold_norms=fold_norms).train()
     batch = make_batch(4, (800, 1333), 12, num_classes(context), stock=stock)
     return round(peak_mb(make_step(context, model, batch, torch.bfloat16)), 1)
 

@@ -20,8 +20,9 @@ import logging
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
@@ -52,12 +53,10 @@ from mmdet.models.task_modules.samplers import RandomSampler
 from speed.gpu_steps.context import Context
 from speed.gpu_steps.training_cost import make_step
 
-from lt_det.engine import BackboneHook
 from lt_det.models.task_modules import QuickRandomSampler, VectorizedMaxIoUAssigner
 
 R50 = {'model.backbone.depth': 50, 'model.neck.in_channels': [32, 64, 128, 256]}
 RPN = dict(pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
-KINDS = dict(stock=MaxIoUAssigner, ours=VectorizedMaxIoUAssigner)
 ANCHORS, PROPOSALS = 268_569, 2000
 
 
@@ -66,10 +65,9 @@ def steps(images: int, objects: int, fold_norms: bool = False) -> dict:
     setting = ', fold_norms=True' if fold_norms else ''
     row = dict(stage=f'training step, {images} images of {objects} objects{setting}')
     for contender, changes in (('stock', STOCK), ('ours', {})):
-        model = build(context, R50 | changes).train()
+        fold = fold_norms and contender == 'ours'
+        model = build(context, R50 | changes, fold_norms=fold).train()
         stock = contender == 'stock'
-        if fold_norms and not stock:
-            BackboneHook(fold_norms=True).before_run(SimpleNamespace(model=model))
         batch = make_batch(images, (96, 128), objects, num_classes(context), stock=stock)
         step = make_step(context, model, batch, torch.float32)
         step()  # what is made once
@@ -86,40 +84,36 @@ def assigning(boxes: int, objects: int, repeats: int) -> dict:
     generator = torch.Generator().manual_seed(0)
     overlaps = torch.rand(objects, boxes, generator=generator)
     labels = torch.arange(objects)
-    kinds = {name: kind(**RPN) for name, kind in KINDS.items()}
-    row: dict = dict(stage=f'assigning {objects} objects to {boxes:,} boxes')
-    times: dict[str, list[float]] = {name: [] for name in kinds}
-    results = {}
-    for _ in range(repeats):
-        for name, kind in kinds.items():
-            begin = time.process_time()
-            results[name] = kind.assign_wrt_overlaps(overlaps, labels)
-            times[name].append(time.process_time() - begin)
-    assert torch.equal(results['stock'].gt_inds, results['ours'].gt_inds)
-    for name, kind in kinds.items():
-        row[f'{name}_s'] = round(statistics.median(times[name]), 5)
-        peak = peak_mb(lambda k=kind: k.assign_wrt_overlaps(overlaps, labels), 'cpu')
-        row[f'{name}_mb'] = round(peak, 2)
-    return row
+    calls = {
+        name: partial(kind(**RPN).assign_wrt_overlaps, overlaps, labels)
+        for name, kind in dict(stock=MaxIoUAssigner, ours=VectorizedMaxIoUAssigner).items()
+    }
+    stock, ours = (call() for call in calls.values())
+    assert torch.equal(stock.gt_inds, ours.gt_inds)
+    return compared(f'assigning {objects} objects to {boxes:,} boxes', calls, repeats)
 
 
 def drawing(boxes: int, repeats: int) -> dict:
     gallery = torch.arange(boxes)
-    row: dict = dict(stage=f'drawing 256 of {boxes:,} boxes')
-    samplers = {
-        name: kind(num=256, pos_fraction=0.5)
+    calls = {
+        name: partial(kind(num=256, pos_fraction=0.5).random_choice, gallery, 256)
         for name, kind in dict(stock=RandomSampler, ours=QuickRandomSampler).items()
     }
-    times: dict[str, list[float]] = {name: [] for name in samplers}
+    return compared(f'drawing 256 of {boxes:,} boxes', calls, repeats)
+
+
+def compared(stage: str, calls: dict[str, Callable], repeats: int) -> dict:
+    """A row: medians of the time of calls that take turns, and their peaks of memory."""
+    row: dict = dict(stage=stage)
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
-        for name, sampler in samplers.items():
+        for name, call in calls.items():
             begin = time.process_time()
-            sampler.random_choice(gallery, 256)
+            call()
             times[name].append(time.process_time() - begin)
-    for name, sampler in samplers.items():
+    for name, call in calls.items():
         row[f'{name}_s'] = round(statistics.median(times[name]), 5)
-        peak = peak_mb(lambda s=sampler: s.random_choice(gallery, 256), 'cpu')
-        row[f'{name}_mb'] = round(peak, 2)
+        row[f'{name}_mb'] = round(peak_mb(call), 2)
     return row
 
 

@@ -24,13 +24,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import BadInputError
+from ..models.any_detector.long_tail import long_tail
 from ..models.losses.head_losses import complete_losses
 from ..models.losses.sigmoid_head import SigmoidClassification
 
 PACKAGE = __name__.partition('.')[0]
 
 _ADJUSTED = ('adjustment', 'topk_nms', 'class_indexed_reg')
-_OF_LONG_TAIL = ('adjustment', 'classifiers', 'topk_nms', 'quick_targets', 'float32_rois')
 _SMCL = ('contrast', 'masked_weight', 'minor_power', 'target', 'masking')
 # type here -> type there, and the keys that go
 EQUAL: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -89,9 +89,10 @@ def stock_model(
     """
     model = ConfigDict(model)
     if _name(model.get('type')) == 'LongTail':
-        for key in _OF_LONG_TAIL:
+        detector = model.pop('detector')
+        for key in inspect.signature(long_tail).parameters:
             model.pop(key, None)
-        model['type'] = model.pop('detector')
+        model['type'] = detector
     if registry is MODELS:
         model = complete_losses(model)
     stock = StockModel(model)

@@ -96,24 +96,6 @@ def test_few_operations_and_no_wait():
     assert numbers[0] == numbers[1] < numbers[2] < numbers[0] + 20
 
 
-def test_what_counts_as_a_wait():
-    values = torch.arange(6.0)
-    for wait, code in (
-        (1, lambda: values.sum().item()),
-        (1, lambda: values.sqrt().tolist()),
-        (1, lambda: values.sqrt().cpu()),
-        (1, lambda: values.nonzero()),
-        (1, lambda: values[values > 2]),
-        (0, lambda: values.masked_fill(values > 2, 0)),
-        (0, lambda: values.clone().__setitem__(values > 2, 0)),
-        (1, lambda: values.clone().__setitem__(values > 2, values[:3])),
-        (0, lambda: values[torch.tensor([1, 2])]),
-    ):
-        with Operations() as count:
-            code()
-        assert count.waits == wait and count.number >= 1
-
-
 def test_a_config_gets_it_at_any_depth():
     rcnn = [dict(assigner=dict(type=name, **RPN)) for name in ('MaxIoUAssigner', 'ATSSAssigner')]
     path = f'{MaxIoUAssigner.__module__}.MaxIoUAssigner'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
 
 # isort: split
@@ -18,6 +20,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from lt_det.datasets.compact_masks import CompactMasks
+from lt_det.engine import BackboneHook
 from lt_det.frequency import ClassFrequency
 from lt_det.frequency_module import frequency_modules
 
@@ -87,7 +90,11 @@ SMALL = {
 
 
 def build(
-    context: Context, changes: dict, from_scratch: bool = False, classes: int | None = None
+    context: Context,
+    changes: dict,
+    from_scratch: bool = False,
+    classes: int | None = None,
+    fold_norms: bool = False,
 ) -> nn.Module:
     """Mask R-CNN R50-FPN of the LVIS configs on the device; small in a dry run.
 
@@ -96,6 +103,7 @@ def build(
         changes: Keys and values of the config.
         from_scratch: Whether every layer trains, with norms that allow it.
         classes: C. Default: that of LVIS, or of a dry run.
+        fold_norms: Whether norms of the backbone are part of its weights.
     """
     register_all_modules(init_default_scope=True)
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/mask_rcnn_r50_fpn_lvis.py')
@@ -118,6 +126,8 @@ def build(
     counts = np.geomspace(2000, 1, classes).astype(int)
     for module in frequency_modules(model):
         module.set_class_frequency(ClassFrequency(counts, num_images=100_000))
+    if fold_norms:
+        BackboneHook(fold_norms=True).before_run(SimpleNamespace(model=model))
     return model.to(context.device)
 
 

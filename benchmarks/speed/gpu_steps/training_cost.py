@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import torch
 from mmengine.structures import InstanceData
 from speed.many_class_steps import rpn_samples
 from torch import nn
-
-from lt_det.engine import BackboneHook
 
 from .context import Context
 from .detectors import STOCK, build, make_batch, num_classes
@@ -43,9 +40,8 @@ def run(context: Context) -> None:
 def sparing(context: Context) -> nn.Module:
     """With what saves memory at little time: folded norms, and masks of 512 RoIs at once."""
     at_once = context.pick(512, 2)
-    model = build(context, {'model.roi_head.mask_head.rois_at_once': at_once}).train()
-    BackboneHook(fold_norms=True).before_run(SimpleNamespace(model=model))
-    return model
+    changes = {'model.roi_head.mask_head.rois_at_once': at_once}
+    return build(context, changes, fold_norms=True).train()
 
 
 def reached(row: dict) -> dict:

@@ -89,6 +89,7 @@ model = dict(
                 ignore_iof_thr=-1,
             ),
             sampler=dict(
+                # RandomSampler permutes all anchors on the CPU
                 type='QuickRandomSampler',
                 num=256,
                 pos_fraction=0.5,

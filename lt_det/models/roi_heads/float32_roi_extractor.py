@@ -11,6 +11,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ...compat.ops.precision import wide
 from ...compat.ops.roi_align import average, average_backward, finite
 from ...errors import BadInputError
 from ..layers.class_indexed_conv import traced
@@ -113,7 +114,7 @@ def _pool(layer: RoIAlign, level: Tensor, rois: Tensor) -> Tensor:
 
     def of_channels(part: slice) -> Tensor:
         return average(
-            _wide(level[:, part]),
+            *wide(level[:, part]),
             rois,
             size,
             layer.spatial_scale,
@@ -140,7 +141,7 @@ def _pool_backward(
 
     def of_channels(part: slice) -> Tensor:
         return average_backward(
-            _wide(gradient[:, part][numbers]),
+            *wide(gradient[:, part][numbers]),
             regions,
             (shape[0], part.stop - part.start, *shape[2:]),
             layer.spatial_scale,
@@ -176,9 +177,3 @@ def _in_parts(
         part = slice(first, min(first + step, channels))
         result[:, part] = of_channels(part)
     return result
-
-
-def _wide(values: Tensor) -> Tensor:
-    """(N, D, h, w) in float32 at least, as the ops read it."""
-    dtype = torch.promote_types(values.dtype, torch.float32)
-    return values.to(dtype, memory_format=torch.contiguous_format)
