@@ -9,6 +9,8 @@ import torch
 from mmcv.ops.roi_align import roi_align
 from torch import Tensor
 
+from lt_det.upload import upload
+
 _PLANES = 32  # whole masks that are in memory at once, 140 MB at 800 x 1333
 
 Crop = tuple[int, int, np.ndarray]
@@ -58,9 +60,9 @@ def mask_targets(
     order = np.argsort(place, kind='stable')
     planes_of = (place - starts[group[place]])[order]
     device = boxes[0].device
-    pixels = torch.from_numpy(np.concatenate([crop.ravel() for _, _, crop in used])).to(device)
+    pixels = upload(np.concatenate([crop.ravel() for _, _, crop in used]), device)
     pixels = iter(pixels.split([crop.size for _, _, crop in used]))
-    order, planes_of = torch.from_numpy(np.stack([order, planes_of])).to(device)
+    order, planes_of = upload(np.stack([order, planes_of]), device)
     boxes = torch.cat(list(boxes))[order]
     rois = torch.cat([planes_of.to(boxes)[:, None], boxes], 1)
     pooled, memory = [], None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from common.allocations import peak_mb
-from common.operations import Operations
+from common.mock_gpu import KNOWN, MockGpu
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from torch import Tensor, nn
@@ -159,13 +159,20 @@ def test_the_layout_of_the_maps_changes_nothing():
     assert layer(others, rois()).equal(pooled)
 
 
-def test_the_device_is_waited_for_once_and_little_is_in_float32(monkeypatch):
+@pytest.mark.skipif(not KNOWN, reason='this torch knows no devices written in Python')
+def test_the_device_is_waited_for_once():
     layer = extractor('Float32RoIExtractor')
-    features = [level.detach() for level in maps(1024)]
-    boxes = rois()
-    with Operations() as count:
-        layer(features, boxes)
-    assert count.waits == 1
+    gpu = MockGpu()
+    features = [level.detach().to(gpu.device).requires_grad_() for level in maps(1024)]
+    boxes = rois().to(gpu.device)
+    with gpu:
+        layer(features, boxes).sum().backward()
+    assert sum(gpu.waits.values()) == 1
+    assert {level.grad.device for level in features} == {gpu.device}
+
+
+def test_little_is_in_float32(monkeypatch):
+    layer = extractor('Float32RoIExtractor')
     learned = maps(1024, torch.bfloat16)
     held = sum(level.nbytes for level in learned) / 2**20
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from common.mock_gpu import MockGpu
 from torch import Tensor
 
 from .context import Context
@@ -80,6 +82,8 @@ def run(context: Context) -> None:
     # they add the cases
     from . import agreement_detection, agreement_losses, agreement_models  # noqa: F401
 
+    if not context.on_gpu:
+        context = replace(context, device=MockGpu().device)
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:

@@ -235,7 +235,7 @@ class CrossModalHead(LongTailClsHead):
         # counts are exact in the precision of the parameters, not in that of autocast
         has_word = stack_words(data_samples, self.num_words)
         has_word = has_word.to(self.words.weight, non_blocking=True)
-        self.positive_weight = self.positive_weight.to(has_word)  # moves once
+        self.positive_weight = self.positive_weight.to(has_word, non_blocking=True)  # moves once
         described = has_word.any(1)
         # a described image weighs as much among few as among many
         share = described.to(has_word).mean()

@@ -79,7 +79,7 @@ class ClassBalancedLoss(nn.Module):
             raise without_statistics(self)
         if self.epoch < self.begin:
             return self.loss(logits, target, weight=weight, **kwargs)
-        self.class_weight = self.class_weight.to(logits.device)  # moves once, then it is there
+        self.class_weight = self.class_weight.to(logits.device, non_blocking=True)  # moves once
         class_weight = self.class_weight.to(widen(logits).dtype)
         if target.ndim == 1:
             factor = class_weight[target]

@@ -79,7 +79,7 @@ class LDAMLoss(nn.Module):
         """
         if self.margin is None:
             raise without_statistics(self)
-        self.margin = self.margin.to(logits.device)  # moves once, then it is there
+        self.margin = self.margin.to(logits.device, non_blocking=True)  # moves once
         behind = logits.shape[1] - len(self.margin)
         if behind not in (0, 1):
             raise BadInputError(

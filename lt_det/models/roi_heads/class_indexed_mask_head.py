@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from ...datasets.compact_masks import CompactMasks
 from ...datasets.mask_targets import mask_targets
 from ...errors import BadInputError
+from ...upload import upload
 from ..layers import ClassIndexedConv2d, ClassIndexedNormedConv2d, IndexableByClass
 from ..layers.class_indexed_conv import traced
 from .lazy_masks import LazyMasks
@@ -79,8 +80,8 @@ class _ClassIndexed:
         learned = _with_masks(sampling_results, batch_gt_instances)
         if not isinstance(mask_preds, IndexableByClass):
             if learned is not None:
-                mask_preds = mask_preds[torch.cat(learned)]
-                sampling_results = _chosen(sampling_results, learned)
+                mask_preds = mask_preds[learned[0]]
+                sampling_results = _chosen(sampling_results, learned[1])
             return super().loss_and_target(
                 mask_preds, sampling_results, batch_gt_instances, rcnn_train_cfg
             )
@@ -88,8 +89,8 @@ class _ClassIndexed:
             self._check(sampled.pos_gt_labels, f'image {i} of the batch')
         logits = mask_preds.at(torch.cat([sampled.pos_gt_labels for sampled in sampling_results]))
         if learned is not None:
-            logits = logits[torch.cat(learned)]
-            sampling_results = _chosen(sampling_results, learned)
+            logits = logits[learned[0]]
+            sampling_results = _chosen(sampling_results, learned[1])
         labels = torch.cat([sampled.pos_gt_labels for sampled in sampling_results])
         targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
         if len(labels):
@@ -271,22 +272,24 @@ class ClassIndexedHTCMaskHead(_ClassIndexed, HTCMaskHead):
 
 def _with_masks(
     sampling_results: Sequence[SamplingResult], batch_gt_instances: InstanceList
-) -> list[Tensor] | None:
-    """For each image (R_i,) bool, positive RoIs whose object has a mask; None where all have one.
+) -> tuple[Tensor, list[Tensor]] | None:
+    """Positive RoIs whose object has a mask, of the batch (R',) and of each image; None if all do.
 
-    Labels are read from another device only if some object has none.
+    Only if some object has none, the device is waited for, once.
     """
     images = [getattr(instances.masks, 'maskless', None) for instances in batch_gt_instances]
     if not any(maskless is not None and maskless.any() for maskless in images):
         return None
-    learned = []
-    for maskless, sampled in zip(images, sampling_results, strict=True):
-        objects = sampled.pos_assigned_gt_inds
-        if maskless is None:
-            learned.append(torch.ones_like(objects, dtype=torch.bool))
-        else:
-            learned.append(~torch.from_numpy(maskless).to(objects.device)[objects])
-    return learned
+    objects = [sampled.pos_assigned_gt_inds for sampled in sampling_results]
+    sizes = [len(of_image) for of_image in objects]
+    learned = [
+        np.ones(len(chosen), bool) if maskless is None else ~maskless[chosen.numpy()]
+        for maskless, chosen in zip(images, torch.cat(objects).cpu().split(sizes), strict=True)
+    ]
+    rows = upload(np.flatnonzero(np.concatenate(learned)), objects[0].device)
+    of_images = rows.split([int(of_image.sum()) for of_image in learned])
+    first = np.cumsum([0, *sizes]).tolist()
+    return rows, [of_image - start for of_image, start in zip(of_images, first)]
 
 
 def _chosen(

@@ -211,7 +211,7 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             )
             losses.update(class_loss if isinstance(class_loss, dict) else dict(loss_cls=class_loss))
         if put_off:
-            positive = labels < self.num_classes
+            positive = (labels < self.num_classes).nonzero().squeeze(1)  # the one wait here
             deltas = bbox_pred[positive].at(labels[positive])
             if len(deltas) and self.reg_decoded_bbox:
                 deltas = get_box_tensor(self.bbox_coder.decode(rois[positive, 1:], deltas))

@@ -8,6 +8,8 @@ from mmdet.models.task_modules.samplers import RandomSampler
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
+from lt_det.upload import upload
+
 _MANY = 2**15  # boxes up to which MMDetection's own way is quick
 
 
@@ -37,7 +39,4 @@ class QuickRandomSampler(RandomSampler):
             return super().random_choice(gallery, num)
         seed = torch.randint(2**63 - 1, ()).item()  # of the CPU, as MMDetection's permutation
         chosen = np.random.default_rng(seed).choice(len(gallery), num, replace=False, shuffle=False)
-        numbers = torch.from_numpy(chosen)
-        if gallery.is_cuda:
-            numbers = numbers.pin_memory()  # so that the copy waits for nothing
-        return gallery[numbers.to(gallery.device, non_blocking=True)]
+        return gallery[upload(chosen, gallery.device)]
