@@ -26,8 +26,11 @@ class Items(NamedTuple):
         """Ascending indices of that part that are shown at all, each once."""
         return np.unique(self.index[self.part == number])
 
-    def labels(self) -> tuple[np.ndarray, np.ndarray]:
+    def labels(self, learned: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Labels of the instances of all items.
+
+        Args:
+            learned: Leave out instances that training ignores.
 
         Returns:
             (A,) positions in 0..N-1 and (A,) labels, those of an item next to each other.
@@ -35,7 +38,7 @@ class Items(NamedTuple):
         positions, labels = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for number, dataset in enumerate(self.parts):
             shown = np.flatnonzero(self.part == number)
-            item, label = _labels_of(dataset, self.index[shown])
+            item, label = _labels_of(dataset, self.index[shown], learned)
             positions.append(shown[item])
             labels.append(label)
         return np.concatenate(positions), np.concatenate(labels)
@@ -127,14 +130,16 @@ def _chosen(wrapper: Any, size: int) -> np.ndarray | slice | None:
     )
 
 
-def _labels_of(dataset: Any, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _labels_of(dataset: Any, indices: np.ndarray, learned: bool) -> tuple[np.ndarray, np.ndarray]:
     """Positions in ``indices`` (A,) and labels (A,)."""
-    if hasattr(dataset, 'all_cat_ids'):
-        return dataset.all_cat_ids(indices)
+    at_once = 'all_learned_cat_ids' if learned else 'all_cat_ids'
+    if hasattr(dataset, at_once):
+        return getattr(dataset, at_once)(indices)
     if hasattr(dataset, 'get_gt_labels'):
         labels = np.asarray(dataset.get_gt_labels(), np.int64)[indices]
         return np.arange(len(labels)), labels
-    of_item = {index: cat_ids(dataset, index) for index in np.unique(indices).tolist()}
+    read = learned_cat_ids if learned else cat_ids
+    of_item = {index: read(dataset, index) for index in np.unique(indices).tolist()}
     labels = [of_item[index] for index in indices.tolist()]
     item = np.repeat(np.arange(len(labels)), [len(of_item) for of_item in labels])
     return item, np.concatenate([[], *labels]).astype(np.int64)
@@ -145,6 +150,19 @@ def cat_ids(dataset: Any, index: int) -> list[int]:
     if hasattr(dataset, 'get_cat_ids'):
         return dataset.get_cat_ids(index)
     return [instance['bbox_label'] for instance in dataset.get_data_info(index)['instances']]
+
+
+def learned_cat_ids(dataset: Any, index: int) -> list[int]:
+    """Labels of the instances of an item that training learns."""
+    item = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
+    if 'instances' not in item:
+        return cat_ids(dataset, index)
+    return [instance['bbox_label'] for instance in learned_instances(item)]
+
+
+def learned_instances(item: dict) -> list[dict]:
+    """The instances of an item of MMDetection that training learns."""
+    return [instance for instance in item['instances'] if not instance.get('ignore_flag')]
 
 
 def _difference(ours: tuple, theirs: tuple, our_name: str, their_name: str) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,7 @@ class Fork:
     The fork sees what is in memory here without a copy. It has none of the other threads, so the
     function works with numpy and pycocotools alone: hotcoco and torch wait for theirs for ever.
     Where there is one processor, or no safe fork (all but Linux), the call waits for ``result``.
+    As a context manager it ends with its block: a fork whose result nobody takes is killed.
 
     Args:
         function: What to call; it and its arguments need not be picklable, what it returns does.
@@ -32,11 +34,21 @@ class Fork:
             return
         context = multiprocessing.get_context('fork')
         self._end, end = context.Pipe(duplex=False)
-        self._process = context.Process(target=_send, args=(end, function, arguments))
+        ends = self._end, end
+        self._process = context.Process(target=_send, args=(*ends, function, arguments))
         with warnings.catch_warnings():  # Python 3.12 warns of any other thread
             warnings.simplefilter('ignore', DeprecationWarning)
             self._process.start()
         end.close()
+
+    def __enter__(self) -> Fork:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._process is not None:
+            self._end.close()
+            self._process.kill()
+            self._process.join()
 
     def result(self) -> Any:
         """What the function returns; what it raises is raised. A fork that is killed is redone."""
@@ -69,8 +81,9 @@ def map_parts(function: Callable, items: Sequence, worth: bool = True) -> list:
     number = max(min(num_processes(), len(items)), 1) if worth else 1
     ends = [len(items) * turn // number for turn in range(number + 1)]
     first, *others = (items[start:end] for start, end in pairwise(ends))
-    forks = [Fork(function, part) for part in others]
-    return [function(first), *(fork.result() for fork in forks)]
+    with ExitStack() as stack:
+        forks = [stack.enter_context(Fork(function, part)) for part in others]
+        return [function(first), *(fork.result() for fork in forks)]
 
 
 def num_processes() -> int:
@@ -80,7 +93,8 @@ def num_processes() -> int:
     return min(len(os.sched_getaffinity(0)), _MOST)
 
 
-def _send(end: Any, function: Callable, arguments: tuple) -> None:
+def _send(theirs: Any, end: Any, function: Callable, arguments: tuple) -> None:
+    theirs.close()  # a fork whose reader has died gets no signal while it can read itself
     try:
         result = True, function(*arguments)
     except Exception as error:

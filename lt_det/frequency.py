@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .dataset_parts import cat_ids, items_of
+from .dataset_parts import items_of, learned_cat_ids
 from .errors import BadInputError
 from .formats.annotation_cache import load_columns
 from .formats.annotation_columns import AnnotationColumns
@@ -174,21 +174,29 @@ class ClassFrequency:
         names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
         if names is None:
             raise BadInputError(f"{type(dataset).__name__} has no metainfo['classes']")
-        labels = [_labels(dataset, index) for index in shown.tolist()]
+        labels = [learned_cat_ids(dataset, index) for index in shown.tolist()]
         images = np.repeat(np.arange(len(labels)), [len(of_item) for of_item in labels])
         return cls.from_pairs(images, np.concatenate([[], *labels]), len(names), len(labels), names)
 
     @classmethod
-    def from_annotation_file(cls, path: str | Path) -> ClassFrequency:
+    def from_annotation_file(
+        cls, path: str | Path, num_classes: int | None = None
+    ) -> ClassFrequency:
         """Statistics of an LVIS or COCO json (categories by id), or of a "path label" list file.
 
         Of a json, annotations count that training learns from: with a box that can be used, and
-        neither ``ignore`` nor ``iscrowd``.
+        neither ``ignore`` nor ``iscrowd``; those without a mask too, for only a pipeline tells
+        whether they are ignored.
+
+        Args:
+            path: The file.
+            num_classes: C of a list file; the largest label + 1 by default. A json tells it.
         """
         path = Path(path)
         if path.suffix.lower() == '.json':
             return cls._from_coco(path)
-        return cls(np.bincount(read_list_file(path)[1]))
+        labels = read_list_file(path, num_classes)[1]
+        return cls(np.bincount(labels, minlength=num_classes or 0))
 
     @classmethod
     def _from_coco(cls, path: Path) -> ClassFrequency:
@@ -219,14 +227,6 @@ def repeat_threshold(num_images: int, bounds: Sequence[int] = LVIS_BOUNDS) -> fl
         bounds: Most images of a rare and of a common class.
     """
     return min(1.0, bounds[1] / num_images)
-
-
-def _labels(dataset: Any, index: int) -> list[int]:
-    """Labels of the instances of an item that training learns from."""
-    item = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
-    if 'instances' not in item:
-        return cat_ids(dataset, index)
-    return [i['bbox_label'] for i in item['instances'] if not i.get('ignore_flag')]
 
 
 def lvis_groups(image_count: np.ndarray, bounds: Sequence[int] = LVIS_BOUNDS) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 
@@ -45,6 +46,22 @@ def test_errors_are_raised_here(processes):
     fork = Fork(fail, [1, 2])
     with pytest.raises(ValueError, match='part of 2'):
         fork.result()
+
+
+def test_no_fork_is_left_after_an_error(processes):
+    here = os.getpid()
+
+    def work(part):
+        if os.getpid() == here:
+            raise ValueError(f'part {part}')
+        return bytes(10_000_000)  # waits for somebody who reads
+
+    with pytest.raises(ValueError, match=r'part \[0'):
+        map_parts(work, [0, 1, 2, 3])
+    assert not multiprocessing.active_children()
+    with pytest.raises(KeyError), Fork(work, [2]):
+        raise KeyError
+    assert not multiprocessing.active_children()
 
 
 def test_results_that_fill_the_pipe_arrive(processes):

@@ -39,6 +39,15 @@ def test_places_lt_list(places_list):
     assert Counter(frequency.groups('shot')) == groups[frequency.num_classes]
 
 
+def test_classes_at_the_end_of_a_list_may_be_empty(tmp_path):
+    path = tmp_path / 'a.txt'
+    path.write_text('a 0\nb 0\nc 1\n')
+    assert ClassFrequency.from_annotation_file(path) == ClassFrequency([2, 1])
+    assert ClassFrequency.from_annotation_file(path, 4) == ClassFrequency([2, 1, 0, 0])
+    with pytest.raises(BadInputError, match=r'a.txt:3 has label 1, expected 0..0'):
+        ClassFrequency.from_annotation_file(path, 1)
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=40))
 def test_counts_equal_a_naive_count(pairs):
     frequency = ClassFrequency.from_pairs(
@@ -68,7 +77,12 @@ def test_annotation_file_counts_by_sorted_id(tmp_path):
 
 @pytest.mark.parametrize(
     ('lines', 'message'),
-    [('', 'is empty'), ('a.jpg x', 'a.txt:1 is "a.jpg x"'), ('a.jpg -1', 'negative label -1')],
+    [
+        ('', 'is empty'),
+        ('a.jpg x', 'a.txt:1 is "a.jpg x"'),
+        ('a.jpg -1', 'negative label -1'),
+        ('a.jpg 0\nb.jpg 999999999999', 'a.txt:2 has label 999999999999, expected 0..16777215'),
+    ],
 )
 def test_bad_list_file(tmp_path, lines, message):
     path = tmp_path / 'a.txt'

@@ -5,7 +5,7 @@ custom_imports = dict(imports=['lt_det'], allow_failed_imports=False)
 long_tail_data = dict(
     type='LongTailLVISDataset', data_root='', ann_file='', data_prefix=dict(img='')
 )
-# new workers every epoch, seeded by it: see EpochSeedHook
+# new workers every epoch; what a batch holds does not depend on them: see EpochSeedHook
 long_tail_train = dict(
     persistent_workers=False,
     pin_memory=True,

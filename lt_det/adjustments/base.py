@@ -6,6 +6,7 @@ import math
 import pkgutil
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,8 @@ class LogitAdjustment(FrequencyModule):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
+        if 'factor' not in self._parameters and prefix + 'factor' in state_dict:  # LearnedScale's
+            state_dict[prefix + 'scale'] = state_dict.pop(prefix + 'factor')
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         if not (prefix + 'scale' in state_dict and self.has_frequency):
             return
@@ -159,11 +162,14 @@ class LogitAdjustment(FrequencyModule):
         saved = self.scale.clone(), self.shift.clone()
         self.set_class_frequency(self.frequency)
         if not all(map(torch.allclose, saved, (self.scale, self.shift))):
-            warnings.warn(
-                f'{prefix[:-1]}: the checkpoint was saved with another rule than the configured '
-                f'{self}; its class counts are kept and the configured rule is used',
-                stacklevel=2,
-            )
+            self._warn_of_other_rule(prefix)
+
+    def _warn_of_other_rule(self, prefix: str) -> None:
+        warnings.warn(
+            f'{prefix[:-1]}: the checkpoint was saved with another rule than the configured '
+            f'{self}; its class counts are kept and the configured rule is used',
+            stacklevel=3,
+        )
 
 
 class ComposedAdjustment(nn.Module):
@@ -222,6 +228,28 @@ class ComposedAdjustment(nn.Module):
                 outer, offset = rule.affine_map()
                 scale, shift = outer * scale, outer * shift + offset
         return scale, shift
+
+
+def check_strength(
+    key: str, value: Any, least: float = -math.inf, above: float = -math.inf
+) -> float:
+    """``value``, where it is a finite number: another would make all scores NaN.
+
+    Args:
+        key: Of the rule's config.
+        value: What the config has.
+        least: The smallest that is good.
+        above: It has to be larger than that.
+
+    Raises:
+        BadInputError: It is no number, not finite, or out of range.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value >= least and value > above):
+        limit = '' if least == -math.inf else f' >= {least}'
+        limit += '' if above == -math.inf else f' > {above}'
+        raise BadInputError(f'adjustment.{key} is {value!r}, expected a finite number{limit}')
+    return value
 
 
 def along(vector: Tensor, logits: Tensor, dim: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dataset_parts import items_of
+from ..dataset_parts import items_of, learned_instances
 
 MIN_BOXES = 4  # for two grids with g^2 <= n
 
@@ -52,28 +52,29 @@ def box_counting_dimension(
 def box_dimension_of(dataset: Any, grids: int = 64) -> np.ndarray:
     """:func:`box_counting_dimension` (C,) of an MMDetection data set, wrapped or not.
 
-    Repeated images count once. Where all items of a LongTailLVISDataset are shown, the whole
-    annotation file counts, as in its ``class_frequency``.
+    Repeated images count once, and instances that training ignores do not. Where all items of a
+    LongTailLVISDataset are shown, the whole annotation file counts, as in its ``class_frequency``.
     """
     items = items_of(dataset)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for number, part in enumerate(items.parts):
         shown = items.of_part(number)
-        whole = hasattr(part, 'columns') and len(shown) == len(part)
+        whole = hasattr(part, 'learned_annotations') and len(shown) == len(part)
         parts.append(_from_columns(part) if whole else _by_item(part, shown.tolist()))
     centres, labels = (np.concatenate(arrays) for arrays in zip(*parts))
     return box_counting_dimension(centres, labels, len(items.parts[0].metainfo['classes']), grids)
 
 
 def _by_item(dataset: Any, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (A, 2) and labels (A,) of the instances of any MMDetection data set."""
+    """Centres (A, 2) and labels (A,) of what training learns of any MMDetection data set."""
     centres: list[np.ndarray] = [np.zeros((0, 2))]
     labels: list[np.ndarray] = [np.zeros(0, np.int64)]
     for index in indices:
         item = dataset.get_data_info(index)
-        boxes = np.array([instance['bbox'] for instance in item['instances']])
+        instances = learned_instances(item)
+        boxes = np.array([instance['bbox'] for instance in instances])
         centres.append(boxes.reshape(-1, 2, 2).mean(1) / [item['width'], item['height']])
-        of_item = [instance['bbox_label'] for instance in item['instances']]
+        of_item = [instance['bbox_label'] for instance in instances]
         labels.append(np.array(of_item, np.int64))
     return np.concatenate(centres), np.concatenate(labels)
 
@@ -84,7 +85,7 @@ def _from_columns(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     arrays = columns.arrays
     label_of = np.array([dataset.cat2label.get(c['id'], -1) for c in columns.categories])
     labels = label_of[arrays['category']]
-    used = arrays['usable'] & (labels >= 0)
+    used = dataset.learned_annotations()
     size = np.repeat(arrays['image_size'], np.diff(arrays['annotation_start']), axis=0)
     corner, extent = arrays['bbox'][used, :2], arrays['bbox'][used, 2:]
     return (corner + extent / 2) / size[used, ::-1], labels[used]

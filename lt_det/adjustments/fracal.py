@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, along, register_adjustment
+from .base import LogitAdjustment, along, check_strength, register_adjustment
 from .counts import at_least_one, check_count, class_counts
 
 
@@ -57,12 +57,10 @@ class FRACAL(LogitAdjustment):
         **kwargs: Any,
     ) -> None:
         super().__init__(stage=stage, **kwargs)
-        if not lam >= 0:
-            raise BadInputError(f'adjustment.lam is {lam}, expected a number >= 0')
-        self.lam = lam
+        self.lam = check_strength('lam', lam, least=0)
         self.count = check_count(count)
         self.has_dimension = False
-        self._given = None if dimension is None else np.asarray(dimension, np.float64)
+        self._given = None if dimension is None else self._checked(dimension)
         self.register_buffer('dimension', torch.ones(self.num_classes, dtype=torch.float64))
         if self._given is not None:
             self.set_box_dimension(self._given)
@@ -97,15 +95,23 @@ class FRACAL(LogitAdjustment):
 
     def set_box_dimension(self, dimension: np.ndarray) -> None:
         """Take over Phi (C,), all > 0."""
-        if dimension.shape != (self.num_classes,) or not (dimension > 0).all():
-            raise BadInputError(
-                f'adjustment.dimension has the shape {dimension.shape} and the minimum '
-                f'{dimension.min(initial=np.inf)}, expected {self.num_classes} numbers > 0'
-            )
-        self.dimension.copy_(torch.from_numpy(dimension))
+        self.dimension.copy_(torch.from_numpy(self._checked(dimension)))
         self.has_dimension = True
         if self.num_images.item():
             self.set_class_frequency(self.frequency)
+
+    def _checked(self, dimension: Sequence[float] | np.ndarray) -> np.ndarray:
+        """``dimension`` (C,) in float64, where it is one."""
+        try:
+            phi = np.asarray(dimension, np.float64)
+        except (TypeError, ValueError):
+            phi = np.zeros(0)
+        if phi.shape != (self.num_classes,) or not (np.isfinite(phi) & (phi > 0)).all():
+            raise BadInputError(
+                f'adjustment.dimension is {dimension!r:.200} ({phi.size} numbers), expected '
+                f'{self.num_classes} finite numbers > 0'
+            )
+        return phi
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
         super().set_class_frequency(frequency)

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, register_adjustment
+from .base import LogitAdjustment, check_strength, register_adjustment
 from .counts import at_least_one, check_count, class_counts, warn_classes
 
 
@@ -85,12 +85,10 @@ class IIF(LogitAdjustment):
                 "rare classes down; expected 'both' or 'train', or dict(type='PriorShift', "
                 "stage='test')"
             )
-        if not min_weight > 0:
-            raise BadInputError(f'adjustment.min_weight is {min_weight}, expected a number > 0')
         self.link = link
         self.count = check_count(count)
         self.norm = norm
-        self.min_weight = min_weight
+        self.min_weight = check_strength('min_weight', min_weight, above=0)
 
     @property
     def scales_in_training(self) -> bool:

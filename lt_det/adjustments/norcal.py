@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, register_adjustment
+from .base import LogitAdjustment, check_strength, register_adjustment
 from .counts import at_least_one, check_count, class_counts
 
 
@@ -40,9 +39,7 @@ class NorCal(LogitAdjustment):
                 'of one softmax, but the scores here are independent sigmoids; expected '
                 f"dict(type='PriorShift', tau={gamma}, stage='{stage}'), which shifts them alike"
             )
-        if not 0 <= gamma < math.inf:
-            raise BadInputError(f'adjustment.gamma is {gamma}, expected a finite number >= 0')
-        self.gamma = gamma
+        self.gamma = check_strength('gamma', gamma, least=0)
         self.count = check_count(count)
 
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, register_adjustment
+from .base import LogitAdjustment, check_strength, register_adjustment
 from .counts import at_least_one, check_count, class_counts
 
 
@@ -32,7 +32,7 @@ class PriorShift(LogitAdjustment):
     never changes the order within a class, only which classes are among the best of an image.
 
     Args:
-        tau: Strength; 1 is the Bayes-consistent choice.
+        tau: Strength, finite; 1 is the Bayes-consistent choice.
         count: ``'image'`` or ``'instance'``.
         stage: ``'train'`` or ``'test'``; it decides the sign, so ``'both'`` is refused.
     """
@@ -48,7 +48,7 @@ class PriorShift(LogitAdjustment):
                 "adjustment.stage of PriorShift is 'both', expected 'train' (balanced softmax) or "
                 "'test' (logit adjustment)"
             )
-        self.tau = tau
+        self.tau = check_strength('tau', tau)
         self.count = check_count(count)
 
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:

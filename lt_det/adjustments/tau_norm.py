@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import BadInputError
 from ..frequency import ClassFrequency
 from .base import LogitAdjustment, register_adjustment
 
@@ -17,19 +18,24 @@ class TauNorm(LogitAdjustment):
     """``(z_c - b_c) / |w_c| ** tau`` (Kang et al., arXiv 1910.09217, section 4.3).
 
     The logits of a linear classifier with weights ``w_c / |w_c| ** tau`` and without bias, as the
-    paper has it. It reads the classifier, not the counts: the head that owns both calls
-    :meth:`set_classifier` when it loads weights and when it is switched to evaluation.
+    paper has it. It reads the classifier, not the counts: heads call :meth:`set_classifier` when
+    they load weights and when they are switched to evaluation.
 
     Independent sigmoids keep the logit at which they start, which their bias holds and dropping it
     would take away: ``z_0 + (z_c - b_c) / |w_c| ** tau`` (ours).
 
     Args:
         tau: 0 leaves the weights alone, 1 gives all the norm 1.
-        stage: The method is post-hoc, hence ``'test'``.
+        stage: ``'test'``, as the norms are those of a trained classifier.
+
+    Raises:
+        BadInputError: Another stage.
     """
 
     def __init__(self, tau: float = 1.0, stage: str = 'test', **kwargs: Any) -> None:
         super().__init__(stage=stage, **kwargs)
+        if stage != 'test':
+            raise BadInputError(f"adjustment.stage of TauNorm is '{stage}', expected 'test'")
         self.tau = tau
         self.has_classifier = False
 
@@ -45,11 +51,11 @@ class TauNorm(LogitAdjustment):
     def set_classifier(self, weight: Tensor, bias: Tensor | None = None) -> None:
         """Take the norms of a linear classifier: ``weight`` (C + num_extra, D) and its bias."""
         size = slice(self.num_classes)
-        scale = weight[size].norm(dim=1).clamp(min=1e-12) ** -self.tau
+        scale = weight[size].to(self.scale).norm(dim=1).clamp(min=1e-12) ** -self.tau
         self.scale[size] = scale
         self.shift[size] = self.pivot
         if bias is not None:
-            self.shift[size] -= bias[size] * scale
+            self.shift[size] -= bias[size].to(scale) * scale
         self.has_classifier = True
 
     def extra_repr(self) -> str:

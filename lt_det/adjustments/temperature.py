@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, register_adjustment
+from .base import LogitAdjustment, check_strength, register_adjustment
 
 
 @register_adjustment
@@ -36,12 +35,7 @@ class Temperature(LogitAdjustment):
                 'order no division of all logits by one number changes; expected a rule that '
                 "treats classes differently, as dict(type='PriorShift', stage='test')"
             )
-        number = isinstance(temperature, (int, float)) and not isinstance(temperature, bool)
-        if not (number and 0 < temperature < math.inf):
-            raise BadInputError(
-                f'adjustment.temperature is {temperature!r}, expected a finite number > 0'
-            )
-        self.temperature = temperature
+        self.temperature = check_strength('temperature', temperature, above=0)
         self._fill()
 
     @property

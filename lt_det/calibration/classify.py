@@ -29,7 +29,7 @@ from .choice import Choice, HeadMap, KeptConfig
 from .classifier_data import ClassifierData
 from .classifier_head import allowed_settings, build_rule, check_head, check_settings, head_map
 from .page import write_page
-from .select import Selection, select
+from .select import Selection, check_images, check_options, select
 from .settings import Setting
 from .sweep_file import write_sweep
 
@@ -81,7 +81,7 @@ def calibrate_classifier(
             images, classes do not agree, or a metric cannot be judged.
     """
     keep = dict(keep or {})
-    _check_metrics(metric, keep)
+    check_options(METRICS, metric, keep, resamples)
     check_settings(settings)
     hashes = {
         name: None if path is None else sha256(path)
@@ -90,6 +90,7 @@ def calibrate_classifier(
     config = KeptConfig(cfg)
     hashes['config'] = config.sha256
     data = ClassifierData(cfg, held_out, train)
+    check_images(len(data.labels))
     sweep = Sweep(settings, data, [metric, *keep])
     sweep.run(cfg, checkpoint, Path(out_dir, 'run'), progress)
 
@@ -251,12 +252,6 @@ class Sweep(Hook):
         labels = torch.cat([sample.gt_label for sample in samples])
         self._batches.append((labels.cpu().numpy(), predicted.to('cpu', torch.int32).numpy()))
         return predict(logits, samples)
-
-
-def _check_metrics(metric: str, keep: Mapping[str, float]) -> None:
-    for key, name in (('metric', metric), *(('keep', name) for name in keep)):
-        if name not in METRICS:
-            raise BadInputError(f"{key} is '{name}', expected one of {', '.join(METRICS)}")
 
 
 def _check_groups(frequency: ClassFrequency, labels: np.ndarray, judged: Sequence[str]) -> None:

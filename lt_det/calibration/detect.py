@@ -26,7 +26,7 @@ from .mask_check import has_masks, mask_metrics
 from .overlay import Overlay, Rule, overlays
 from .page import write_page
 from .precisions import AveragePrecisions, positives, rarest_class, scored_images
-from .select import select
+from .select import check_images, check_options, select
 from .selection import Selection
 from .settings import Setting, default_settings, read_settings
 from .spool import Spool, images_done
@@ -96,6 +96,9 @@ def calibrate_detector(
             agree, a metric cannot be judged, or there is a sweep already.
         UserError: The disk is full.
     """
+    check_options(METRICS, options.metric, options.keep, options.resamples)
+    images = scored_images(data)
+    check_images(int(images.sum()))
     config = KeptConfig(cfg)
     files = dict(checkpoint=checkpoint, held_out=data.held_out, train=data.train_file)
     hashes = {
@@ -115,16 +118,16 @@ def calibrate_detector(
     sweep.run(cfg, checkpoint, Path(out_dir, 'run'), progress)
 
     truth = data.truth
-    precisions = AveragePrecisions(truth, sweep.spool, scored_images(data), options.iou_type)
+    precisions = AveragePrecisions(truth, sweep.spool, images, options.iou_type)
     used = np.zeros(truth.num_categories, bool)
     used[data.categories] = True
     groups = metric_groups(truth, used)
-    counts = positives(truth, precisions.images)
+    counts = positives(truth, images)
     selection = select(
         prepared.settings,
         precisions,
         groups,
-        precisions.images,
+        images,
         metric=options.metric,
         keep=options.keep,
         resamples=options.resamples,
@@ -147,7 +150,7 @@ def calibrate_detector(
     if wanted and sweep.makes_masks and has_masks(data):
         rules = prepared.rules[selection.chosen]
         where = cfg, checkpoint, data, out_dir
-        masks = mask_metrics(*where, chosen, rules, groups, precisions.images, progress)
+        masks = mask_metrics(*where, chosen, rules, groups, images, progress)
     Choice(
         kind='detector',
         fold=selection.fold,
@@ -279,8 +282,6 @@ def _check_judged(data: DetectorData, options: Options) -> None:
     groups.update(metric_groups(truth, np.isin(np.arange(truth.num_categories), data.categories)))
     asked = [('--metric', options.metric), *(('--keep', name) for name in options.keep or ())]
     for option, name in asked:
-        if name not in groups:
-            raise BadInputError(f'{option} is {name}, expected one of {", ".join(METRICS)}')
         if not (groups[name] & annotated).any():
             raise BadInputError(
                 f'{option} is {name}, which cannot be judged: none of its '

@@ -89,8 +89,9 @@ class Overlay:
             part.set_class_frequency(frequency)
             if isinstance(part, TakesBoxDimension):
                 part.set_box_dimension(dimension)
+        rule = rule.to(weight.device).eval()
         show_classifier(rule, weight, bias)
-        return rule.to(weight.device).eval()
+        return rule
 
     def affine_map(self, rule: Rule | None) -> tuple[Tensor, Tensor] | None:
         """Scale and shift (C + num_extra,) from what the layers compute to what scores are made of.

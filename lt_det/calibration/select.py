@@ -5,7 +5,7 @@ Shapes: S settings, I images, K classes, R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,7 +66,8 @@ def select(
             its classes is on the held-out images or, for ``metric``, on one half of them.
     """
     identity = _identity(settings)
-    _check(groups, images, metric, keep or {}, resamples)
+    check_options(groups, metric, keep, resamples)
+    check_images(int(images.sum()))
     masks = dict(zip(SCOPES, (images, *halves(images, strata, seed))))
     weights = np.array(list(masks.values()), np.int32)
     plain = np.array([values(number, weights) for number in range(len(settings))], np.float64)
@@ -117,6 +118,33 @@ def select(
         before=[_known(value) for value in plain[identity, 0]],
         after=[_known(value) for value in plain[candidate, 0]],
     )
+
+
+def check_options(
+    metrics: Iterable[str], metric: str, keep: Mapping[str, float] | None, resamples: int
+) -> None:
+    """Refuse options of :func:`select`; what calibrates does so before the network runs.
+
+    Args:
+        metrics: Names of those that there are.
+        metric, keep, resamples: As in :func:`select`.
+    """
+    keep = keep or {}
+    known = list(metrics)
+    for option, name in (('--metric', metric), *(('--keep', name) for name in keep)):
+        if name not in known:
+            raise BadInputError(f'{option} is {name}, expected one of {", ".join(known)}')
+    for name, loss in keep.items():
+        if not np.isfinite(loss):
+            raise BadInputError(f'--keep {name}={loss}, expected a finite number')
+    if resamples < 2:
+        raise BadInputError(f'--resamples is {resamples}, expected at least 2')
+
+
+def check_images(number: int) -> None:
+    """Refuse held-out images that have no two halves."""
+    if number < 2:
+        raise BadInputError(f'--held-out has {number} images, expected at least 2')
 
 
 def halves(
@@ -265,25 +293,6 @@ def _identity(settings: Sequence[Setting]) -> int:
     if len(numbers) != 1:
         raise BadInputError(f'settings have {len(numbers)} without rules, expected one')
     return numbers[0]
-
-
-def _check(
-    groups: Mapping[str, np.ndarray],
-    images: np.ndarray,
-    metric: str,
-    keep: Mapping[str, float],
-    resamples: int,
-) -> None:
-    for option, name in (('--metric', metric), *(('--keep', name) for name in keep)):
-        if name not in groups:
-            raise BadInputError(f'{option} is {name}, expected one of {", ".join(groups)}')
-    for name, loss in keep.items():
-        if not np.isfinite(loss):
-            raise BadInputError(f'--keep {name}={loss}, expected a finite number')
-    if images.sum() < 2:
-        raise BadInputError(f'--held-out has {images.sum()} images, expected at least 2')
-    if resamples < 2:
-        raise BadInputError(f'--resamples is {resamples}, expected at least 2')
 
 
 def _check_judged(

@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,8 @@ from urllib.error import URLError
 
 from ..config_file import read_config
 from ..errors import BadInputError, MissingFileError, UserError
+from ..formats.files import check_folder
+from ..label_order import put_in_label_order
 from .config_errors import warn_of_misspelt_keys
 from .console import log_errors_in_a_line, show_data_warnings
 from .loader_options import check_shared_memory, fit_loader_options
@@ -31,10 +33,14 @@ if TYPE_CHECKING:
 
 
 PARTS = ('train', 'val', 'test')
-# causes that no code of ours can mend: a full or read-only disk, rights, too many open files
+# causes that no code of ours can mend: a full or read-only disk, rights, too many open files, a
+# file where a folder should be
 OF_THE_MACHINE = {
     getattr(errno, name)
-    for name in ('ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EMFILE', 'ENFILE', 'ENAMETOOLONG')
+    for name in (
+        *('ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EMFILE', 'ENFILE', 'ENAMETOOLONG'),
+        *('EEXIST', 'ENOTDIR', 'EISDIR'),
+    )
     if hasattr(errno, name)
 }
 
@@ -42,10 +48,22 @@ OF_THE_MACHINE = {
 class KeyValueAction(argparse.Action):
     """MMEngine's DictAction, imported when the option is used."""
 
-    def __call__(self, *args) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: str | None = None,
+    ) -> None:
+        for text in values:
+            if not text.partition('=')[0] or '=' not in text:
+                parser.error(f'argument {option_string}: {text!r}, expected KEY=VALUE')
         from mmengine.config import DictAction
 
-        DictAction(self.option_strings, self.dest)(*args)
+        try:
+            DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
+        except AssertionError as error:  # of brackets
+            parser.error(f'argument {option_string}: {error}')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +130,7 @@ def load_config(args: argparse.Namespace) -> Config:
         add_statistics(cfg)  # where an option has set the type
     except (KeyError, IndexError, TypeError) as error:
         raise BadInputError(f'--cfg-options does not fit {args.config}: {error}') from error
+    put_in_label_order(cfg)
     fit_loader_options(cfg)
     if getattr(args, 'work_dir', None) is not None:
         cfg.work_dir = args.work_dir
@@ -149,7 +168,15 @@ def check_kinds(cfg: Config, path: str) -> None:
 
 @rare_collections()
 def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
-    """The runner of ``cfg``; without CUDA, processes started by torchrun join over gloo."""
+    """The runner of ``cfg``; without CUDA, processes started by torchrun join over gloo.
+
+    Raises:
+        UserError: The work dir cannot be written to.
+    """
+    try:
+        check_folder(cfg.work_dir)
+    except UserError as error:
+        raise UserError(f'work dir {error}; --work-dir names another') from error
     import torch
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -159,8 +186,8 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     restrict_checkpoint_loading(args.trust_checkpoint)
     check_shared_memory(cfg)
-    if not args.verbose:
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='ConsoleHook')]
+    hooks = ['FirstImagesHook', *([] if args.verbose else ['ConsoleHook'])]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *(dict(type=hook) for hook in hooks)]
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         # MMEngine would select a CUDA device; a process group that exists is left alone.
         timeout = (cfg.get('env_cfg') or {}).get('dist_cfg', {}).get('timeout')
@@ -223,6 +250,10 @@ def user_errors(verbose: bool = False) -> Iterator[None]:
         where = f'{error.filename}: ' if error.filename else ''
         print(f'error: {where}{error.strerror}', file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt as interrupt:
+        print('; '.join(['interrupted', *map(str, interrupt.args)]), file=sys.stderr)
+        # what shells take for an end by SIGINT
+        sys.exit(130)
     finally:
         torch = sys.modules.get('torch')  # no need to import it to know
         if torch and torch.distributed.is_available() and torch.distributed.is_initialized():

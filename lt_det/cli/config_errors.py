@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 # functions of MMEngine that build what a dict describes, and the variable that holds the dict
-BUILDERS = {'build_from_cfg': 'cfg', 'build_dataloader': 'dataloader'}
+BUILDERS = {
+    'build_from_cfg': 'cfg',
+    'build_dataloader': 'dataloader',
+    **{f'build_{part}_loop': 'loop' for part in ('train', 'val', 'test')},
+}
 # those that check the config as a whole
 CHECKS = {'from_cfg', '__init__'}
 

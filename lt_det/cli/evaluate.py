@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
-from ..formats.files import write_text
-from ..formats.json_file import read_json
+from ..formats.files import check_writable, write_text
 
 if TYPE_CHECKING:
     from ..evaluation import LVISEvaluator
@@ -88,34 +88,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from ..evaluation import LVISEvaluator
-    from ..evaluation.ground_truth import GroundTruth
+    from ..evaluation.diagnosis import format_diagnosis
+    from ..evaluation.ground_truth import GroundTruth, check_bounds
     from ..evaluation.per_class import check_per_class_file, per_class_table, write_per_class
     from ..frequency import ClassFrequency
 
     if args.per_class:
         check_per_class_file(args.per_class)
+    for path in filter(None, (args.per_class, args.diagnose, args.out)):
+        check_writable(path)
+    check_bounds(args.bounds)
     frequency = ClassFrequency.from_annotation_file(args.train) if args.train else None
     say(args, f'reading {args.ann}')
     truth = GroundTruth(args.ann, args.protocol, frequency, args.bounds)
     metrics: dict[str, float] = {}
-    evaluators = {}
+    diagnoses = {}
     comparisons = []
     sources = find_sources(args, args.results, truth)
     others = find_others(args, truth, sources) if args.against else {}
-    for iou_type, source in sources.items():
+    evaluators = make_evaluators(args, truth, sources)
+    for iou_type, evaluator in evaluators.items():
         say(args, f'evaluating {iou_type}')
-        evaluators[iou_type] = evaluator = LVISEvaluator(
-            truth,
-            iou_type,
-            max_dets=args.max_dets,
-            skip_invalid=args.skip_invalid,
-            image_ids=read_ids(args.image_ids),
-            category_ids=category_ids(args.categories, truth),
-            num_workers=args.workers,
-        )
-        if iou_type in others:
+        source = sources[iou_type]
+        if args.proposals or args.fixed or args.diagnose or iou_type in others:
             source = evaluator.read(source)
+        if args.diagnose and iou_type != 'boundary':
+            diagnoses[iou_type] = evaluator.diagnose(source)
+            print(f'\n{format_diagnosis(diagnoses[iou_type])}')
         for key, value in score(evaluator, source, args).items():
             metrics[f'{iou_type}_{key}'] = value
         for field, count in evaluator.skipped.items():
@@ -131,36 +130,42 @@ def run(args: argparse.Namespace) -> None:
         print(format_comparison(comparisons, run_names([args.against, args.results])))
     else:
         print_metrics(metrics, evaluators)
+    if diagnoses:
+        write_text(args.diagnose, json.dumps(diagnoses, indent=1) + '\n')
     if args.per_class:
         write_per_class(per_class_table(evaluators), args.per_class)
     if args.out:
         write_text(args.out, json.dumps(metrics, indent=2) + '\n')
 
 
+def make_evaluators(
+    args: argparse.Namespace, truth: GroundTruth, iou_types: Iterable[str]
+) -> dict[str, LVISEvaluator]:
+    """Those of all IoU types, each of which looks at the annotations and options first."""
+    from ..evaluation import LVISEvaluator
+
+    return {
+        iou_type: LVISEvaluator(
+            truth,
+            iou_type,
+            max_dets=args.max_dets,
+            skip_invalid=args.skip_invalid,
+            image_ids=read_ids(args.image_ids),
+            category_ids=category_ids(args.categories, truth),
+            num_workers=args.workers,
+        )
+        for iou_type in iou_types
+    }
+
+
 def score(evaluator: LVISEvaluator, source: object, args: argparse.Namespace) -> dict[str, float]:
     metrics = {}
-    if args.proposals or args.fixed or args.diagnose:
-        source = evaluator.read(source)
     if args.proposals:
         recall = evaluator.proposal_recall(source)
         metrics.update({f'proposal_{key}': value for key, value in recall.items()})
     if args.fixed:
         metrics.update(evaluator.fixed_ap(source))
-    if args.diagnose and evaluator.iou_type != 'boundary':
-        diagnose(evaluator, source, args)
     return {**evaluator.evaluate(source), **metrics}
-
-
-def diagnose(evaluator: LVISEvaluator, detections: object, args: argparse.Namespace) -> None:
-    from ..evaluation.diagnosis import format_diagnosis
-
-    diagnosis = evaluator.diagnose(detections)
-    print(f'\n{format_diagnosis(diagnosis)}')
-    path = Path(args.diagnose)
-    parts = read_json(path) if path.is_file() else {}
-    if not isinstance(parts, dict):
-        raise BadInputError(f'--diagnose {path} holds a {type(parts).__name__}, expected an object')
-    write_text(path, json.dumps({**parts, evaluator.iou_type: diagnosis}, indent=1) + '\n')
 
 
 def find_sources(args: argparse.Namespace, results: str, truth: GroundTruth) -> dict[str, object]:

@@ -111,9 +111,8 @@ def run(args: argparse.Namespace) -> None:
     schedule = Schedule.of(train.num_images, args.gpus, args.batch_size, args.epochs)
     parts = (data, args.model, args.method, schedule, args.weights, command())
     text = config_text(*parts)
-    if not names_fit(text):
+    if not names_fit(text) and write_names(names_file, classes):
         text = config_text(*parts, names_inline=False)
-        write_new(names_file, '\n'.join(classes) + '\n')
     write_new(out, text)
     print(f'{out}: {args.model}, {args.method}; {data.summary}')
     print_next(out, args, schedule)
@@ -134,6 +133,24 @@ def check_rare(frequency: ClassFrequency, args: argparse.Namespace) -> None:
 def write_new(path: Path, text: str) -> None:
     with path.open('x', encoding='utf-8') as file:
         file.write(text)
+
+
+def write_names(path: Path, classes: tuple[str, ...]) -> bool:
+    """Write a name per line, unless they would be read as others: with spaces at an end, say.
+
+    Returns:
+        Whether there is such a file now.
+    """
+    from ..datasets.class_names import read_class_names
+
+    try:
+        write_new(path, '\n'.join(classes) + '\n')
+        same = read_class_names(path) == list(classes)
+    except UnicodeEncodeError:  # half of a character
+        same = False
+    if not same:
+        path.unlink()
+    return same
 
 
 def print_next(out: Path, args: argparse.Namespace, schedule: Schedule) -> None:

@@ -123,11 +123,14 @@ class Predictor:
         from mmengine.device import get_device
 
         from ..compat.checkpoint import restrict_checkpoint_loading
+        from ..label_order import label_order
 
         restrict_checkpoint_loading(trust)
         self.model = init_detector(cfg, checkpoint, device=device or get_device())
         self.pipeline = Compose(get_test_pipeline_cfg(cfg.copy()))
-        self.classes = self.model.dataset_meta['classes']
+        names = self.model.dataset_meta['classes']
+        self.classes = label_order(cfg, names)
+        self.model.dataset_meta = {**self.model.dataset_meta, 'classes': self.classes}
         self.visualizer = VISUALIZERS.build(dict(type='DetLocalVisualizer', name='predict'))
         self.visualizer.dataset_meta = self.model.dataset_meta
 
@@ -225,14 +228,17 @@ def picture_names(files: Sequence[str]) -> list[str]:
 
     folders = {os.path.dirname(os.path.abspath(path)) for path in files}
     root = os.path.commonpath(folders)
-    names: dict[str, int] = {}
-    unique = []
+    counts: dict[str, int] = {}
+    names: dict[str, None] = {}
     for path in files:
         relative = Path(os.path.relpath(os.path.abspath(path), root))
         stem = '_'.join(relative.with_suffix('').parts)
-        count = names[stem] = names.get(stem, 0) + 1
-        unique.append(f'{stem}.jpg' if count == 1 else f'{stem}_{count}.jpg')
-    return unique
+        name = f'{stem}.jpg'
+        while name in names:
+            counts[stem] = counts.get(stem, 1) + 1
+            name = f'{stem}_{counts[stem]}.jpg'
+        names[name] = None
+    return list(names)
 
 
 def write_json(path: Path, records: Iterator[dict]) -> int:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
+from ..formats.files import check_writable
 from .common import add_common_arguments, build_runner, download_errors, load_config
 from .config_errors import config_errors
 from .console import quiet_loggers
 from .lost_processes import lost_processes
 from .tta import use_tta
+from .worker_errors import worker_errors
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -51,6 +53,8 @@ def show_predictions(cfg: Config, args: argparse.Namespace) -> Config:
 def run(args: argparse.Namespace) -> None:
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         raise BadInputError(f'--out is {args.out}, expected a file name that ends in .pkl')
+    if args.out:
+        check_writable(args.out)
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     if args.tta:
         use_tta(cfg)
     quiet = quiet_loggers(not args.verbose)
-    with quiet, download_errors(cfg), lost_processes(), config_errors(cfg):
+    with quiet, download_errors(cfg), lost_processes(), worker_errors(), config_errors(cfg):
         runner = build_runner(cfg, args)
         if args.out:
             from mmdet.evaluation import DumpDetResults

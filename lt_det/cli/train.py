@@ -15,6 +15,7 @@ from .common import add_common_arguments, build_runner, download_errors, load_co
 from .config_errors import config_errors
 from .console import quiet_loggers
 from .lost_processes import lost_processes
+from .worker_errors import worker_errors
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -55,8 +56,11 @@ def run(args: argparse.Namespace) -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     quiet = quiet_loggers(not args.verbose)
-    with quiet, download_errors(cfg), lost_processes(), config_errors(cfg):
-        build_runner(cfg, args).train()
+    try:
+        with quiet, download_errors(cfg), lost_processes(), worker_errors(), config_errors(cfg):
+            build_runner(cfg, args).train()
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt('go on with --resume') from interrupt
 
 
 def make_resumable(cfg: Config) -> None:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ class FeatureCacheDataset(Dataset):
         dtype: ``'float32'`` or ``'float16'``, of the file.
 
     Raises:
-        BadInputError: ``views`` below 1, another ``dtype``, or a data set of another kind.
+        BadInputError: ``views`` below 1, another ``dtype``, or a data set of another kind or
+            without an image.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class FeatureCacheDataset(Dataset):
                 'of MMPretrain without a wrapper'
             )
         dataset.full_init()
+        if not len(dataset):
+            raise BadInputError(f'{type(dataset).__name__} has no image, expected some')
         self.dataset = dataset
         self.folder = Path(folder)
         self.views = views
@@ -186,18 +190,13 @@ class FeatureCacheDataset(Dataset):
         rank, world = get_rank(), get_world_size()
         order = [(v, i) for v in range(self.views) for i in range(len(self))][rank::world]
         loader = DataLoader(_Views(self, order), collate_fn=list, **loading)
-        features, done = None, 0
+        batches = (_computed(compute, items) for items in loader)
         if rank == 0:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
-        for items in loader:
-            batch = dict(
-                inputs=[item['inputs'] for item in items],
-                data_samples=[item['data_samples'] for item in items],
-            )
-            values = compute(batch).float().cpu().numpy()
-            if features is None:
-                features = self._allocate(part, values.shape[1], rank)
+        first = next(batches, None)  # of a process without a view
+        features, done = self._allocate(part, first, rank), 0
+        for values in () if first is None else chain([first], batches):
             views, indices = np.array(order[done : done + len(values)]).T
             features[views, indices] = values
             done += len(values)
@@ -211,10 +210,14 @@ class FeatureCacheDataset(Dataset):
             part.rename(self.folder)
         barrier()
 
-    def _allocate(self, part: Path, channels: int, rank: int) -> np.ndarray:
+    def _allocate(self, part: Path, first: np.ndarray | None, rank: int) -> np.ndarray:
+        """The file, made by the process that always has a view; ``first`` (B, D) are its features.
+
+        All processes have to call it.
+        """
         path = part / FEATURES
         if rank == 0:
-            shape = (self.views, len(self), channels)
+            shape = (self.views, len(self), first.shape[1])
             np.lib.format.open_memmap(path, 'w+', self.dtype, shape).flush()
         barrier()
         return np.load(path, mmap_mode='r+')
@@ -242,6 +245,15 @@ class _Views(Dataset):
     def __getitem__(self, position: int) -> dict:
         view, index = self.order[position]
         return self.dataset.image(index, view)
+
+
+def _computed(compute: Callable[[dict], torch.Tensor], items: list[dict]) -> np.ndarray:
+    """Features (B, D) of a batch."""
+    batch = dict(
+        inputs=[item['inputs'] for item in items],
+        data_samples=[item['data_samples'] for item in items],
+    )
+    return compute(batch).float().cpu().numpy()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from mmpretrain.registry import DATASETS
 
 from ..errors import BadInputError, MissingFileError
 from ..formats.list_file import line_number, read_list_file
+from ..formats.text_file import read_utf8
 from ..frequency import ClassFrequency
 from .class_names import read_class_names, with_class_names
 from .image_check import MISSING, inspect_images
@@ -30,7 +31,8 @@ class ListFileDataset(BaseDataset):
         ann_file: The list file, below ``data_root``.
         num_classes: C. Classes are then named '0', '1', ...
         classes: Their names instead, or a file with a name per line.
-        check_images: Whether to look at every image file at start, without decoding it.
+        check_images: Whether to look at every image file at start, without decoding it. ``lt_det``
+            looks in any case whether the first ones exist.
         **kwargs: Those of MMPretrain's BaseDataset: ``data_root``, ``data_prefix``, ``pipeline``,
             ``indices``, ``test_mode``, ...
 
@@ -102,6 +104,13 @@ class ListFileDataset(BaseDataset):
     def _line(self, idx: int) -> bytes:
         start = self.data_address[idx - 1] if idx else 0
         return self.data_bytes[start : self.data_address[idx]].tobytes()
+
+    def place_of(self, idx: int) -> str:
+        """The list and the line of an item, for messages."""
+        lines = (line.strip() for line in read_utf8(self.ann_file).splitlines())
+        text = self._line(range(len(self))[idx]).strip()
+        number = next(number for number, line in enumerate(lines, 1) if line == text)
+        return f'{self.ann_file}:{number}'
 
     def get_gt_labels(self) -> np.ndarray:
         """Labels (N,) in int64."""

@@ -43,7 +43,8 @@ class RareCopyPaste(BaseTransform):
     ``img``, ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags`` and ``gt_masks``.
 
     Args:
-        max_images: Classes in at most this many images of the data set are pasted.
+        max_images: Classes in at most this many images of the data set are pasted; an instance that
+            training ignores does not count.
         prob: Probability that an image gets objects.
         max_objects: Pasted into an image at most.
         bbox_occluded_thr: An object stays where its box moved by no more pixels at any side, or
@@ -88,7 +89,7 @@ class RareCopyPaste(BaseTransform):
 
     def _find(self, dataset: Any) -> None:
         """Find the rare classes of a data set and their images."""
-        image, label = items_of(dataset).labels()
+        image, label = items_of(dataset).labels(learned=True)
         size = max(len(dataset), 1)
         label, image = np.divmod(np.unique(label * size + image), size)
         labels, start, count = np.unique(label, return_index=True, return_counts=True)
@@ -112,9 +113,10 @@ class RareCopyPaste(BaseTransform):
             results['gt_masks'] = _compact(results)
         for source in sources:
             source['gt_masks'] = _compact(source)
-            usable = ~source['gt_ignore_flags'] & ~source['gt_masks'].maskless
-            usable &= self._rare[source['gt_bboxes_labels']]
-            chosen = np.random.permutation(np.flatnonzero(usable))[: self.max_objects]
+            ignored = source['gt_ignore_flags'] | source['gt_masks'].maskless
+            usable = np.flatnonzero(~ignored)  # an ignored one may be of a class without others
+            usable = usable[self._rare[source['gt_bboxes_labels'][usable]]]
+            chosen = np.random.permutation(usable)[: self.max_objects]
             for index in chosen.tolist():
                 pixels = source['gt_masks'].crops[index][2]
                 free = np.subtract(results['img'].shape[:2], pixels.shape).clip(min=0)

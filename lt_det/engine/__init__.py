@@ -6,6 +6,7 @@ from .epoch_seed import EpochSeedHook, seed_worker
 from .export_clip_hook import ExportClipHook
 from .feature_cache_hook import FeatureCacheHook
 from .federated_labels_hook import FederatedLabelsHook
+from .first_images_hook import FirstImagesHook
 from .first_stage_hook import FirstStageHook
 from .module_epoch_hook import ModuleEpochHook
 from .phase_runner import PhaseRunner
@@ -18,6 +19,7 @@ __all__ = [
     'ConsoleHook',
     'EpochSeedHook',
     'FederatedLabelsHook',
+    'FirstImagesHook',
     'FirstStageHook',
     'ModuleEpochHook',
     'ReportHook',

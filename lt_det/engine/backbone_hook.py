@@ -15,6 +15,7 @@ from mmengine.model.efficient_conv_bn_eval import (
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..bare_model import bare_model
 from ..errors import BadInputError
@@ -85,10 +86,13 @@ class BackboneHook(Hook):
                 f'BackboneHook is in custom_hooks, but model.type {type(model).__name__} has no '
                 'backbone; expected a model with one, or no BackboneHook'
             )
-        for backbone in backbones:
-            if id(backbone) not in self._changed:
-                self._changed.add(id(backbone))
-                self._change(backbone)
+        new = [backbone for backbone in backbones if id(backbone) not in self._changed]
+        for backbone in new:
+            self._changed.add(id(backbone))
+            self._change(backbone)
+        if new and self.channels_last and isinstance(runner.model, DistributedDataParallel):
+            # it has laid out the gradients that it sums as the weights were before
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
 
     def _change(self, backbone: nn.Module) -> None:
         if self.channels_last:

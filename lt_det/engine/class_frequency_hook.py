@@ -71,8 +71,8 @@ class ClassFrequencyHook(Hook):
         if not hasattr(train_loop, 'dataloader'):  # only testing: the loop is still a config
             return
         dataset = train_loop.dataloader.dataset
-        frequency = self._read(dataset)
-        check_num_classes(bare_model(runner.model), frequency)
+        frequency = self._read(dataset, bare_model(runner.model))
+        check_num_classes(bare_model(runner.model), frequency, runner.cfg)
         check_epoch_is_told(bare_model(runner.model), runner.hooks)
         val_loop = runner._val_loop
         if hasattr(val_loop, 'dataloader'):
@@ -83,8 +83,8 @@ class ClassFrequencyHook(Hook):
                 f'{len(empty)} of {frequency.num_classes} classes have no training image'
                 f'{_source(dataset)}: '
                 f'{", ".join(empty[:5])}{" ..." if len(empty) > 5 else ""}; remove them from the '
-                "annotation file, or train all the same with ClassFrequencyHook's "
-                f"empty_classes='warn'{_cfg_option(runner)}"
+                'annotation file, or their folders, or train all the same with '
+                f"ClassFrequencyHook's empty_classes='warn'{_cfg_option(runner)}"
             )
         runner.logger.info(f'{frequency}', extra=dict(log_only=True))
         for module in frequency_modules(bare_model(runner.model)):
@@ -170,13 +170,13 @@ class ClassFrequencyHook(Hook):
     def _read_for_test(self, runner: Runner, needy: list[nn.Module]) -> ClassFrequency:
         try:
             dataset = None if self.ann_file else _train_dataset(runner)
-            frequency = self._read(dataset)
+            frequency = self._read(dataset, bare_model(runner.model))
         except MissingFileError as error:
             raise MissingFileError(
                 'the checkpoint carries no class statistics, and the training set that has them '
                 f'cannot be read: {error}; or set ann_file of ClassFrequencyHook'
             ) from error
-        check_num_classes(bare_model(runner.model), frequency)
+        check_num_classes(bare_model(runner.model), frequency, runner.cfg)
         for module in needy:
             module.set_class_frequency(frequency)
         self._set_box_dimension(runner, dataset)
@@ -195,10 +195,21 @@ class ClassFrequencyHook(Hook):
         for rule in asking:
             rule.set_box_dimension(dimension)
 
-    def _read(self, dataset) -> ClassFrequency:
+    def _read(self, dataset, model: nn.Module) -> ClassFrequency:
         if self.ann_file:
-            return ClassFrequency.from_annotation_file(self.ann_file)
+            num_classes = _num_classes(model if dataset is None else dataset)
+            return ClassFrequency.from_annotation_file(self.ann_file, num_classes)
         return ClassFrequency.from_dataset(dataset)
+
+
+def _num_classes(source) -> int | None:
+    """C of a data set, be it a stream, or of a model whose parts agree."""
+    if not isinstance(source, nn.Module):
+        names = (getattr(source, 'metainfo', None) or {}).get('classes')
+        return None if names is None else len(names)
+    numbers = {getattr(module, 'num_classes', None) for module in source.modules()}
+    numbers = {number for number in numbers if isinstance(number, int) and number > 0}
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def _difference(training: ClassFrequency, state: dict) -> str | None:

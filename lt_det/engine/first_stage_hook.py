@@ -48,10 +48,18 @@ class FirstStageHook(Hook):
         folder = Path(self.work_dir)
         checkpoint = latest_checkpoint(folder)
         if checkpoint is None:
+            command = f'lt_det train {_reachable(self.config)}' if self.config else ''
             raise MissingFileError(
                 f'this is the second stage of a recipe, and the work dir of the first, {folder}, '
                 'has no checkpoint; '
-                + (f'train it first: python tools/train.py {self.config}; ' if self.config else '')
+                + (f'train it first: {command}; ' if command else '')
                 + 'or name another work dir with work_dir of FirstStageHook'
             )
         return checkpoint
+
+
+def _reachable(config: str) -> str:
+    """A config, by its name in the package where no such file is near; options may follow it."""
+    if Path(config.partition(' ')[0]).exists() or not config.startswith('configs/'):
+        return config
+    return f'lt_det::{config.removeprefix("configs/")}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,28 @@ from torch import nn
 from ..dataset_parts import class_names, items_of
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
+from ..frequency_module import FrequencyModule
 from ..models.any_detector.class_logits import class_heads, num_object_classes
 from ..protocols import TakesClassFrequency, TakesEpoch
 from .module_epoch_hook import ModuleEpochHook
 
 
-def check_num_classes(model: nn.Module, frequency: ClassFrequency) -> None:
-    """Refuse a model with a part for another number of classes; names all such parts."""
+def check_num_classes(
+    model: nn.Module, frequency: ClassFrequency, cfg: Mapping | None = None
+) -> None:
+    """Refuse a model with a part for another number of classes.
+
+    Args:
+        model: The model.
+        frequency: Statistics of the training set.
+        cfg: The config of the run, which says what parts are given a number of their own.
+
+    Raises:
+        BadInputError: Names the keys of all such parts, and the options that mend them.
+    """
     wrong = {
-        f'model.{name}.num_classes' if name else 'model.num_classes': number
-        for name, number in _class_counts(model).items()
+        key: number
+        for key, number in _class_counts(model, cfg or {}).items()
         if number != frequency.num_classes
     }
     if wrong:
@@ -34,25 +46,51 @@ def check_num_classes(model: nn.Module, frequency: ClassFrequency) -> None:
         )
 
 
-def _class_counts(model: nn.Module) -> dict[str, int]:
-    """Numbers of classes of the parts that classify objects, by their names.
+def _class_counts(model: nn.Module, cfg: Mapping) -> dict[str, int]:
+    """Numbers of classes of the parts that classify objects, by their keys in the config.
 
     In a detector they are its heads, its masks and what asks for statistics: a head for semantic
-    segmentation has classes of its own.
+    segmentation has classes of its own. What a head hands its number on to has no key.
     """
     counts = {name: num_object_classes(head) for name, head in class_heads(model)}
+    modules = dict(model.named_modules())
     is_detector = bool(counts)
-    for name, module in model.named_modules():
+    for name, module in modules.items():
         number = getattr(module, 'num_classes', None)
         # RPN heads have one class; -1 and None stand for "no classes" in backbones.
         if name.endswith('rpn_head') or not isinstance(number, int) or number <= 0:
             continue
         if getattr(module, 'class_agnostic', False) or name in counts:
             continue
+        inside = any(name.startswith(f'{head}.') for head in counts if head)
+        handed_on = isinstance(module, FrequencyModule) or (inside and not _is_mask_head(name))
+        if handed_on and number in counts.values() and not _is_given(cfg, _key(name, module, cfg)):
+            continue
         asks = isinstance(module, TakesClassFrequency)
         if not is_detector or _is_mask_head(name) or asks:
             counts[name] = number
-    return counts
+    return {_key(name, modules[name], cfg): number for name, number in counts.items()}
+
+
+def _key(name: str, module: nn.Module, cfg: Mapping) -> str:
+    """The key that gives a part of the model its number of classes."""
+    number = 'num_things_classes' if hasattr(module, 'num_things_classes') else 'num_classes'
+    # MMEngine hands it to the model from the top of the config
+    at_top = name == 'data_preprocessor' and _is_given(cfg, f'{name}.{number}')
+    path = name.replace('loss_module', 'loss')  # of MMPretrain's heads
+    return '.'.join(filter(None, ('' if at_top else 'model', path, number)))
+
+
+def _is_given(cfg: Any, key: str) -> bool:
+    """Whether a config has a key, of dicts and lists."""
+    for part in key.split('.'):
+        if isinstance(cfg, (list, tuple)) and part.isdigit() and int(part) < len(cfg):
+            cfg = cfg[int(part)]
+        elif hasattr(cfg, 'keys') and part in cfg:
+            cfg = cfg[part]
+        else:
+            return False
+    return True
 
 
 def _is_mask_head(name: str) -> bool:

@@ -84,8 +84,13 @@ class Detections:
                     record['segmentation'] = mask
         return records
 
-    def array(self, truth: GroundTruth) -> np.ndarray:
-        """(N, 7) image id, x, y, w, h, score, category id; every detection has a box."""
+    def array(self, truth: GroundTruth) -> np.ndarray | list[dict]:
+        """(N, 7) image id, x, y, w, h, score, category id; every detection has a box.
+
+        The records, where an id is longer than what a float64 holds.
+        """
+        if not truth.ids_fit_floats:
+            return self.records(truth)
         assert self.boxes is not None
         ids = truth.image_ids[self.image], truth.category_ids[self.category]
         return np.column_stack([ids[0], self.boxes, self.score, ids[1]])

@@ -128,6 +128,11 @@ class GroundTruth:
     def num_categories(self) -> int:
         return len(self.category_ids)
 
+    @cached_property
+    def ids_fit_floats(self) -> bool:
+        """Whether a float64 holds every id of an image or a category exactly."""
+        return all(ids.max(initial=0) <= 2**53 for ids in (self.image_ids, self.category_ids))
+
     def find_images(self, ids: np.ndarray) -> np.ndarray:
         """(N,) int64 number of the image with each id, -1 where there is none."""
         order = self._image_order
@@ -179,6 +184,7 @@ class GroundTruth:
         self, frequency: ClassFrequency | None = None, bounds: Sequence[int] | None = None
     ) -> None:
         """Set ``frequency`` and ``train_images``; see there."""
+        check_bounds(bounds)
         self.train_images = [category.get('image_count') for category in self.categories]
         if frequency is not None:
             self.train_images = self._counts_of(frequency)
@@ -317,6 +323,12 @@ class GroundTruth:
         mask = self.columns.segmentation(row)
         assert mask is not None  # which would be a problem of it
         return mask
+
+
+def check_bounds(bounds: Sequence[int] | None) -> None:
+    """Raise BadInputError where groups would be empty whatever the training images are."""
+    if bounds is not None and not (len(bounds) == 2 and 0 <= bounds[0] < bounds[1]):
+        raise BadInputError(f'bounds is {tuple(bounds)}; expected two rising numbers of images')
 
 
 def box_polygon(box: Sequence[float]) -> list[list[float]]:

@@ -45,11 +45,21 @@ class KeptDetections:
         images: (I,) bool, those that were scored.
         categories: (K,) bool, likewise.
         detections: By IoU type, 'bbox' or 'segm'.
+        frequency: (K,) of 'r', 'c', 'f' or '', the groups of the evaluation; None where the
+            detections are not from such a file.
+        train_images: K numbers of training images, None where unknown; likewise.
     """
 
     images: np.ndarray
     categories: np.ndarray
     detections: dict[str, Detections]
+    frequency: np.ndarray | None = None
+    train_images: list[int | None] | None = None
+
+    def set_groups(self, truth: GroundTruth) -> None:
+        """Give annotations the groups of the evaluation, where they are known."""
+        if self.frequency is not None and self.train_images is not None:
+            truth.frequency, truth.train_images = self.frequency, self.train_images
 
 
 def write_kept(
@@ -100,7 +110,7 @@ def write_kept(
 
 
 def read_kept(path: str | os.PathLike, truth: GroundTruth) -> KeptDetections:
-    """Read a file of :func:`write_kept`, and set the groups of ``truth`` to those that it has.
+    """Read a file of :func:`write_kept`.
 
     Args:
         path: The file.
@@ -124,10 +134,8 @@ def read_kept(path: str | os.PathLike, truth: GroundTruth) -> KeptDetections:
     of_file = truth.find_categories(columns['category_id'])
     categories[_known(path, 'categories', of_file, truth)] = True
     detections = {t: _detections(path, columns, t, truth) for t in IOU_TYPES if _has(columns, t)}
-    truth.frequency = groups
-    counts = columns['train_images'].tolist()
-    truth.train_images = [None if count < 0 else count for count in counts]
-    return KeptDetections(images, categories, detections)
+    counts = [None if count < 0 else count for count in columns['train_images'].tolist()]
+    return KeptDetections(images, categories, detections, groups, counts)
 
 
 def _has(columns: dict, iou_type: str) -> bool:

@@ -41,7 +41,8 @@ class LongTailAccuracy(BaseMetric):
             label is among the best five, likewise.
 
     Raises:
-        BadInputError: Bad option, or the statistics are of another number of classes.
+        BadInputError: Bad option; the data set names another number of classes than the statistics
+            have, or a label is none of them; a score is not finite; or no image was evaluated.
     """
 
     default_prefix = 'accuracy'
@@ -74,20 +75,27 @@ class LongTailAccuracy(BaseMetric):
         labels = torch.cat([sample['gt_label'] for sample in data_samples]).to(scores.device)
         confidence, best = scores.topk(min(5, scores.shape[1]))
         among_five = (best == labels[:, None]).any(1)
-        rows = torch.stack([labels, best[:, 0], confidence[:, 0].double(), among_five], 1)
-        self.results.extend(rows.cpu().numpy())
+        columns = torch.stack([labels, best[:, 0], confidence[:, 0].double(), among_five], 1)
+        rows = columns.cpu().numpy()
+        if not np.isfinite(rows).all():
+            raise BadInputError('LongTailAccuracy: a score is not finite; the model has diverged')
+        self.results.extend(rows)
 
     def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
         """Metrics of N rows (4,) of :meth:`process`."""
         if self.frequency is None:
             raise without_statistics(self)
+        frequency = self.frequency
+        names = self._names(frequency.num_classes)
+        if not results:
+            raise BadInputError('LongTailAccuracy: no image was evaluated')
         self.predictions = np.stack(results)
         labels, predicted, confidence, among_five = self.predictions.T
         labels = labels.astype(np.int64)
-        frequency = self.frequency
-        if labels.max() >= frequency.num_classes:
+        outside = labels[(labels < 0) | (labels >= frequency.num_classes)]
+        if len(outside):
             raise BadInputError(
-                f'an image of the evaluated set has label {labels.max()}, the training set has '
+                f'an image of the evaluated set has label {outside[0]}, the training set has '
                 f'{frequency.num_classes} classes'
             )
         correct = labels == predicted
@@ -99,7 +107,7 @@ class LongTailAccuracy(BaseMetric):
             self.reliability[group] = reliability(
                 confidence[chosen], correct[chosen], self.num_bins
             )
-        self.per_class = self._rows(frequency, accuracy, labels, confidence, correct)
+        self.per_class = self._rows(names, frequency, accuracy, labels, confidence, correct)
         if self.per_class_file is not None:
             write_per_class(self.per_class, self.per_class_file)
         errors = {name: bins.calibration_error for name, bins in self.reliability.items()}
@@ -112,8 +120,18 @@ class LongTailAccuracy(BaseMetric):
             **{f'ece_{name}': value for name, value in errors.items()},
         )
 
+    def _names(self, num_classes: int) -> Sequence[object]:
+        """Names of the classes, or their labels where the data set names none."""
+        names = (self.dataset_meta or {}).get('classes') or range(num_classes)
+        if len(names) != num_classes:
+            raise BadInputError(
+                f'the evaluated set names {len(names)} classes, the training set has {num_classes}'
+            )
+        return names
+
     def _rows(
         self,
+        names: Sequence[object],
         frequency: ClassFrequency,
         accuracy: np.ndarray,
         labels: np.ndarray,
@@ -121,7 +139,6 @@ class LongTailAccuracy(BaseMetric):
         correct: np.ndarray,
     ) -> list[dict]:
         groups = frequency.groups('shot')
-        names = (self.dataset_meta or {}).get('classes') or range(len(accuracy))
         rows = []
         for label, name in enumerate(names):
             chosen = labels == label

@@ -247,7 +247,10 @@ class LVISEvaluator:
         return metrics
 
     def diagnose(self, detections: Input) -> dict:
-        """Errors by kind, confusions and calibration by training frequency, as plain json."""
+        """Errors by kind, confusions and calibration by training frequency, as plain json.
+
+        Of boxes or masks; for iou_type 'boundary' it raises BadInputError, as ``compare`` does.
+        """
         from .diagnosis import diagnose
 
         chosen = self.max_dets, self.images, self.categories
@@ -270,6 +273,11 @@ class LVISEvaluator:
 
     def _in_kind(self, detections: Input) -> Detections:
         """Detections with what is compared: boxes of their own, or those of their masks."""
+        if self.iou_type == 'boundary':
+            raise BadInputError(
+                "iou_type is 'boundary'; expected 'bbox' or 'segm': detections are diagnosed and "
+                'compared by boxes or masks'
+            )
         detections = self.read(detections)
         return detections.boxed(self.truth) if self.iou_type == 'bbox' else detections
 

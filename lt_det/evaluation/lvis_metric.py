@@ -21,7 +21,7 @@ from ..formats.annotation_cache import load_columns
 from ..formats.annotation_columns import AnnotationColumns
 from ..frequency import ClassFrequency
 from .detections import Detections
-from .ground_truth import GroundTruth
+from .ground_truth import GroundTruth, check_bounds
 from .kept_detections import write_kept
 from .lvis_eval import IOU_TYPES, LVISEvaluator
 from .per_class import check_per_class_file, format_per_class, per_class_table, write_per_class
@@ -103,6 +103,7 @@ class LongTailLVISMetric(BaseMetric):
         self.per_class_file = per_class_file
         self.outfile_prefix = outfile_prefix
         self.predictions_file = predictions_file
+        check_bounds(bounds)
         self._bounds = bounds
         with get_local_path(ann_file, backend_args=backend_args) as path:
             # a copy fetched from elsewhere is gone afterwards

@@ -75,7 +75,7 @@ def _one_category(
 ) -> GroundTruth:
     """The chosen annotations on new images, each of which shows an old one."""
     objects = copy.copy(truth)
-    for name in ('judged_keys', '_open_keys'):
+    for name in ('judged_keys', '_open_keys', 'ids_fit_floats'):
         objects.__dict__.pop(name, None)
     objects._loaded = {}
     objects.image_ids = np.arange(len(pictures))

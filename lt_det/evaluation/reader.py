@@ -203,13 +203,11 @@ class DetectionReader:
         if set(columns) - {'image_id', 'category_id', 'score', 'bbox'} or 'bbox' not in columns:
             return None
         try:
-            arrays = {name: np.asarray(column, np.float64) for name, column in columns.items()}
+            image, category = (_ids(columns[name]) for name in _NAMING)
+            score, boxes = (np.asarray(columns[name], np.float64) for name in ('score', 'bbox'))
         except (TypeError, ValueError, RuntimeError):
             return None
-        image, category = (arrays[name].astype(np.int64) for name in _NAMING)
-        whole = all((a == arrays[name]).all() for a, name in zip((image, category), _NAMING))
-        score, boxes = arrays['score'], arrays['bbox']
-        if not whole or score.ndim != 1 or boxes.shape != (len(score), 4):
+        if image is None or category is None or score.ndim != 1 or boxes.shape != (len(score), 4):
             return None
         return self._known(image, category, score, boxes, np.ones(len(score), bool))
 
@@ -292,6 +290,15 @@ def _number(value: Any) -> int | float | None:
         except (ValueError, RuntimeError):
             return None
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _ids(column: Sequence) -> np.ndarray | None:
+    """(N,) int64 ids of a column; None where one is not whole."""
+    ids = np.asarray(column)
+    if ids.dtype.kind not in 'iu':
+        ids = ids.astype(np.float64)
+    whole = ids.astype(np.int64)
+    return whole if (whole == ids).all() else None
 
 
 def _check_columns(columns: Mapping[str, Sequence]) -> None:

@@ -36,7 +36,7 @@ class WordRetrieval(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep scores and words of the images that have any."""
+        """Keep scores and words of every image, by whose number ranks are merged."""
         if 'pred_words' not in data_samples[0]:
             raise BadInputError(
                 'WordRetrieval: the model predicts no words; it needs a CrossModalHead with '
@@ -45,15 +45,15 @@ class WordRetrieval(BaseMetric):
         scores = torch.stack([sample['pred_words'] for sample in data_samples]).float().cpu()
         for sample, row in zip(data_samples, scores.numpy()):
             words = sample.get('words', ())
-            if len(words):
-                self.results.append((row, np.asarray(words)))
+            self.results.append((row, np.asarray(words, np.int64)))
 
     def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
         """Metrics of N pairs of scores (V,) and words (n,)."""
-        if not results:
+        described = [(row, words) for row, words in results if len(words)]
+        if not described:
             return dict(word_map=-1.0)
-        scores = np.stack([row for row, _ in results])
+        scores = np.stack([row for row, _ in described])
         relevant = np.zeros(scores.shape, bool)
-        for row, (_, words) in zip(relevant, results):
+        for row, (_, words) in zip(relevant, described):
             row[words] = True
         return dict(word_map=float(np.nanmean(average_precision(scores, relevant))))

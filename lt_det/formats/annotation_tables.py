@@ -167,7 +167,7 @@ class AnnotationTable:
             segmentation = annotation.get('segmentation')
             if isinstance(segmentation, list):
                 self._add_polygons(segmentation)
-            elif segmentation is not None and segmentation != {}:
+            elif segmentation is not None and not _is_empty_dict(segmentation):
                 self._add_other(segmentation)
             self.ring_stop.append(len(self.rings.starts) - 1)
 
@@ -195,7 +195,8 @@ class AnnotationTable:
     def _add_other(self, segmentation: Any) -> None:
         text = _json(segmentation)
         if isinstance(segmentation, _SEQUENCES) or (
-            isinstance(segmentation, list) and isinstance(segmentation[0], _SEQUENCES)
+            isinstance(segmentation, list)
+            and any(isinstance(ring, _SEQUENCES) for ring in segmentation)
         ):
             self._add_polygons(json.loads(text))
             return
@@ -253,6 +254,10 @@ def _plain_columns(batch: list[dict]) -> tuple:
         raise TypeError
     numbers = (array('q', column) for column in ids)
     return *numbers, array('d', areas), array('d', corners), *(map(bool, flag) for flag in flags)
+
+
+def _is_empty_dict(value: Any) -> bool:
+    return isinstance(value, dict) and not value
 
 
 def _json(value: Any) -> bytes:

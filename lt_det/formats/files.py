@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,24 +17,62 @@ from ..errors import MissingFileError, UserError
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """A path beside ``path`` to write to, which takes its place at the end.
 
-    What ``path`` held before stays until then, also when the process is killed. Its folder is made.
+    What ``path`` held before stays until then, also when the process is killed; of several writers
+    the last one stays. Its folder is made.
 
     Raises:
         UserError: The file cannot be written, as on a full disk.
     """
     path = Path(path)
-    part = path.with_name(path.name + '.part')
+    part = path.with_name(f'{path.name}.{secrets.token_hex(8)}.part')
     try:
+        with _user_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            part.replace(path)
+    finally:
+        with suppress(OSError):  # where the folder is a file
+            part.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Refuse a path that cannot be written to, before the work whose result it is for.
+
+    Its folder is made; what it holds stays.
+
+    Raises:
+        UserError: It is a folder, or no file can be made beside it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f'{path} cannot be written: it is a folder')
+    with _user_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(path)
+        tempfile.TemporaryFile(dir=path.parent).close()
+
+
+def check_folder(path: str | os.PathLike) -> None:
+    """Make a folder, and refuse one that no file can be written to.
+
+    Raises:
+        UserError: It is a file, or cannot be made or written to.
+    """
+    path = Path(path)
+    with _user_errors(path):
+        if path.exists() and not path.is_dir():
+            raise UserError(f'{path} is a file, expected a folder')
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+
+
+@contextmanager
+def _user_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except UserError:
         raise  # of what the caller reads meanwhile
     except OSError as error:
         raise UserError(f'{path} cannot be written: {error.strerror or error}') from error
-    finally:
-        with suppress(OSError):  # where the folder is a file, or the part a folder
-            part.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -10,6 +10,7 @@ from ..errors import BadInputError, MissingFileError
 from .text_file import read_utf8
 
 EXPECTED = 'expected "relative/path label"'
+MOST_CLASSES = 2**24  # beyond, counts of classes would fill the memory
 
 
 def read_list_file(
@@ -22,7 +23,7 @@ def read_list_file(
 
     Args:
         path: The file.
-        num_classes: C; a label that is C or more is an error.
+        num_classes: C; a label that is C or more is an error. 2^24 by default.
 
     Returns:
         N lines as bytes, and their labels (N,) in int64.
@@ -42,7 +43,8 @@ def read_list_file(
         raise _first_bad_line(path) from None
     if not len(labels):
         raise BadInputError(f'{path} is empty, expected lines "relative/path label"')
-    outside = labels < 0 if num_classes is None else (labels < 0) | (labels >= num_classes)
+    num_classes = MOST_CLASSES if num_classes is None else num_classes
+    outside = (labels < 0) | (labels >= num_classes)
     if outside.any():
         label = labels[int(outside.argmax())]
         where = f'{path}:{line_number(path, int(outside.argmax()))}'

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInputError, MissingFileError
+from .files import whole_file
 from .text_file import read_text
 
 UNKNOWN = ('error', 'skip')
@@ -94,8 +95,8 @@ def read_word_file(
 
 
 def write_word_file(path: str | Path, rows: Iterable[tuple[str, Iterable[str]]]) -> None:
-    """Write a line per (path of the image, words)."""
-    with Path(path).open('w', encoding='utf-8') as file:
+    """Write a line per (path of the image, words); the file is there whole or not at all."""
+    with whole_file(path) as part, part.open('w', encoding='utf-8') as file:
         for name, words in rows:
             file.write('\t'.join([name, *words]) + '\n')
 

@@ -15,6 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..errors import BadInputError, MissingFileError
+from .figure_file import save_figure
 
 
 @torch.no_grad()
@@ -106,4 +107,4 @@ def draw_attention(
         axes.set_xlim(x1, max(x2, x1 + 1))
         axes.set_ylim(max(y2, y1 + 1), y1)
         axes.set_title(f'{class_names[label]} {score:.2f}', fontsize=8)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from .figure_file import save_figure
+
 
 def draw_class_attention(
     images: Sequence[np.ndarray],
@@ -35,4 +37,4 @@ def draw_class_attention(
         lower.imshow(smooth, cmap='inferno', alpha=0.6, vmin=0, vmax=3)
         upper.axis('off')
         lower.axis('off')
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ..evaluation.classification import Reliability
 from ..frequency import SHOT_BOUNDS
+from .figure_file import save_figure
 from .plots import plot_by_frequency
 
 SHOT_COLOURS = {'many': '#1f6fb4', 'medium': '#e69f00', 'few': '#c0392b'}
@@ -64,4 +65,4 @@ def plot_reliability(found: Mapping[str, Reliability], path: str | Path) -> None
             title=f'{name}: ECE {one.calibration_error:.3f}',
         )
     panels[0].set_ylabel('accuracy')
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)

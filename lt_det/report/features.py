@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ..errors import BadInputError
+from .figure_file import save_figure
 
 
 @torch.no_grad()
@@ -90,4 +91,4 @@ def draw_features(
         axes.set(title=title, xticks=[], yticks=[])
     handles, names = grid[0].get_legend_handles_labels()
     figure.legend(handles, names, loc='outside right upper', frameon=False, fontsize=8)
-    figure.savefig(path, dpi=130)
+    save_figure(figure, path, dpi=130)

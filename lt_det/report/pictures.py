@@ -19,6 +19,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torchvision.ops import box_iou
 
+from ..formats.files import whole_file
+from .figure_file import save_figure
 from .label_places import place_labels
 
 # told apart without colours too; those of Okabe and Ito
@@ -92,7 +94,7 @@ def draw_detections(
     if Path(path).suffix == '.png':
         _write_small(canvas, path)
     else:
-        figure.savefig(path)
+        save_figure(figure, path)
 
 
 def match(truth: InstanceData, detections: InstanceData) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +195,8 @@ def _write_small(canvas: FigureCanvasAgg, path: str | Path) -> None:
         smaller.quantize(colours, dither=Image.Dither.NONE).save(file, 'png', optimize=True)
         if file.tell() <= _MOST_BYTES:
             break
-    Path(path).write_bytes(file.getvalue())
+    with whole_file(path) as part:
+        part.write_bytes(file.getvalue())
 
 
 def _array(instances: InstanceData, name: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..frequency import LVIS_BOUNDS
+from .figure_file import save_figure
 
 GROUP_COLOURS = {'r': '#c0392b', 'c': '#e69f00', 'f': '#1f6fb4'}
 GROUP_NAMES = {'r': 'rare', 'c': 'common', 'f': 'frequent'}
@@ -89,4 +90,4 @@ def plot_by_frequency(
     )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc='best', frameon=False)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)

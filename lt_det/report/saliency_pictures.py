@@ -12,6 +12,7 @@ from mmengine.dataset import Compose
 
 from ..datasets.saliency_mask import MaskedMultiView, SaliencyMask
 from ..errors import BadInputError
+from .figure_file import save_figure
 
 
 def training_views(dataset, index: int) -> list[dict]:
@@ -97,7 +98,7 @@ def draw_views(items: list[tuple[str, list[dict]]], path: str | Path, to_rgb: bo
             cell = next(cells)
             _show(cell, view['masked'], to_rgb)
             cell.set_title(f'{view["share"]:.0%} visible', fontsize=7)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 def _show(axes, image: np.ndarray, to_rgb: bool) -> None:

@@ -77,6 +77,29 @@ def test_the_configured_rule_wins_over_that_of_the_checkpoint():
     assert torch.equal(loaded.scale, expected.scale)
 
 
+def test_learned_factors_are_none_of_another_rule():
+    iif, learned = (dict(type=name) for name in ('IIF', 'LearnedScale'))
+    factors = build_adjustment(learned, FREQUENCY)
+    torch.nn.init.constant_(factors.factor, 7)
+    for saved, rule, expected in (
+        (build_adjustment(iif, FREQUENCY), learned, torch.ones(4)),
+        (factors, iif, build_adjustment(iif, FREQUENCY).scale),
+    ):
+        loaded = build_adjustment(rule, num_classes=3)
+        with pytest.warns(UserWarning, match='another rule'):
+            loaded.load_state_dict(saved.state_dict())
+        assert loaded.scale.equal(expected) and loaded.frequency == FREQUENCY
+        assert not loaded.shift.any()
+
+
+@pytest.mark.parametrize(
+    ('name', 'stage'), [('TauNorm', 'both'), ('TauNorm', 'train'), ('LearnedScale', 'test')]
+)
+def test_stages_at_which_there_is_nothing(name, stage):
+    with pytest.raises(BadInputError, match=f"stage of {name} is '{stage}', expected 'test'|both"):
+        build_adjustment(dict(type=name, stage=stage), FREQUENCY)
+
+
 def test_half_precision_is_adjusted_in_float32():
     adjustment = build_adjustment(dict(type='IIF'), FREQUENCY)
     assert adjustment(LOGITS.half()).dtype == torch.float32

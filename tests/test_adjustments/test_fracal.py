@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets import CocoDataset
+from torch.utils.data import Subset
 
 from lt_det.adjustments import build_adjustment
 from lt_det.adjustments.box_dimension import box_counting_dimension, box_dimension_of
 from lt_det.datasets import LongTailLVISDataset
-from lt_det.errors import BadInputError
+from lt_det.errors import BadInputError, DataWarning
 from lt_det.frequency import ClassFrequency
 
 FREQUENCY = ClassFrequency([40, 10, 1], [90, 10, 2], 100)
@@ -126,10 +130,13 @@ def test_dimensions_of_a_data_set(tiny_glyphs):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(lam=-1), 'lam is -1, expected a number >= 0'),
+        (dict(lam=-1), 'lam is -1, expected a finite number >= 0'),
         (dict(count='box'), "count is 'box'"),
-        (dict(dimension=[1.0, 2.0]), 'expected 3 numbers > 0'),
-        (dict(dimension=[1.0, 2.0, 0.0]), 'expected 3 numbers > 0'),
+        (dict(dimension=[1.0, 2.0]), 'expected 3 finite numbers > 0'),
+        (dict(dimension=[1.0, 2.0, 0.0]), 'dimension is .*0.*, expected 3 finite numbers > 0'),
+        (dict(dimension=[1.0, 2.0, math.inf]), 'dimension is .*inf.*, expected 3 finite numbers'),
+        (dict(dimension=[1.0, 2.0, math.nan]), 'dimension is .*nan.*, expected 3 finite numbers'),
+        (dict(dimension=['a', 2.0, 1.0]), "dimension is .*'a'.*, expected 3 finite numbers"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -154,3 +161,31 @@ def test_dimensions_of_a_data_set_without_columns(tiny_glyphs):
             return len(dataset)
 
     np.testing.assert_allclose(box_dimension_of(Other()), box_dimension_of(dataset))
+
+
+@pytest.mark.parametrize('kind', [LongTailLVISDataset, CocoDataset])
+def test_what_training_ignores_has_no_dimension(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    annotations = [
+        dict(id=i, image_id=0, category_id=label, bbox=[x, y, 9, 9], area=81, iscrowd=label)
+        for i, (label, x, y) in enumerate(zip([0, 1] * 64, *rng.uniform(0, 90, (2, 128)).tolist()))
+    ]
+    content = dict(
+        images=[dict(id=0, width=100, height=100, file_name='a.jpg')],
+        annotations=annotations,
+        categories=[dict(id=label, name=name) for label, name in enumerate('ab')],
+    )
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', DataWarning)
+        dataset = kind(
+            ann_file=str(tmp_path / 'a.json'),
+            data_prefix=dict(img=''),
+            metainfo=dict(classes=('a', 'b')),
+            pipeline=[],
+            **(dict(check_images=False) if kind is LongTailLVISDataset else {}),
+        )
+    assert ClassFrequency.from_dataset(dataset).instance_count.tolist() == [64, 0]
+    for shown in (dataset, Subset(dataset, [0, 0])):
+        dimension = box_dimension_of(shown)
+        assert dimension[0] > 1.3 and dimension[1] == 1

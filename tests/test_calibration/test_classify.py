@@ -430,10 +430,23 @@ def test_lists_that_cannot_be_used_are_named(config, tiny_crops, held_out, check
 
 def test_options_are_refused_before_anything_is_read(tmp_path):
     arguments = (Config(), 'no.pth', 'no.txt', None, tmp_path)
-    with pytest.raises(BadInputError, match="metric is 'AP', expected one of macro, many"):
+    with pytest.raises(BadInputError, match='--metric is AP, expected one of macro, many'):
         calibrate_classifier(*arguments, SETTINGS, metric='AP')
-    with pytest.raises(BadInputError, match="keep is 'APf', expected one of macro, many"):
+    with pytest.raises(BadInputError, match='--keep is APf, expected one of macro, many'):
         calibrate_classifier(*arguments, SETTINGS, keep={'APf': 0.1})
+    with pytest.raises(BadInputError, match='--keep few=nan, expected a finite number'):
+        calibrate_classifier(*arguments, SETTINGS, keep={'few': float('nan')})
+    with pytest.raises(BadInputError, match='--resamples is 1, expected at least 2'):
+        calibrate_classifier(*arguments, SETTINGS, resamples=1)
     norcal = Setting.of(dict(type='NorCal', gamma=0.5))
     with pytest.raises(BadInputError, match='NorCal.* needs a background'):
         calibrate_classifier(*arguments, [IDENTITY, norcal])
+
+
+def test_one_image_is_refused_before_the_network_runs(config, held_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(Sweep, 'run', None)
+    (tmp_path / 'one.txt').write_text(held_out.read_text().splitlines()[0] + '\n')
+    (tmp_path / 'any.pth').touch()
+    arguments = (config(), tmp_path / 'any.pth', tmp_path / 'one.txt', None, tmp_path)
+    with pytest.raises(BadInputError, match='--held-out has 1 images, expected at least 2'):
+        calibrate_classifier(*arguments, SETTINGS)

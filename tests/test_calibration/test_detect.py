@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
+from lt_det.calibration import detect
 from lt_det.calibration.choice import read_choice
 from lt_det.calibration.detect import Options, calibrate_detector
 from lt_det.calibration.detector_data import DetectorData
@@ -246,14 +247,27 @@ def test_what_cannot_be_judged_is_refused_before_the_pass(
     path = write(tmp_path / 'held.json', {**content, 'annotations': kept})
     with pytest.raises(BadInputError, match=r'--keep is APr, which cannot be judged: none of its'):
         calibrated(config, checkpoint, path, tmp_path / 'a', rules=rules, keep={'APr': 0.0})
-    with pytest.raises(BadInputError, match=r'--metric is mAP, expected one of AP, APr'):
-        calibrated(config, checkpoint, held_out, tmp_path / 'b', rules=rules, metric='mAP')
     bad = write(tmp_path / 'rules.json', dict(rules=[dict(type='NorCal', gamma=1, stage='train')]))
     with pytest.raises(BadInputError, match=r"rules\[0\]: adjustment.stage is 'train'"):
         calibrated(config, checkpoint, held_out, tmp_path / 'c', rules=str(bad))
     empty = write(tmp_path / 'empty.json', {**content, 'annotations': []})
     with pytest.raises(BadInputError, match='has no annotation of the 8 classes'):
         calibrated(config, checkpoint, empty, tmp_path / 'd', rules=rules)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(metric='mAP'), '--metric is mAP, expected one of AP, APr'),
+        (dict(keep={'APf': float('nan')}), '--keep APf=nan, expected a finite number'),
+        (dict(resamples=1), '--resamples is 1, expected at least 2'),
+        (dict(), '--held-out has 1 images, expected at least 2'),
+    ],
+)
+def test_options_are_refused_before_the_pass(options, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(detect, 'scored_images', lambda data: np.ones(1, bool))
+    with pytest.raises(BadInputError, match=message):
+        calibrate_detector(Config(), 'no.pth', None, tmp_path, Options(**options))
 
 
 def test_statistics_come_from_the_checkpoint_or_the_training_json(

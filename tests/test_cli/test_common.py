@@ -4,9 +4,12 @@ import gc
 from argparse import Namespace
 
 import pytest
+from mmengine.config import Config
 
-from lt_det.cli.common import load_config, rare_collections
-from lt_det.errors import BadInputError, MissingFileError
+from lt_det.cli import test, train
+from lt_det.cli.common import build_runner, load_config, rare_collections
+from lt_det.cli.main import main
+from lt_det.errors import BadInputError, MissingFileError, UserError
 
 
 def test_the_line_of_a_config_that_fails_is_named(tmp_path, monkeypatch):
@@ -37,3 +40,55 @@ def test_the_garbage_collector_is_left_as_it_was(tmp_path, threshold):
     with pytest.raises(MissingFileError):
         load_config(Namespace(config=str(tmp_path / 'none.py')))
     assert gc.get_threshold() == (700, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ('folder', 'words'),
+    [
+        ('a.txt', 'a.txt is a file, expected a folder'),
+        ('a.txt/x', 'a.txt/x cannot be written: Not a directory'),
+        ('/proc/x', '/proc/x cannot be written: '),
+    ],
+)
+def test_a_work_dir_that_cannot_be_made_is_named(folder, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.txt').touch()
+    with pytest.raises(UserError, match=f'work dir {words}.*; --work-dir names another'):
+        build_runner(Config(dict(work_dir=folder)), Namespace())
+
+
+@pytest.mark.parametrize('out', ['a.txt/b.pkl', 'folder.pkl', '/proc/b.pkl'])
+def test_predictions_that_cannot_be_written_are_refused_before_the_test(
+    out, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.txt').touch()
+    (tmp_path / 'folder.pkl').mkdir()
+    (tmp_path / 'mine.py').write_text('model = dict()\n')
+    monkeypatch.setattr(test, 'build_runner', lambda *_: pytest.fail('it was built'))
+    with pytest.raises(SystemExit):
+        main(['test', 'mine.py', 'a.pth', '--out', out])
+    assert capsys.readouterr().err.startswith(f'error: {out} cannot be written: ')
+
+
+@pytest.mark.parametrize(
+    ('option', 'words'), [('KEY', "'KEY', expected KEY=VALUE"), ('a=[(1]', 'Imbalanced brackets')]
+)
+def test_an_option_without_a_value_is_named(option, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(['train', 'a.py', '--cfg-options', option])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith('lt_det train: error: argument --cfg-options: ') and words in said
+
+
+def test_an_interruption_is_one_line(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, 'build_runner', interrupt)
+    (tmp_path / 'mine.py').write_text('model = dict()\n')
+    with pytest.raises(SystemExit) as ended:
+        main(['train', str(tmp_path / 'mine.py')])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == 'interrupted; go on with --resume\n'

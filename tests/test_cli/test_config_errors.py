@@ -7,6 +7,7 @@ import errno
 import json
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmdet.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
@@ -110,6 +111,15 @@ def test_a_config_that_lacks_what_a_runner_needs():
     message = r'config mine\.py: cannot be used: ValueError: train_dataloader, train_cfg, and optim'
     with pytest.raises(BadInputError, match=message), config_errors(cfg):
         Runner.from_cfg(cfg)
+
+
+@pytest.mark.parametrize('part', ['train', 'val', 'test'])
+def test_a_loop_that_cannot_be_built(part):
+    cfg = changed(f'{part}_cfg', dict(by_epoch=True, max_epoch=1) if part == 'train' else dict(a=1))
+    loaders = {f'_{part}_{what}': {} for what in ('dataloader', 'evaluator')}
+    message = rf'config mine\.py: {part}_cfg\.(max_epoch|a) is 1, but it has no such option'
+    with pytest.raises(BadInputError, match=message), config_errors(cfg):
+        getattr(Runner, f'build_{part}_loop')(SimpleNamespace(**loaders), cfg[f'{part}_cfg'])
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,21 @@ def test_many_names_go_into_a_file(data):
     assert cfg.train_dataloader.dataset.metainfo.classes == 'mine_classes.txt'
 
 
+@pytest.mark.parametrize('name', ['ends in a space ', 'two\nlines', '\ufeffmarked', '\ud800'])
+def test_names_that_a_file_would_change_stay_in_the_config(data, name):
+    names = [name, *(f'class {label} {"x" * 90}' for label in range(1, 30))]
+    for split in ('train.json', 'val.json'):
+        path = write(data / split, [1] * 30)
+        content = json.loads(path.read_text())
+        for category, text in zip(content['categories'], names):
+            category['name'] = text
+        path.write_text(json.dumps(content))
+    assert init('--out', 'mine.py') == 0
+    assert not Path('mine_classes.txt').exists()
+    cfg = Config.fromfile('mine.py')
+    assert cfg.train_dataloader.dataset.metainfo.classes == tuple(names)
+
+
 NAMES = tuple(f'a name of some length {label}' for label in range(1203))
 
 

@@ -189,6 +189,8 @@ def test_pictures_have_names_of_their_own():
     assert picture_names(['x/a.jpg', 'y/a.jpg']) == ['x_a.jpg', 'y_a.jpg']
     names = picture_names(['x/a.jpg', 'x/a.png', 'x/b_c.png', 'x/b/c.png'])
     assert len(set(names)) == 4
+    names = picture_names(['d/a.jpg', 'd/a.png', 'd/a_2.jpg', 'd/a_2.png', 'd/a.bmp'])
+    assert names == ['a.jpg', 'a_2.jpg', 'a_2_2.jpg', 'a_2_3.jpg', 'a_3.jpg']
 
 
 def test_a_classifier_is_refused(tmp_path, capsys):

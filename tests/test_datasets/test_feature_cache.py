@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torch
 from mmpretrain.registry import DATASETS
 from mmpretrain.utils import register_all_modules
 
+from lt_det.datasets import feature_cache
 from lt_det.datasets.feature_cache import FeatureCacheDataset, describe, state_key
 from lt_det.errors import BadInputError
 
@@ -98,7 +101,28 @@ def test_an_interruption_leaves_no_cache(images, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['cache']
 
 
-def test_what_is_no_cache_of_these_weights_and_data_is_refused(images, tmp_path):
+def test_processes_without_an_image_take_part(images, tmp_path, monkeypatch):
+    """Threads in place of processes; two of the three have nothing to compute."""
+    rank, meeting = threading.local(), threading.Barrier(3, timeout=20)
+    monkeypatch.setattr(feature_cache, 'get_rank', lambda: rank.number)
+    monkeypatch.setattr(feature_cache, 'get_world_size', lambda: 3)
+    monkeypatch.setattr(feature_cache, 'barrier', meeting.wait)
+    one = images.get_subset([4])
+
+    def features(number: int) -> np.ndarray:
+        rank.number = number
+        dataset = FeatureCacheDataset(one, tmp_path / 'cache')
+        assert dataset.open('w', corner, batch_size=2, num_workers=0)
+        return dataset.features
+
+    with ThreadPoolExecutor(3) as threads:
+        first, *others = threads.map(features, range(3))
+    assert first.shape == (1, 1, 6) and first.any()
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_what_is_no_cache_of_these_weights_and_data_is_refused(images, tmp_path, monkeypatch):
     loading = dict(batch_size=32, num_workers=0)
     folder = tmp_path / 'cache'
     FeatureCacheDataset(images, folder).open('w', corner, **loading)
@@ -125,6 +149,9 @@ def test_what_is_no_cache_of_these_weights_and_data_is_refused(images, tmp_path)
             FeatureCacheDataset(images, folder, **kwargs)
     with pytest.raises(BadInputError, match='features of list cannot be cached'):
         FeatureCacheDataset([], folder)
+    monkeypatch.setattr(type(images), '__len__', lambda self: 0)
+    with pytest.raises(BadInputError, match='ListFileDataset has no image, expected some'):
+        FeatureCacheDataset(images, folder)
 
 
 def test_features_of_which_a_bit_has_changed(images, tmp_path):

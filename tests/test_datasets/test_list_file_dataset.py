@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.dataset import RepeatDataset
 from mmpretrain.datasets import CustomDataset
 
 from lt_det.datasets import ListFileDataset
+from lt_det.engine.first_images_hook import check_first_images
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
 
@@ -104,6 +106,32 @@ def test_missing_files(tmp_path, tiny_crops):
     classes = str(tiny_crops / 'classes.txt')
     with pytest.raises(BadInputError, match='num_classes=9, but 8 class names'):
         ListFileDataset(path, classes=classes, num_classes=9)
+
+
+def test_a_run_looks_for_the_first_images(tiny_crops, tmp_path):
+    lines = (tiny_crops / 'train.txt').read_text().splitlines()
+    path = write(tmp_path, '\n'.join([lines[0], '', ' train/gone.png 1 ', *lines[1:]]))
+
+    def check(pipeline=(dict(type='LoadImageFromFile'),), folder=tiny_crops, **more) -> None:
+        build = dict(data_prefix=str(folder), num_classes=8, pipeline=pipeline, **more)
+        dataset = RepeatDataset(ListFileDataset(path, **build), 2)
+        check_first_images(dataset, 'val_dataloader.dataset')
+
+    message = r'list\.txt:3: image .*train/gone\.png does not exist; .*of val_dataloader\.dataset'
+    for indices in (None, [5, 1]):
+        with pytest.raises(MissingFileError, match=message):
+            check(indices=indices)
+    check(indices=[0, 2, 3, 1])
+    check(pipeline=())
+    remote = dict(type='LoadImageFromFile', backend_args=dict(backend='local'))
+    check(pipeline=[remote], folder='nowhere')
+    folder = CustomDataset(
+        data_root=str(tiny_crops), ann_file='val.txt', data_prefix='vla', pipeline=[remote]
+    )
+    check_first_images(folder, 'val_dataloader.dataset')
+    folder.pipeline.transforms[0].backend_args = None
+    with pytest.raises(MissingFileError, match=r"val\.txt, item 0: image .*data_prefix=.*'.*vla'"):
+        check_first_images(folder, 'val_dataloader.dataset')
 
 
 # getrusage has the peak of the parent too

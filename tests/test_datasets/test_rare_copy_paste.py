@@ -215,3 +215,25 @@ def test_nothing_is_loaded_where_nothing_is_pasted(tiny):
     assert RareCopyPaste(prob=0).get_indexes(None) == []
     destination = image_of(20, 20, 1, 0)
     assert RareCopyPaste().transform(dict(destination, mix_results=[])).keys() >= destination.keys()
+
+
+def test_rare_is_a_class_by_what_training_learns():
+    """A mark of a crowd makes a class neither more frequent nor one that is pasted."""
+
+    class Plain:
+        metainfo = dict(classes=('a', 'b', 'c'))
+
+        def __len__(self) -> int:
+            return 6
+
+        def get_data_info(self, index: int) -> dict:
+            marks = [(0, 0), (1, index > 1), (2, 1)]
+            return dict(instances=[dict(bbox_label=c, ignore_flag=int(i)) for c, i in marks])
+
+    paste = RareCopyPaste(max_images=2, prob=1)
+    assert {paste.get_indexes(Plain())[0] for _ in range(20)} <= {0, 1}
+    assert paste._rare.tolist() == [False, True]
+    destination, source = image_of(40, 40, 0, 0), image_of(40, 40, 2, 1)
+    source['gt_bboxes_labels'], source['gt_ignore_flags'][1] = np.array([1, 2]), True
+    results = paste.transform(dict(destination, mix_results=[source]))
+    assert results['gt_bboxes_labels'].tolist() == [1]

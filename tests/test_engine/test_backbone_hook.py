@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmdet.models.backbones import ResNet, SwinTransformer
+from mmengine.model import MMDistributedDataParallel
 from torch import Tensor, nn
 
 from lt_det.engine import BackboneHook
 from lt_det.errors import BadInputError
+
+from ..test_models.two_processes import in_two_processes
 
 GRAPH = dict(backend='eager', fullgraph=True)
 
@@ -54,6 +58,36 @@ def test_results_and_names_stay(compile, channels_last):
     assert [name for name, _ in ours.named_parameters()] == [n for n, _ in stock.named_parameters()]
     deepcopy(ours)  # as EMAHook does
     model().load_state_dict(ours.state_dict())
+
+
+def train_in_a_group(rank: int) -> None:
+    """Copying every gradient into another layout, a process would warn."""
+
+    class Mean(nn.ModuleDict):
+        def forward(self, images: Tensor) -> Tensor:
+            return self.detector.backbone(images).mean()
+
+    wrapped = MMDistributedDataParallel(Mean(model()))
+    runner = SimpleNamespace(
+        model=wrapped, cfg={}, wrap_model=lambda _, bare: MMDistributedDataParallel(bare)
+    )
+    hook = BackboneHook(channels_last=True)
+    for _ in range(2):
+        hook.before_run(runner)
+    assert runner.model is not wrapped and runner.model.module is wrapped.module
+    del wrapped
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for _ in range(2):
+            runner.model(torch.randn(2, 3, 16, 16)).backward()
+    weight = runner.model.module.detector.backbone[0].weight
+    gradients = [torch.empty_like(weight.grad) for _ in range(2)]
+    torch.distributed.all_gather(gradients, weight.grad)
+    assert gradients[0].equal(gradients[1]) and weight.grad.stride() == weight.stride()
+
+
+def test_processes_sum_gradients_in_the_layout_of_the_weights():
+    in_two_processes(train_in_a_group)
 
 
 @pytest.mark.parametrize('options', [{}, dict(channels_last=True), dict(compile=GRAPH)], ids=str)

@@ -110,6 +110,49 @@ def test_all_parts_with_other_numbers_of_classes_are_named(runner):
         runner(**options).train()
 
 
+@pytest.fixture
+def classifier(tiny_crops, tmp_path, monkeypatch):
+    """Build a runner of a classifier on tiny crops; training it stops where it would start."""
+    monkeypatch.setattr(
+        'mmengine.runner.EpochBasedTrainLoop.run_epoch', lambda self: (_ for _ in ()).throw(Started)
+    )
+
+    def build(**options) -> Runner:
+        cfg = Config.fromfile(ROOT / 'configs' / 'glyphs' / 'crops_iif.py')
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            cfg[loader].dataset.update(
+                data_root=str(tiny_crops), classes=str(tiny_crops / 'classes.txt')
+            )
+        cfg.merge_from_dict({'work_dir': str(tmp_path / 'work'), **options})
+        cfg.experiment_name = f'test{np.random.default_rng().integers(2**60)}'
+        return Runner.from_cfg(cfg)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ('kind', 'keys'),
+    [
+        (
+            'runner',
+            ['model.roi_head.bbox_head.num_classes', 'model.roi_head.mask_head.num_classes'],
+        ),
+        ('classifier', ['data_preprocessor.num_classes', 'model.head.num_classes']),
+    ],
+)
+def test_the_options_that_are_advised_mend_it(kind, keys, request):
+    build = request.getfixturevalue(kind)
+    with pytest.raises(BadInputError, match='--cfg-options') as refused:
+        build(**dict.fromkeys(keys, 5)).train()
+    words = str(refused.value).partition('--cfg-options ')[2].split()
+    options = {key: int(value) for key, value in (word.split('=') for word in words)}
+    assert sorted(options) == keys
+    trainer = build(**options)
+    assert trainer.model.data_preprocessor.mean.numel() == 3
+    with pytest.raises(Started):
+        trainer.train()
+
+
 def test_missing_annotation_file(runner):
     trainer = runner(**{'train_dataloader.dataset.ann_file': 'annotations/gone.json'})
     with pytest.raises(MissingFileError, match=r'gone\.json does not exist'):
@@ -121,7 +164,9 @@ def test_classes_without_images(runner, tiny_glyphs, tmp_path):
         content['annotations'] = [a for a in content['annotations'] if a['category_id'] != 3]
 
     path = edited(tiny_glyphs, tmp_path, remove)
-    with pytest.raises(BadInputError, match=r'1 of 8 .* no training image.*empty_classes=warn\)'):
+    with pytest.raises(
+        BadInputError, match=r'1 of 8 .* no training image.*folders.*empty_classes=warn\)'
+    ):
         runner(**{'train_dataloader.dataset.ann_file': path}).train()
     options = {
         'train_dataloader.dataset.ann_file': path,
@@ -249,6 +294,32 @@ def test_testing_a_checkpoint_without_statistics_reads_the_training_set(runner, 
     )
     with pytest.raises(MissingFileError, match=r'carries no class statistics.*gone\.json'):
         broken.test()
+
+
+@pytest.mark.parametrize('trains', [True, False])
+def test_a_list_without_images_of_the_last_class(tmp_path, trains):
+    """Data set and model tell how many classes there are."""
+    path = tmp_path / 'train.txt'
+    path.write_text('a 0\nb 0\nc 1\n')
+
+    class Plain(list):
+        metainfo = dict(classes=('a', 'b', 'c'))
+
+    rule = build_adjustment(dict(type='IIF', link='smooth'), num_classes=3)
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=Plain('abc'))) if trains else None
+    runner = SimpleNamespace(
+        model=torch.nn.ModuleList([rule]),
+        cfg={},
+        hooks=[],
+        _train_loop=loop,
+        _val_loop=None,
+        logger=logging.getLogger('none'),
+        test_evaluator=SimpleNamespace(metrics=[]),
+    )
+    hook = ClassFrequencyHook(ann_file=str(path), empty_classes='warn')
+    hook.before_run(runner)
+    hook.before_test(runner)
+    assert rule.image_count.tolist() == [2, 1, 0]
 
 
 def test_unknown_adjustment(runner):

@@ -186,6 +186,7 @@ def test_subset_of_images_and_of_classes():
     assert report['confusion']['groups']['r'] == everything['confusion']['groups']['r']
 
 
-def test_scores_that_are_no_probabilities():
+def test_scores_that_are_no_probabilities(monkeypatch):
+    monkeypatch.setattr('lt_det.evaluation.diagnosis.match', None)  # nothing is matched before
     with pytest.raises(BadInputError, match=r'score 1.5; calibration needs scores from 0 to 1'):
         diagnose(*scene([(1, FULL)], [(1, FULL, 1.5)]))

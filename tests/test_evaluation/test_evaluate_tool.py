@@ -312,3 +312,41 @@ def test_against_needs_something_to_compare(tmp_path, ann_file, samples, capsys)
             main([*command, *more])
         error = capsys.readouterr().err
         assert message in error and error.count('\n') == 1
+
+
+def test_a_diagnosis_is_of_this_run_alone(tmp_path, ann_file, samples):
+    boxes, out = tmp_path / 'boxes.json', tmp_path / 'diagnosis.json'
+    records = records_of(samples)
+    boxes.write_text(json.dumps(records))
+    for held in ('no json', '{"segm": 1}'):
+        out.write_text(held)
+        options = '--iou-type', 'bbox', '--diagnose', out
+        assert run(boxes, '--ann', ann_file, *options).returncode == 0
+        expected = LVISEvaluator(ann_file).diagnose(records)
+        assert json.loads(out.read_text()) == {'bbox': json.loads(json.dumps(expected))}
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (('--out', 'annotations.json/out.json'), 'out.json cannot be written'),
+        (('--per-class', 'annotations.json/table.csv'), 'table.csv cannot be written'),
+        (('--diagnose', '.'), 'cannot be written: it is a folder'),
+        (('--bounds', 100, 1), 'bounds is (100, 1); expected two rising numbers'),
+        ((), 'annotation 1: no segmentation'),
+    ],
+)
+def test_bad_options_are_known_before_anything_is_scored(
+    tmp_path, monkeypatch, ann_file, samples, options, message
+):
+    def score(*_):
+        raise AssertionError('scored')
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(LVISEvaluator, 'evaluate', score)
+    content = json.loads(ann_file.read_text())
+    del content['annotations'][0]['segmentation']
+    ann_file.write_text(json.dumps(content))
+    (tmp_path / 'results.json').write_text(json.dumps(records_of(samples)))
+    done = run('results.json', '--ann', ann_file, *options)
+    assert done.returncode == 2 and message in done.stderr

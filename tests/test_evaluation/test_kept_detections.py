@@ -32,7 +32,10 @@ def test_what_is_read_is_what_was_written(tmp_path_factory, noise, seed):
     given_kinds = kinds_of(detections)
     write_kept(path, truth, images, categories, given_kinds)
     again = GroundTruth(truth.columns)
+    before = again.frequency.tolist()
     kept = read_kept(path, again)
+    assert again.frequency.tolist() == before
+    kept.set_groups(again)
     assert again.frequency.tolist() == list('frcfr') and again.train_images == [1, None, 3, 4, 0]
     assert np.array_equal(kept.images, images) and np.array_equal(kept.categories, categories)
     assert [p.name for p in path.parent.iterdir()] == ['predictions.npz']

@@ -132,6 +132,18 @@ def test_bad_input(predictions):
     labels, scores = predictions
     with pytest.raises(BadInputError, match='has label 7, the training set has 7 classes'):
         evaluate(np.where(labels == 0, 7, labels), scores)
+    with pytest.raises(BadInputError, match='has label -1, the training set has 7 classes'):
+        evaluate(np.where(labels == 0, -1, labels), scores)
+    with pytest.raises(BadInputError, match='not finite; the model has diverged'):
+        evaluate(labels, torch.where(scores == scores[3, 2], torch.nan, scores))
+    metric = LongTailAccuracy()
+    metric.set_class_frequency(ClassFrequency(COUNTS))
+    with pytest.raises(BadInputError, match='no image was evaluated'):
+        metric.compute_metrics([])
+    for number in (C - 1, C + 1):
+        metric.dataset_meta = dict(classes=[str(c) for c in range(number)])
+        with pytest.raises(BadInputError, match=f'names {number} classes, the training set has 7'):
+            metric.compute_metrics([np.zeros(4)])
     metric = LongTailAccuracy()
     with pytest.raises(RuntimeError, match="dict\\(type='ClassFrequencyHook'\\)"):
         metric.compute_metrics([np.zeros(4)])

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
+from lt_det.errors import BadInputError
 from lt_det.evaluation import LVISEvaluator
 from lt_det.evaluation.ground_truth import GroundTruth
+from lt_det.evaluation.streaming import ImageStream
 from lt_det.formats.segmentations import rle_areas
 from lt_det.frequency import ClassFrequency
 
@@ -82,6 +84,16 @@ def test_detections_with_masks_alone_are_diagnosed_by_their_boxes(small):
         assert LVISEvaluator(small).diagnose(some) == expected
 
 
+def test_boundaries_are_neither_diagnosed_nor_compared(small):
+    pytest.importorskip('vernier')
+    evaluator = LVISEvaluator(small, 'boundary')
+    for work in (evaluator.diagnose, lambda records: evaluator.compare(records, records)):
+        with pytest.raises(
+            BadInputError, match="iou_type is 'boundary'; expected 'bbox' or 'segm'"
+        ):
+            work([detection()])
+
+
 @pytest.mark.parametrize('source', ['memory', 'file'])
 def test_no_detection_is_ap_0_and_said(tmp_path, small, source):
     path = tmp_path / 'results.json'
@@ -92,6 +104,26 @@ def test_no_detection_is_ap_0_and_said(tmp_path, small, source):
     assert metrics['APf'] == -1
     with pytest.raises(ValueError, match='expected a'):
         LVISEvaluator(small).evaluate({'images': []})
+
+
+@pytest.mark.parametrize('key', ['image_id', 'category_id'])
+def test_ids_that_no_float64_holds(small, key):
+    """Time stamps in nanoseconds, hashes of 64 bits."""
+    long = dict(zip((1, 2), (2**53 + 1, 2**53 + 3)))
+    for record in small['images' if key == 'image_id' else 'categories']:
+        record['id'] = long[record['id']]
+    small['annotations'][0][key] = long[1]
+    if key == 'category_id':
+        small['images'][0]['neg_category_ids'] = [long[2]]
+    record = without(detection(**{key: long[1]}), 'segmentation')
+    columns = {name: [value] for name, value in record.items()}
+    evaluator = LVISEvaluator(small)
+    for detections in ([record], columns, {k: np.array(v) for k, v in columns.items()}):
+        assert evaluator.evaluate(detections)['AP'] == pytest.approx(1)
+        assert evaluator.fixed_ap(detections)['AP_pool'] == pytest.approx(1)
+    stream = ImageStream(evaluator.truth, 'bbox', 300, evaluator.categories)
+    stream.add(evaluator.truth, 0, evaluator.read([record]))
+    assert ImageStream.arrays([stream]).precision[..., 0, 0].min() > 0.99
 
 
 @pytest.mark.parametrize('limit', [-1, 310])
@@ -124,6 +156,12 @@ def test_masks_of_the_annotations_are_checked_before_anything_is_scored(small):
         assert LVISEvaluator(small).evaluate([detection()])['AP'] == pytest.approx(1)
         ignoring = LVISEvaluator(small, 'segm', skip_invalid=True)
         assert ignoring.evaluate([detection()])['AP'] == -1
+
+
+@pytest.mark.parametrize('bounds', [(100, 1), (5, 5), (-2, 3), (5,), (1, 2, 3)])
+def test_bounds_that_leave_a_group_empty(small, bounds):
+    with pytest.raises(BadInputError, match='expected two rising numbers of images'):
+        LVISEvaluator(small, frequency=ClassFrequency([50, 5]), bounds=bounds)
 
 
 def test_a_bad_frequency_is_named(small):

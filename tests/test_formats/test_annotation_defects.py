@@ -250,6 +250,7 @@ ACCEPTED_IN_MEMORY = [
     ('annotations', dict(bbox=np.array([10, 10, 30, 20], np.float32), iscrowd=np.bool_(False))),
     ('annotations', dict(bbox=(10, 10, 30, 20), segmentation=((10, 10, 40, 10, 40, 30, 10, 30),))),
     ('annotations', dict(segmentation=[np.array([10, 10, 40, 10, 40, 30, 10, 30])])),
+    ('annotations', dict(segmentation=np.array([[10, 10, 40, 10, 40, 30, 10, 30]]))),
     ('images', dict(neg_category_ids=np.array([2]), width=np.float64(100))),
 ]
 

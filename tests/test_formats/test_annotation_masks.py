@@ -150,6 +150,15 @@ def test_codes_of_pycocotools_in_memory():
         assert counts == (CODE if isinstance(counts, str) else RUNS)
 
 
+def test_polygons_of_several_kinds_in_memory():
+    for rings in ([GOOD, np.array(GOOD)], [tuple(GOOD), GOOD], np.array([GOOD, GOOD])):
+        columns = read_columns(changed('annotations', segmentation=rings))
+        assert columns.segmentation(1) == [GOOD, GOOD]
+        assert not columns.arrays['mask_problem'].any()
+    columns = read_columns(changed('annotations', segmentation=np.zeros((0, 8))))
+    assert columns.segmentation(1) is None
+
+
 def test_many_masks_are_looked_at_in_pieces(monkeypatch):
     monkeypatch.setattr(annotation_masks, '_CODES', 7)
     monkeypatch.setattr(annotation_masks, '_COORDINATES', 11)

@@ -8,16 +8,13 @@ from importlib import import_module
 import mmcv.ops
 import pytest
 import torch
+from common.mock_gpu import NAME
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from mmdet.models.losses import FocalLoss
 from torch import Tensor
 
 from lt_det.compat.ops import Ops
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device'),
-]
 LABELS = torch.tensor([0, 4, 2, 1, 4, 3])
 ROIS = torch.tensor([[0.0, 2, 3, 30, 41], [1.0, 8, 1, 22, 50], [1.0, 12, 12, 70, 44]])
 SHAPES = torch.tensor([[3, 4], [2, 2]])
@@ -102,18 +99,20 @@ def results(op: Callable[..., Tensor], tensors: list[Tensor]) -> list[Tensor]:
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize('name', CASES)
-def test_equals_the_cpu(name, dtype):
+def test_equals_the_cpu(name, dtype, device):
+    if name == 'deform_conv' and device.type == NAME:
+        pytest.skip('tensors of the mock GPU keep their shape, and this op resizes a buffer')
     op, make = CASES[name]
     tensors = [tensor.to(dtype) for tensor in make()]
     expected = results(op, tensors)
-    given = results(op, [tensor.cuda() for tensor in tensors])
+    given = results(op, [tensor.to(device) for tensor in tensors])
     tolerance = {torch.float64: 1e-9, torch.float32: 1e-4}.get(dtype, 4 * torch.finfo(dtype).eps)
     for ours, theirs in zip(given, expected, strict=True):
         scale = float(theirs.abs().max())
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * scale)
 
 
-def test_roi_align_has_a_deterministic_gradient():
+def test_roi_align_has_a_deterministic_gradient(device):
     """As ``deterministic=True`` of a Runner asks for it."""
     regions = torch.rand(200, 5) * 40
     regions[:, 3:] += regions[:, 1:3]
@@ -121,41 +120,45 @@ def test_roi_align_has_a_deterministic_gradient():
     maps = torch.randn(2, 8, 16, 16)
     weight = torch.randn(200, 8, 7, 7)
 
-    def gradient(device: str) -> Tensor:
-        leaf = maps.to(device, copy=True).requires_grad_()
-        pooled = mmcv.ops.roi_align(leaf, regions.to(device), 7, 0.25, 0, 'avg', True)
-        return torch.autograd.grad((pooled * weight.to(device)).sum(), leaf)[0].cpu()
+    def gradient(place: torch.device | str) -> Tensor:
+        leaf = maps.to(place, copy=True).requires_grad_()
+        pooled = mmcv.ops.roi_align(leaf, regions.to(place), 7, 0.25, 0, 'avg', True)
+        return torch.autograd.grad((pooled * weight.to(place)).sum(), leaf)[0].cpu()
 
     expected = gradient('cpu')
     torch.use_deterministic_algorithms(True)
     try:
-        first, second = gradient('cuda'), gradient('cuda')
+        first, second = gradient(device), gradient(device)
     finally:
         torch.use_deterministic_algorithms(False)
     assert torch.equal(first, second)
     torch.testing.assert_close(first, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_boxes_and_places():
+def test_boxes_and_places(device):
     rects = torch.rand(40, 4) * 20
     rects[:, 2:] += rects[:, :2] + 1
     scores = torch.rand(40)
     for op in (mmcv.ops.nms, mmcv.ops.soft_nms):
         for offset in (0, 1):
             expected = op(rects, scores, 0.4, offset=offset)[1]
-            assert op(rects.cuda(), scores.cuda(), 0.4, offset=offset)[1].cpu().equal(expected)
+            assert (
+                op(rects.to(device), scores.to(device), 0.4, offset=offset)[1].cpu().equal(expected)
+            )
     overlaps = mmcv.ops.bbox_overlaps(rects, rects)
-    torch.testing.assert_close(mmcv.ops.bbox_overlaps(rects.cuda(), rects.cuda()).cpu(), overlaps)
+    torch.testing.assert_close(
+        mmcv.ops.bbox_overlaps(rects.to(device), rects.to(device)).cpu(), overlaps
+    )
     conv = mmcv.ops.MaskedConv2d(3, 4, 3, padding=1)
     inputs = torch.randn(1, 3, 6, 7), torch.rand(1, 6, 7) > 0.6
     expected = conv(*inputs)
-    given = conv.cuda()(*(tensor.cuda() for tensor in inputs)).cpu()
+    given = conv.to(device)(*(tensor.to(device) for tensor in inputs)).cpu()
     torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_focal_loss_of_mmdetection():
+def test_focal_loss_of_mmdetection(device):
     """It takes the op on a GPU and plain torch on the CPU."""
     logits, labels = torch.randn(50, 20), torch.randint(21, (50,))
     expected = results(lambda z: FocalLoss()(z, labels), [logits])
-    given = results(lambda z: FocalLoss()(z, labels.cuda()), [logits.cuda()])
+    given = results(lambda z: FocalLoss()(z, labels.to(device)), [logits.to(device)])
     torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-6)

@@ -282,6 +282,14 @@ def test_detector_starts_as_the_plain_model_bit_for_bit_and_learns():
     assert not torch.equal(changed.scores, expected.scores)
 
 
+def test_an_image_without_detections_leaves_nothing_behind():
+    model = detector(True).eval()
+    model.roi_head.test_cfg.score_thr = 2.0
+    packed = demo_mm_inputs(1, [[3, 64, 64]], num_classes=30, with_mask=True)
+    assert not len(predictions(model, packed))
+    assert model.roi_head._mask_labels is None
+
+
 def test_heads_that_cannot_be_calibrated():
     with pytest.raises(BadInputError, match=r'roi_head\.bbox_head is .* without class weights'):
         detector(True, bbox_head=dict(with_cls=False, adjustment=None))

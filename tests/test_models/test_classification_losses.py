@@ -104,6 +104,12 @@ def test_ldam_lowers_the_target(dtype):
     torch.testing.assert_close(torch.autograd.grad(found, logits), wanted)
 
 
+def test_a_class_without_images_changes_no_margin_of_others():
+    loss = build(type='LDAMLoss', max_margin=0.5)
+    loss.set_class_frequency(ClassFrequency([1000, 100, 0]))
+    assert loss.margin.tolist() == pytest.approx([0.5 * 10**-0.25, 0.5, 0.5])
+
+
 def test_deferred_weights_around_ldam():
     loss = build(
         type='ClassBalancedLoss', loss=dict(type='LDAMLoss', scale=30.0), beta=0.9, begin=3

@@ -120,7 +120,7 @@ def test_learned_scale_is_all_that_trains():
     torch.testing.assert_close(head(feats), head.fc(feats[0]))
     head.loss(feats, samples())['loss'].backward()
     moved = {name for name, p in head.named_parameters() if p.grad is not None}
-    assert moved == {'adjustment.scale'}
+    assert moved == {'adjustment.factor'}
     with torch.no_grad():
         head.adjustment.scale.copy_(torch.tensor([1.0, 2, 3, 4]))
     copy = LongTailClsHead(C, D, adjustment=dict(type='LearnedScale'))

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import copy
 import sys
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook
+from torch import nn
 
+from lt_det.engine import ExportClipHook
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.models.open_clip import (
     build_clip,
@@ -80,6 +85,17 @@ def test_exported_towers_tell_how_they_were_trained(trained, tmp_path):
     # open_clip itself takes the file too
     plain = open_clip.create_model(trained, pretrained=str(path), **SMALL)
     assert torch.equal(plain.text_projection, model.text_projection)
+
+
+def test_an_average_of_the_weights_is_what_is_exported(tmp_path):
+    trained, average = (nn.ModuleDict(dict(clip=build_clip(NAME, **SMALL))) for _ in range(2))
+    ema = EMAHook()
+    ema.ema_model = SimpleNamespace(module=average)
+    for hooks, expected in (([], trained), ([ema], average)):
+        runner = SimpleNamespace(hooks=hooks, model=trained, work_dir=tmp_path, logger=Mock())
+        ExportClipHook().after_train(runner)
+        found = build_clip(NAME, str(tmp_path / 'clip.pt'), **SMALL)
+        assert torch.equal(found.text_projection, expected.clip.text_projection)
 
 
 @pytest.mark.parametrize(

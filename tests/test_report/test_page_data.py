@@ -150,6 +150,20 @@ def test_kept_detections_give_the_page_of_the_result_files(tmp_path):
         assert of_kept[key] == of_results[key], key
 
 
+def test_groups_are_those_of_the_run_not_of_the_baseline(tmp_path):
+    _, evaluators, _ = write_run(tmp_path / 'base', 3, 'coco', masks=False)
+    write_run(tmp_path / 'run', 3, 'coco', masks=False, shift=5)
+    alone = collect(tmp_path / 'run', resamples=2)
+    truth = evaluators['bbox'].truth
+    truth.frequency[:], truth.train_images = 'f', [200] * truth.num_categories
+    images, categories = np.ones(truth.num_images, bool), np.ones(truth.num_categories, bool)
+    write_kept(tmp_path / 'base' / 'predictions.npz', truth, images, categories, {})
+    page = collect(tmp_path / 'run', tmp_path / 'base', resamples=2)
+    assert page['groups'] == alone['groups']
+    for name in ('group', 'train_images'):
+        assert page['classes'][name] == alone['classes'][name]
+
+
 def test_crops_are_small_and_hold_what_they_show(tmp_path):
     write_run(tmp_path / 'run', 3)
     page = collect(tmp_path / 'run')

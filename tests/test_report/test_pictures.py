@@ -1,12 +1,20 @@
+import errno
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from lt_det.report import draw_detections, pictures
+from lt_det.errors import UserError
+from lt_det.report import draw_detections, pictures, plot_ap_by_frequency, plot_reliability
+from lt_det.report.class_attention import draw_class_attention
+from lt_det.report.features import draw_features
 from lt_det.report.label_places import place_labels
 from lt_det.report.pictures import match
 
@@ -122,3 +130,37 @@ def test_images_fill_rows_of_their_own_height(tmp_path, monkeypatch):
     assert boxes[0].y0 > titles[1].y1 and titles[1].y0 > boxes[1].y1
     (legend,) = canvas.figure.legends
     assert legend.get_window_extent().y0 > titles[0].y1
+
+
+def drawn(tmp_path):
+    cv2.imwrite(str(tmp_path / 'image.jpg'), np.zeros((8, 8, 3), np.uint8))
+    sample = DetDataSample(metainfo=dict(img_path=str(tmp_path / 'image.jpg')))
+    sample.pred_instances = instances([[1, 1, 4, 4]], [0], [0.9])
+    return [sample], ['a']
+
+
+@pytest.mark.parametrize(
+    ('name', 'draw'),
+    [
+        ('a.png', lambda path: draw_detections(*drawn(path.parent), path)),
+        ('a.pdf', lambda path: draw_detections(*drawn(path.parent), path)),
+        ('a.png', lambda path: plot_ap_by_frequency([], path)),
+        ('a.svg', lambda path: plot_reliability({}, path)),
+        ('a.png', lambda path: draw_class_attention([np.ones((2, 2, 3))], [[[1]]], 'a', path)),
+        ('a.png', lambda path: draw_features({'a': (np.ones((1, 2)), [0])}, 'a', path)),
+    ],
+)
+def test_on_a_full_disk_a_picture_stays_what_it_was(tmp_path, monkeypatch, name, draw):
+    path = tmp_path / name
+    draw(path)
+    assert path.stat().st_size > 500
+    path.write_text('old')
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, 'replace', refuse)
+    with pytest.raises(UserError, match='cannot be written: No space left'):
+        draw(path)
+    assert path.read_text() == 'old'
+    assert not list(tmp_path.glob('*.part'))

@@ -29,7 +29,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=4,
     pin_memory=True,
-    # new workers every epoch, seeded by it: see EpochSeedHook
+    # new workers every epoch; what a batch holds does not depend on them: see EpochSeedHook
     persistent_workers=False,
     worker_init_fn=dict(type='seed_worker'),
     sampler=dict(type='DefaultSampler', shuffle=True),

@@ -191,10 +191,10 @@ def _remove_own_files(root: Path) -> None:
     """Remove the files this module writes, and its folders where that leaves them empty."""
     # First: from here on the folder counts as incomplete.
     (root / 'recipe.json').unlink(missing_ok=True)
-    own = [root / 'recipe.json.part']
+    own = list(root.glob('recipe.json.*.part'))
     for split in SPLITS:
         path = _annotation_path(root, split)
-        own += [path, path.with_name(path.name + '.part'), *_own_images(root, split)]
+        own += [path, *path.parent.glob(f'{path.name}.*.part'), *_own_images(root, split)]
     for path in own:
         path.unlink(missing_ok=True)
     for folder in ('annotations', *SPLITS):

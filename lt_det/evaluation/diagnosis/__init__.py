@@ -9,7 +9,7 @@ import numpy as np
 
 from ..detections import Detections
 from ..ground_truth import GroundTruth
-from .calibration import measure_calibration
+from .calibration import check_scores, measure_calibration
 from .comparison import compare
 from .confusion import count_confusions, takers
 from .errors import KINDS, count_and_cost, find_errors
@@ -44,7 +44,11 @@ def diagnose(
         Plain json: 'protocol'; 'iou_type'; 'groups', numbers of classes of 'all' and of each group
         that has any; 'errors', as ``errors.count_and_cost`` gives them; 'confusion', as
         ``confusion.count_confusions``; 'calibration', as ``calibration.measure_calibration``.
+
+    Raises:
+        BadInputError: A score is not within 0 and 1.
     """
+    check_scores(detections.score)
     matches = match(truth, detections, iou_type, max_dets, (FOREGROUND,), images, BACKGROUND)
     pairs = matches.overlaps
     mistakes = find_errors(truth, matches, pairs, FOREGROUND, BACKGROUND)

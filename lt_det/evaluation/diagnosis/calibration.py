@@ -43,9 +43,7 @@ def measure_calibration(
     keep = ~matches.ignored[0]
     category, score = matches.category[keep], matches.score[keep]
     hit = matches.hit[0][keep]
-    if len(score) and not (score.min() >= 0 and score.max() <= 1):
-        bad = score[~((score >= 0) & (score <= 1))][0]
-        raise BadInputError(f'a detection has score {bad}; calibration needs scores from 0 to 1')
+    check_scores(score)
     report = {}
     for name, classes in class_groups(truth, categories).items():
         chosen = classes[category]
@@ -59,6 +57,17 @@ def measure_calibration(
             'false_positives': _histogram(score[chosen & ~hit]),
         }
     return report
+
+
+def check_scores(score: np.ndarray) -> None:
+    """Refuse scores (N,) that are no confidences.
+
+    Raises:
+        BadInputError: A score is not within 0 and 1.
+    """
+    bad = score[~((score >= 0) & (score <= 1))]
+    if len(bad):
+        raise BadInputError(f'a detection has score {bad[0]}; calibration needs scores from 0 to 1')
 
 
 def expected_error(

@@ -34,24 +34,17 @@ class AdjustedLogits:
         self.convolution = isinstance(layer, nn.Conv2d)
         self.classifiers = logits.at_test
         self.channels = logits.num_classes + logits.num_extra
-        self._read: list[tuple[int, int]] = []  # which weights the rules have read
 
     def __call__(self, layer: nn.Module, args: tuple, output: Tensor) -> Tensor:
         dim = 1 if self.convolution else -1
         for rule in self.adjustment.rules:
             if rule.active and (self.at_test or rule.stage != 'test'):
-                if isinstance(rule, TakesClassifier):
-                    self._show_classifiers(rule)
+                # each time anew: an optimizer or an average may have changed the weights unseen
+                if isinstance(rule, TakesClassifier) and layer is self.classifiers[0]:
+                    rule.set_classifier(*class_weights(self.classifiers, self.channels))
                 # the output of a convolution is its own and can be overwritten
                 output = rule(output, dim, inplace=self.convolution)
         return output
-
-    def _show_classifiers(self, rule: TakesClassifier) -> None:
-        """Let a rule read the weights, when they are others than before."""
-        read = [(layer.weight.data_ptr(), layer.weight._version) for layer in self.classifiers]
-        if read != self._read:
-            rule.set_classifier(*class_weights(self.classifiers, self.channels))
-            self._read = read
 
 
 @torch.no_grad()

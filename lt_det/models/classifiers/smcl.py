@@ -133,7 +133,8 @@ class SMCLClassifier(ImageClassifier):
             return None
         share = torch.stack([sample.visible_share for sample in data_samples])
         # the clean view is not asked for
-        return share.to(self.head.fc.weight.device)[:, -views:].T.flatten()
+        share = share.to(self.head.fc.weight.device, non_blocking=True)
+        return share[:, -views:].T.flatten()
 
     def _masked_loss(
         self, logits: Tensor, labels: Tensor, minor: Tensor | None, share: Tensor | None

@@ -142,7 +142,8 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
         sampled = (sampled & (key > -torch.inf)) | present
         if self._lists is None or self._image_of_roi is None:
             return sampled
-        negative, not_exhaustive = (
+        # to the device once a batch
+        negative, not_exhaustive = self._lists = tuple(
             lists.to(labels.device, non_blocking=True) for lists in self._lists
         )
         considered = ((sampled | negative) & ~not_exhaustive)[self._image_of_roi]

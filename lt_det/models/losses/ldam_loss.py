@@ -61,8 +61,9 @@ class LDAMLoss(nn.Module):
                 f'LDAMLoss is built for num_classes={self.num_classes}, the data set has '
                 f'{frequency.num_classes} classes'
             )
-        counts = torch.from_numpy(frequency.image_count).clamp(min=1).double()
-        self.margin = (self.max_margin * (counts / counts.min()) ** -0.25).float()
+        counts = torch.from_numpy(frequency.image_count).double()
+        rarest = counts[counts > 0].min()  # a class without images is as rare as the rarest
+        self.margin = (self.max_margin * (counts / rarest).clamp(min=1) ** -0.25).float()
         if isinstance(self.loss, TakesClassFrequency):
             self.loss.set_class_frequency(frequency)
 

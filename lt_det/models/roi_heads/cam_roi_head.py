@@ -130,7 +130,10 @@ class CAMCalibratedRoIHead(StandardRoIHead):
     ) -> InstanceList:
         """StandardRoIHead's, on features calibrated by the detected classes."""
         self._mask_labels = torch.cat([result.labels for result in results_list])
-        return super().predict_mask(x, batch_img_metas, results_list, rescale)
+        try:
+            return super().predict_mask(x, batch_img_metas, results_list, rescale)
+        finally:
+            self._mask_labels = None  # nothing has asked for them where nothing is detected
 
     def _mask_forward(
         self,

@@ -16,6 +16,7 @@ from torch import Tensor
 # class, of which a block may consist, are not many more than are compared at a time.
 _BLOCK = 2048
 _PAIRS = 2**21  # compared at a time, in 200 MB
+_ROUNDS = 3  # of the answer between two looks at it, for which the device is waited for
 _GROUP = 64  # scores of which the highest is looked at first
 
 
@@ -175,11 +176,12 @@ def _survivors(boxes: Tensor, labels: Tensor, num_kept: int, iou_threshold: floa
     # those that only they overlap, and so on.
     kept = torch.ones(number, dtype=torch.bool, device=boxes.device)
     while True:
-        hits = torch.zeros(number, dtype=torch.int32, device=boxes.device)
-        hits.index_add_(0, later, kept[before].int())
-        if torch.equal(kept, hits == 0):
+        for _ in range(_ROUNDS):
+            hits = torch.zeros(number, dtype=torch.int32, device=boxes.device)
+            hits.index_add_(0, later, kept[before].int())
+            former, kept = kept, hits == 0
+        if torch.equal(former, kept):  # waits for the device
             return kept.nonzero().squeeze(1)
-        kept = hits == 0
 
 
 def _portions(rivals: Tensor) -> list[tuple[slice, int]]:

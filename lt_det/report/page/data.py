@@ -138,7 +138,9 @@ def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -
     other = kept = None
     if truth is not None:
         other = None if base is None else _other_run(base, truth)
-        kept = load_detections(run, truth)  # after the baseline: the groups are of this run
+        kept = load_detections(run, truth)
+        if kept is not None:
+            kept.set_groups(truth)
     if kept is None or not kept.detections:
         tiles = _tiles(run, base, {}, {}, {})
         return {'tiles': tiles, 'provenance': provenance(run, base, truth, None)}
@@ -149,9 +151,9 @@ def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -
         )
     weights = resample(kept.images, resamples, seed)
     main = max(kept.detections)  # masks, where there are any
-    others = Fork(_others, run, base, truth, kept, other, weights)  # at the same time as the main
-    chosen = Judged.of(truth, kept, main, limit_of(run, truth), weights)
-    judged, judged_other = others.result()
+    with Fork(_others, run, base, truth, kept, other, weights) as others:  # beside the main one
+        chosen = Judged.of(truth, kept, main, limit_of(run, truth), weights)
+        judged, judged_other = others.result()
     judged[main] = chosen
     groups = metric_groups(truth, kept.categories)
     classes = class_columns(judged, main, kept)
