@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .config_parts import annotation_file, plain_dataset
-from .errors import DataWarning
+from .config_parts import annotation_file, lvis_metric, plain_dataset
+from .errors import BadInputError, DataWarning
 from .formats.json_file import read_json
 
 
@@ -28,17 +28,52 @@ def label_order(cfg: Mapping, names: Sequence[str]) -> tuple[str, ...]:
         ``names``, in the order of the training json where the training set is a CocoDataset. Where
         that is not there, the json of validation or test tells the order.
     """
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = plain_dataset(cfg, loader)
-        path = annotation_file(dataset)
-        if loader == 'train_dataloader' and dataset is not None and not _numbers_by_json(dataset):
-            break
-        if path is not None and _numbers_by_json(dataset) and osp.isfile(path):
-            wanted = set(names)
-            categories = read_json(path).get('categories', ())
-            found = tuple(one['name'] for one in categories if one['name'] in wanted)
-            return found if sorted(found) == sorted(names) else tuple(names)
+    training = plain_dataset(cfg, 'train_dataloader')
+    if training is None or _numbers_by_json(training):
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            found = _order_of(plain_dataset(cfg, loader), names)
+            if found is not None:
+                return found
     return tuple(names)
+
+
+def check_order(cfg: Mapping, part: str) -> None:
+    """Refuse an evaluation that would take the labels of the model for other classes.
+
+    Args:
+        cfg: The whole config, behind :func:`put_in_label_order`.
+        part: ``'val'`` or ``'test'``.
+
+    Raises:
+        BadInputError: Its json has the categories in another order than training, and its metric
+            goes by the order.
+    """
+    dataset = plain_dataset(cfg, f'{part}_dataloader') or {}
+    written = (dataset.get('metainfo') or {}).get('classes')
+    if lvis_metric(cfg, f'{part}_evaluator') or not isinstance(written, (list, tuple)):
+        return
+    found = _order_of(dataset, written)
+    if found is not None and found != tuple(written):
+        label = next(k for k, pair in enumerate(zip(written, found)) if pair[0] != pair[1])
+        raise BadInputError(
+            f'{annotation_file(dataset)}: categories are in another order than in training, by '
+            f'which CocoDataset numbers labels: label {label} is {found[label]!r}, in training '
+            f'{written[label]!r}; expected the same order, or {part}_evaluator.type='
+            "'LongTailLVISMetric', which goes by the names"
+        )
+
+
+def _order_of(dataset: Mapping | None, names: Sequence[str]) -> tuple[str, ...] | None:
+    """The names as the json of a CocoDataset orders them; None where it has others or is none."""
+    path = annotation_file(dataset)
+    if path is None or not _numbers_by_json(dataset) or not osp.isfile(path):
+        return None
+    content = read_json(path)
+    categories = content.get('categories') if isinstance(content, dict) else None
+    wanted = set(names)
+    named = [one.get('name') for one in categories or () if isinstance(one, dict)]
+    found = tuple(name for name in named if name in wanted)
+    return found if sorted(found) == sorted(names) else None
 
 
 def put_in_label_order(cfg: Mapping) -> None:

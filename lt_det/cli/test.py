@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
 from ..formats.files import check_writable
+from ..label_order import check_order
 from .common import add_common_arguments, build_runner, download_errors, load_config
 from .config_errors import config_errors
 from .console import quiet_loggers
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         check_writable(args.out)
     cfg = load_config(args)
+    check_order(cfg, 'test')
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         cfg = show_predictions(cfg, args)

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
+from ..label_order import check_order
 from .common import add_common_arguments, build_runner, download_errors, load_config
 from .config_errors import config_errors
 from .console import quiet_loggers
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
     if args.gpus > 1:
         start_processes(args)
     cfg = load_config(args)
+    check_order(cfg, 'val')
     make_resumable(cfg)
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'

@@ -40,7 +40,11 @@ def load(act, workers: int) -> None:
 @pytest.mark.parametrize(
     ('act', 'kind', 'words'),
     [
-        (lambda: Path('gone.png').read_bytes(), MissingFileError, r'cannot be read: .*gone\.png.; to look'),
+        (
+            lambda: Path('gone.png').read_bytes(),
+            MissingFileError,
+            r'cannot be read: .*gone\.png.; to look',
+        ),
         (unreadable, BadInputError, r'cannot be read: failed to load image: a\.png; to look'),
         (refused, BadInputError, r'^label 9 of a\.png$'),
     ],
