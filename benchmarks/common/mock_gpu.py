@@ -1,5 +1,8 @@
 """A GPU that is not there: its tensors say that they are on it, and have their values on the CPU.
 
+Torch has to know it, by a ``MockGpu()``, before the first backward pass of a process, and processes
+that are forked after one have no backward pass of their own.
+
 What it shows without a GPU: an operation on tensors of two devices is refused, as is NumPy's view
 of a tensor on it, and all that a host does for a GPU is counted by the line of code. What it does
 not show: kernels, their rounding and their time, mixed precision (autocast changes nothing on it).

@@ -213,6 +213,7 @@ def make_results(args: argparse.Namespace) -> Results:
 
 def run(args: argparse.Namespace) -> int:
     import torch
+    from common.mock_gpu import MockGpu
     from mmengine.logging import MMLogger
     from speed.gpu_steps.context import Context
 
@@ -220,6 +221,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.cpu_dry_run:
         args.device = 'cpu'
+        MockGpu()  # which torch has to know before the first backward pass
     elif not torch.cuda.is_available():
         print('no GPU here; --cpu-dry-run takes the steps on a CPU', file=sys.stderr)
         return 2

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from common.mock_gpu import KNOWN, MockGpu
+from common.mock_gpu import MockGpu
+
+from ..mock_gpu import MARKS
 
 DEVICES = [
     pytest.param(
@@ -16,10 +18,7 @@ DEVICES = [
             pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device'),
         ],
     ),
-    pytest.param(
-        'mock_gpu',
-        marks=pytest.mark.skipif(not KNOWN, reason='this torch knows no devices written in Python'),
-    ),
+    pytest.param('mock_gpu', marks=MARKS),
 ]
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from common.mock_gpu import KNOWN, MockGpu
+from common.mock_gpu import MockGpu
 from mmdet.utils import register_all_modules
 from speed.gpu_steps import (  # noqa: F401
     agreement,
@@ -21,6 +21,8 @@ from torch import nn
 
 import lt_det.adjustments
 import lt_det.models
+
+from ..mock_gpu import on_mock_gpu
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +83,7 @@ def test_every_component_has_a_case(monkeypatch):
     assert {kind.__name__ for kind in components - made} == set(LEFT_OUT)
 
 
-@pytest.mark.skipif(not KNOWN, reason='this torch knows no devices written in Python')
+@on_mock_gpu
 @pytest.mark.parametrize('name', agreement.CASES)
 def test_losses_layers_and_statistics_do_not_wait(name):
     torch.manual_seed(0)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from common.allocations import peak_mb
-from common.mock_gpu import KNOWN, MockGpu
+from common.mock_gpu import MockGpu
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from torch import Tensor, nn
 
 from lt_det.errors import BadInputError
 from lt_det.models.roi_heads import float32_roi_extractor
+
+from ..mock_gpu import on_mock_gpu
 
 SIDES = torch.tensor([40.0, 111.9, 112.1, 250.0, 260.0, 300.0, 447.0, 449.0, 900.0])
 LEVELS = [0, 0, 1, 2, 2, 2, 2, 3, 3]
@@ -159,7 +161,7 @@ def test_the_layout_of_the_maps_changes_nothing():
     assert layer(others, rois()).equal(pooled)
 
 
-@pytest.mark.skipif(not KNOWN, reason='this torch knows no devices written in Python')
+@on_mock_gpu
 def test_the_device_is_waited_for_once():
     layer = extractor('Float32RoIExtractor')
     gpu = MockGpu()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from common.mock_gpu import KNOWN, MockGpu
+from common.mock_gpu import MockGpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from lt_det.config_parts import with_types
 from lt_det.models.task_modules import VectorizedMaxIoUAssigner
+
+from ..mock_gpu import on_mock_gpu
 
 RPN = dict(pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
 
@@ -81,7 +83,7 @@ def test_other_types(dtype):
     assert_equal(*(each.assign_wrt_overlaps(overlaps, labels) for each in pairs))
 
 
-@pytest.mark.skipif(not KNOWN, reason='this torch knows no devices written in Python')
+@on_mock_gpu
 def test_few_operations_and_no_wait():
     numbers = []
     for objects in (2, 64, 128):

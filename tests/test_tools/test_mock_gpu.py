@@ -7,10 +7,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from common.mock_gpu import KNOWN, MockGpu
+from common.mock_gpu import MockGpu
 from torch import nn
 
-pytestmark = pytest.mark.skipif(not KNOWN, reason='this torch knows no devices written in Python')
+from ..mock_gpu import MARKS
+
+pytestmark = MARKS
 
 
 @pytest.fixture
