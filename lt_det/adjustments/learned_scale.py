@@ -37,7 +37,8 @@ class LearnedScale(LogitAdjustment):
                 "adjustment.stage of LearnedScale is 'test', expected 'both' or 'train'"
             )
         # under another name than the scales of other rules, which a checkpoint may hold
-        self.factor = nn.Parameter(torch.ones_like(self._buffers.pop('scale')))
+        del self._buffers['scale']
+        self.factor = nn.Parameter(torch.ones_like(self.shift))
 
     @property
     def scale(self) -> Tensor:  # type: ignore[override]  # a buffer of other rules
