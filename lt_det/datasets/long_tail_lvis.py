@@ -59,8 +59,8 @@ class LongTailLVISDataset(BaseDetDataset):
         **kwargs: Those of BaseDetDataset.
 
     Attributes:
-        class_frequency: ClassFrequency of the whole annotation file, filtered images included;
-            what training ignores, an instance without a mask among them, does not count.
+        class_frequency: ClassFrequency of the whole annotation file, filtered images included. An
+            instance that training ignores does not count, be it for its mask alone.
         columns: AnnotationColumns of the whole annotation file.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from lt_det.report.page.run_files import find_run
 
 from . import files
 from .subjects.calibration import calibration_texts
-from .subjects.results import evaluator_of
 
 
 @pytest.fixture
@@ -179,16 +177,6 @@ def test_rows_of_a_sweep_that_are_fewer_than_noted_are_not_filled_up(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(BadInputError, match=r'000\.rows has .* bytes, expected at least'):
         Spool(tmp_path, 1, {}, resume=True)
-
-
-def test_a_diagnosis_file_that_is_none_is_named(run, tmp_path):
-    from lt_det.cli.evaluate import diagnose
-
-    (tmp_path / 'd.json').write_text('[')
-    evaluator = evaluator_of('bbox')
-    detections = evaluator.read(files.results())
-    with pytest.raises(BadInputError, match=r'd\.json: not a json file'):
-        diagnose(evaluator, detections, Namespace(diagnose=str(tmp_path / 'd.json')))
 
 
 def test_half_a_character_of_a_json_does_not_stop_a_page(tmp_path):

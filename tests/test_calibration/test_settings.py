@@ -238,7 +238,7 @@ def test_a_config_may_import_its_rules(tmp_path):
         ),
         ("dict(type='IIF', link='row')", "adjustment.link is 'row', expected one of"),
         ("dict(type='FRACAL', dimension=3)", 'dimension.*3'),
-        ("dict(type='LearnedScale')", 'LearnedScale.*is learned'),
+        ("dict(type='LearnedScale')", "LearnedScale is 'test'"),
         ("[dict(type='NorCal', gamma=1), 0.5]", 'adjustment is 0.5, expected dict'),
         ("'NorCal'", "'NorCal', expected a dict or a list of dicts"),
         ("dict(type='NorCal', gamma=0.50, count='image')", r'gamma=0.5\), as rules\[0\] is'),

@@ -118,7 +118,7 @@ def test_what_is_missing_is_named(tiny_crops, tmp_path):
     message = result.stderr.splitlines()[-1]
     assert message.startswith('error: this is the second stage of a recipe')
     assert 'work_dirs/crops_softmax, has no checkpoint' in message
-    assert 'python tools/train.py configs/glyphs/crops_softmax.py' in message
+    assert 'lt_det train configs/glyphs/crops_softmax.py' in message
 
     lines = (tiny_crops / 'train.txt').read_text().splitlines()
     (tmp_path / 'a.txt').write_text('\n'.join(line for line in lines if line[-1] != '3'))

@@ -236,7 +236,8 @@ def test_numbers_of_classes_are_checked_in_heads_alone():
         with pytest.raises(BadInputError, match='the training set has 7 classes') as error:
             check_num_classes(detector, other)
         for part in parts:
-            assert f'model.{part}.num_classes is 5' in str(error.value)
+            key = 'num_things_classes' if part == 'panoptic_head' else 'num_classes'
+            assert f'model.{part}.{key} is 5' in str(error.value)
         assert '183' not in str(error.value)
 
 
