@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, register_adjustment
+from .base import LogitAdjustment, check_strength, register_adjustment
 
 
 @register_adjustment
@@ -36,7 +36,7 @@ class TauNorm(LogitAdjustment):
         super().__init__(stage=stage, **kwargs)
         if stage != 'test':
             raise BadInputError(f"adjustment.stage of TauNorm is '{stage}', expected 'test'")
-        self.tau = tau
+        self.tau = check_strength('tau', tau)
         self.has_classifier = False
 
     @property
