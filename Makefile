@@ -29,7 +29,7 @@ ENOUGH_DISK = df -Pk . "$${TMPDIR:-/tmp}" | awk 'NR > 1 { free[$$6] = $$4 / 1048
 CANDIDATES = $(or $(PYTHON),python3.12 python3.11 python3.13 python3.10 python3.14 python3)
 # pip would compile every file it installs, for longer than it installs; a first import compiles those in use
 INSTALL := $(PY) -m pip install -qq --no-compile -c requirements/constraints.txt
-WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, hypothesis, pytest
+WARM_UP := import lt_det, mmdet.apis, mmpretrain, matplotlib.pyplot, yapf.yapflib.yapf_api, hypothesis, pytest
 
 .PHONY: help venv demo demo-data test test-all compare compare-classification gpu-check docs lint clean
 

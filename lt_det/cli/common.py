@@ -15,13 +15,16 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
+from time import sleep
 from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 from ..config_file import read_config
 from ..errors import BadInputError, MissingFileError, UserError
-from ..formats.files import check_folder
+from ..formats.files import check_folder, looks_like_checkpoint
 from ..label_order import put_in_label_order
 from .config_errors import warn_of_misspelt_keys
 from .console import log_errors_in_a_line, show_data_warnings
@@ -120,6 +123,10 @@ def load_config(args: argparse.Namespace) -> Config:
     """The config of ``args`` with its overrides and its work dir."""
     if '::' not in args.config and not Path(args.config).is_file():
         raise MissingFileError(f'config {args.config} does not exist')
+    if '::' not in args.config and looks_like_checkpoint(args.config):
+        raise BadInputError(
+            f'config {args.config} looks like a checkpoint; expected the config first'
+        )
     cfg = read_config(args.config)
     check_kinds(cfg, args.config)
     warn_of_misspelt_keys(cfg)
@@ -166,6 +173,21 @@ def check_kinds(cfg: Config, path: str) -> None:
                 )
 
 
+def load_formatter() -> None:
+    """Import what MMEngine formats configs with, also while another first training does it.
+
+    YAPF writes its grammar to the cache of the user in place, where others read half of it.
+    """
+    for wait in (0.1, 0.5, 2.0, 0.0):
+        try:
+            import_module('yapf.yapflib.yapf_api')
+            return
+        except (EOFError, UnpicklingError):
+            if not wait:
+                raise
+            sleep(wait)
+
+
 @rare_collections()
 def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     """The runner of ``cfg``; without CUDA, processes started by torchrun join over gloo.
@@ -186,6 +208,7 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     restrict_checkpoint_loading(args.trust_checkpoint)
     check_shared_memory(cfg)
+    load_formatter()
     hooks = ['FirstImagesHook', *([] if args.verbose else ['ConsoleHook'])]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *(dict(type=hook) for hook in hooks)]
     if args.launcher == 'pytorch' and not torch.cuda.is_available():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError, MissingFileError
+from ..formats.files import looks_like_checkpoint
 from .methods import METHODS
 from .own_config import BOUNDS, OwnData, Schedule, config_text, names_fit
 from .own_models import MODELS
@@ -95,7 +96,14 @@ def run(args: argparse.Namespace) -> None:
     check_rare(frequency, args)
     check_masks(train, args)
     images = image_folder(train, args.train, args.images, '--images')
-    val_images = image_folder(val, args.val, args.val_images or args.images, '--val-images')
+    shared = args.images is not None and args.val_images is None
+    val_images = image_folder(
+        val,
+        args.val,
+        args.images if shared else args.val_images,
+        '--images' if shared else '--val-images',
+        '; --val-images gives them a folder of their own' if shared else '',
+    )
     data = OwnData(
         train=args.train,
         val=args.val,
@@ -200,6 +208,11 @@ def check_choices(args: argparse.Namespace) -> None:
             f'--weights is {args.weights}; expected coco, imagenet, none, or a checkpoint that '
             'exists'
         )
+    if args.weights and Path(args.weights).is_file() and not looks_like_checkpoint(args.weights):
+        raise BadInputError(
+            f'--weights is {args.weights}, which does not begin as a checkpoint; expected coco, '
+            'imagenet, none, or a file that torch.save wrote'
+        )
 
 
 def refuse_to_overwrite(path: Path) -> None:
@@ -256,8 +269,17 @@ def check_masks(train: AnnotationColumns, args: argparse.Namespace) -> None:
         )
 
 
-def image_folder(columns: AnnotationColumns, json: str, given: str | None, option: str) -> str:
+def image_folder(
+    columns: AnnotationColumns, json: str, given: str | None, option: str, remedy: str = ''
+) -> str:
     """The folder that has the images of a file: the one given, or one near the json.
+
+    Args:
+        columns: Of the file.
+        json: Its path.
+        given: The folder of the user, or None.
+        option: What gives it.
+        remedy: What follows the message.
 
     Raises:
         MissingFileError: The first images are not there; names the paths that were tried.
@@ -275,7 +297,7 @@ def image_folder(columns: AnnotationColumns, json: str, given: str | None, optio
         missing = missing or tried(*absent[0], folder)
     what = 'is not given' if given is None else f'is {given}'
     raise MissingFileError(
-        f'{option} {what}: the first images of {json} are not there, tried {missing}'
+        f'{option} {what}: the first images of {json} are not there, tried {missing}{remedy}'
     )
 
 

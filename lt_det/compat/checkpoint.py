@@ -10,7 +10,8 @@ from pickle import UnpicklingError
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from ..errors import BadInputError, MissingFileError
+from ..errors import BadInputError
+from ..formats.files import check_is_file, looks_like_checkpoint
 from .saved_types import allow_types_of_mmengine, with_defaults
 
 
@@ -25,14 +26,18 @@ def restrict_checkpoint_loading(trust: bool = False) -> None:
 
     def load_from_local(filename: str, map_location):
         filename = osp.expanduser(filename)
-        if not osp.isfile(filename):
-            raise MissingFileError(f'checkpoint {filename} does not exist')
+        check_is_file(filename, 'checkpoint')
         try:
             check_whole(filename)
             return with_defaults(
                 torch.load(filename, map_location=map_location, weights_only=not trust)
             )
         except Exception as error:  # bytes that are no checkpoint raise what they happen to
+            if not looks_like_checkpoint(filename):
+                raise BadInputError(
+                    f'checkpoint {filename} cannot be read: it does not begin as one; expected a '
+                    'file that torch.save wrote'
+                ) from error
             raise BadInputError(
                 f'checkpoint {filename} cannot be read: {_reason(error)}; {_remedy(error)}'
             ) from error

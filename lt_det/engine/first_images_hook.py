@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from ..dataset_parts import items_of
 from ..datasets.mask_loading import image_loader
-from ..errors import MissingFileError
+from ..errors import BadInputError, MissingFileError
 
 FIRST = 3  # images of each data set: a wrong folder lacks them all
 
@@ -61,9 +61,11 @@ def check_first_images(dataset: Any, key: str) -> None:
 
 def _plain_datasets(dataset: Any) -> Iterator[BaseDataset]:
     """Those of MMEngine's kind, in wrappers or not, that read local files."""
-    if not hasattr(dataset, '__len__'):
+    try:
+        parts = items_of(dataset).parts
+    except (BadInputError, TypeError):  # a wrapper that is not known, or one without a length
         return
-    for part in items_of(dataset).parts:
+    for part in parts:
         loader = image_loader(getattr(part, 'pipeline', None))
         remote = (getattr(loader, key, None) for key in ('backend_args', 'file_client_args'))
         if isinstance(part, BaseDataset) and loader is not None and not any(remote):

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from .annotation_columns import AnnotationColumns, read_columns
-from .annotation_file import check_is_file
+from .annotation_file import check_is_annotation_file
 from .annotation_remarks import Remark
 from .files import sha256
 
@@ -86,7 +86,7 @@ def load_columns(
         MissingFileError, BadInputError: Those of :func:`read_columns`.
     """
     path = Path(path)
-    check_is_file(path)
+    check_is_annotation_file(path)
     if not cache or path.stat().st_size < SMALLEST:
         return read_columns(path)
     with contextlib.suppress(_CorruptError):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInputError
-from .annotation_file import check_is_file, sections_of
+from .annotation_file import check_is_annotation_file, sections_of
 from .annotation_join import join
 from .annotation_masks import NO_MASK
 from .annotation_refusals import Refusal, Refusals
@@ -153,7 +153,7 @@ def read_columns(source: str | os.PathLike | dict, collect: bool = False) -> Ann
     if isinstance(source, dict):
         return _build(IN_MEMORY, _sections(IN_MEMORY, source), collect)
     path = Path(source)
-    check_is_file(path)
+    check_is_annotation_file(path)
     try:
         return _build(str(path), stream_records(path), collect)
     except NotStreamableError:

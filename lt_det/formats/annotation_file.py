@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInputError, MissingFileError
+from ..errors import BadInputError
+from .files import check_is_file
 
 WHERE_TO_GET = 'LVIS: www.lvisdataset.org; a data set to try: tools/dataset/make_glyphs.py'
 
 
-def check_is_file(path: Path) -> None:
-    if not path.is_file():
-        raise MissingFileError(f'annotation file {path} does not exist ({WHERE_TO_GET})')
+def check_is_annotation_file(path: Path) -> None:
+    check_is_file(path, 'annotation file', f' ({WHERE_TO_GET})')
 
 
 def sections_of(content: Any) -> dict[str, list]:

@@ -51,6 +51,29 @@ def check_writable(path: str | os.PathLike) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
 
 
+def looks_like_checkpoint(path: str | os.PathLike) -> bool:
+    """Whether a file begins as those of ``torch.save`` do: a zip, or a pickle in its bytes."""
+    with open(path, 'rb') as file:
+        return file.read(4).startswith((b'PK\x03\x04', b'\x80'))
+
+
+def check_is_file(path: str | os.PathLike, what: str, remedy: str = '') -> None:
+    """Refuse a path that is no file.
+
+    Args:
+        path: The path.
+        what: The kind of file, for the message.
+        remedy: What follows the message where there is nothing.
+
+    Raises:
+        MissingFileError: There is nothing, or a folder.
+    """
+    if os.path.isdir(path):
+        raise MissingFileError(f'{what} {path} is a folder, expected a file')
+    if not os.path.isfile(path):
+        raise MissingFileError(f'{what} {path} does not exist{remedy}')
+
+
 def check_folder(path: str | os.PathLike) -> None:
     """Make a folder, and refuse one that no file can be written to.
 

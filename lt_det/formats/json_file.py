@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInputError, MissingFileError
+from .files import looks_like_checkpoint
 
 
 def read_json(path: str | os.PathLike, missing: str = '{path} does not exist') -> Any:
@@ -23,7 +24,11 @@ def read_json(path: str | os.PathLike, missing: str = '{path} does not exist') -
     """
     try:
         return json.loads(Path(path).read_bytes())
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise MissingFileError(missing.format(path=path)) from None
+    except IsADirectoryError:
+        raise MissingFileError(f'{path} is a folder, expected a json file') from None
     except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, ValueError) and looks_like_checkpoint(path):
+            raise BadInputError(f'{path} looks like a checkpoint, expected a json file') from None
         raise BadInputError(f'{path}: not a json file: {error}') from None

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import BadInputError, MissingFileError
+from ..errors import BadInputError
+from .files import check_is_file
 from .text_file import read_utf8
 
 EXPECTED = 'expected "relative/path label"'
@@ -34,8 +35,7 @@ def read_list_file(
             the file and the line.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f'list file {path} does not exist')
+    check_is_file(path, 'list file')
     lines = [line for line in read_utf8(path).splitlines() if line.strip()]
     try:
         labels = np.array([int(line.rsplit(None, 1)[1]) for line in lines], np.int64)

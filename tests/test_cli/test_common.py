@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import gc
 from argparse import Namespace
+from pickle import UnpicklingError
 
 import pytest
 from mmengine.config import Config
 
-from lt_det.cli import test, train
+from lt_det.cli import common, test, train
 from lt_det.cli.common import build_runner, load_config, rare_collections
 from lt_det.cli.main import main
 from lt_det.errors import BadInputError, MissingFileError, UserError
@@ -92,3 +93,19 @@ def test_an_interruption_is_one_line(tmp_path, monkeypatch, capsys):
         main(['train', str(tmp_path / 'mine.py')])
     assert ended.value.code == 130
     assert capsys.readouterr().err == 'interrupted; go on with --resume\n'
+
+
+def test_a_grammar_that_another_process_writes_is_waited_for(monkeypatch):
+    calls = [EOFError('Ran out of input'), UnpicklingError('truncated'), None]
+
+    def import_module(name: str) -> None:
+        if (error := calls.pop(0)) is not None:
+            raise error
+
+    monkeypatch.setattr(common, 'import_module', import_module)
+    monkeypatch.setattr(common, 'sleep', lambda seconds: None)
+    common.load_formatter()
+    assert not calls
+    calls += 4 * [EOFError('Ran out of input')]
+    with pytest.raises(EOFError):
+        common.load_formatter()

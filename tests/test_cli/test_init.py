@@ -152,6 +152,7 @@ def test_unknown_choices_list_those_there_are(data, capsys):
         (['--batch-size', '0'], '--batch-size is 0, expected 1 or more'),
         (['--epochs', '0'], '--epochs is 0, expected 1 or more'),
         (['--bounds', '100', '10'], 'expected two rising numbers'),
+        (['--weights', 'val.json'], 'val.json, which does not begin as a checkpoint'),
         (['--weights', 'absent.pth'], 'absent.pth; expected coco, imagenet, none'),
         (['--model', 'mask_rcnn_r18', '--weights', 'coco'], 'expected imagenet, none or a file'),
         (['--out', 'absent/mine.py'], 'the folder absent does not exist'),
@@ -184,6 +185,17 @@ def test_a_folder_without_the_images_is_refused_with_the_paths_tried(data, capsy
     message = refused(capsys, '--images', 'elsewhere')
     assert '--images is elsewhere' in message
     assert 'elsewhere/train_1.png' in message
+
+
+def test_the_option_that_was_given_is_named(data, capsys):
+    for name in ('val_1.png', 'val_2.png', 'val_3.png'):
+        Path('images', name).unlink()
+    message = refused(capsys, '--images', 'images')
+    assert '--images is images: the first images of val.json are not there' in message
+    assert message.endswith('; --val-images gives them a folder of their own\n')
+    message = refused(capsys, '--images', 'images', '--val-images', 'elsewhere')
+    assert '--val-images is elsewhere: ' in message and 'of their own' not in message
+    assert '--val-images is not given' in refused(capsys)
 
 
 def test_a_model_with_masks_needs_masks(data, capsys):

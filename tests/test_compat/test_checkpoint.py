@@ -177,6 +177,12 @@ def test_missing_and_cut_off_files(tmp_path):
     (tmp_path / 'text.pth').write_text('hello')
     with pytest.raises(BadInputError, match=r'text\.pth cannot be read: .*that torch.save wrote'):
         load(tmp_path / 'text.pth')
+    (tmp_path / 'a.json').write_text('{"images": [{"id": 123}]}')
+    with pytest.raises(BadInputError, match='it does not begin as one') as refused:
+        load(tmp_path / 'a.json')
+    assert '--trust' not in str(refused.value)
+    with pytest.raises(MissingFileError, match=r' is a folder, expected a file'):
+        load(tmp_path)
     torch.save(dict(state_dict=dict(w=torch.ones(1000))), tmp_path / 'a.pth')
     (tmp_path / 'a.pth').write_bytes((tmp_path / 'a.pth').read_bytes()[:900])
     with pytest.raises(BadInputError, match=r'a\.pth cannot be read'):

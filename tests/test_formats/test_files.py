@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from argparse import Namespace
 
-from lt_det.errors import UserError
-from lt_det.formats.files import check_writable, whole_file
+import pytest
+import torch
+
+from lt_det.cli.common import load_config
+from lt_det.errors import BadInputError, MissingFileError, UserError
+from lt_det.formats.annotation_cache import load_columns
+from lt_det.formats.annotation_columns import read_columns
+from lt_det.formats.files import check_writable, looks_like_checkpoint, whole_file
+from lt_det.formats.json_file import read_json
+from lt_det.formats.list_file import read_list_file
 from lt_det.formats.word_file import write_word_file
 
 
@@ -47,3 +55,24 @@ def test_what_cannot_be_written_is_known_before(tmp_path):
     for bad in (path / 'b.txt', path.parent):
         with pytest.raises(UserError, match='cannot be written'):
             check_writable(bad)
+
+
+@pytest.mark.parametrize('new', [True, False])
+def test_a_checkpoint_is_told_from_a_json(new, tmp_path):
+    path = tmp_path / 'epoch_4.pth'
+    torch.save(dict(a=torch.ones(1)), path, _use_new_zipfile_serialization=new)
+    assert looks_like_checkpoint(path)
+    for read in (read_json, read_columns):
+        with pytest.raises(BadInputError, match=r'epoch_4\.pth looks like a checkpoint, expected'):
+            read(path)
+    with pytest.raises(BadInputError, match=r'config .*epoch_4\.pth looks like a checkpoint'):
+        load_config(Namespace(config=str(path)))
+    path.write_text('{"a": }')
+    with pytest.raises(BadInputError, match='not a json file: Expecting value'):
+        read_json(path)
+
+
+def test_a_folder_is_said_to_be_one(tmp_path):
+    for read in (read_json, read_columns, load_columns, read_list_file):
+        with pytest.raises(MissingFileError, match=r' is a folder, expected a '):
+            read(tmp_path)
