@@ -16,7 +16,6 @@ from mmengine.utils import is_abs
 
 from ..errors import BadInputError
 from ..formats.annotation_cache import load_columns
-from ..formats.annotation_masks import NO_MASK
 from ..formats.annotation_remarks import say
 from ..formats.image_paths import find_image, require_names
 from ..formats.restricted_pickle import INSTANCES, read_pickle
@@ -24,14 +23,7 @@ from ..frequency import ClassFrequency
 from .class_names import with_class_names
 from .class_selection import select_categories
 from .image_files import check_image_files
-from .mask_loading import (
-    check_masks,
-    coded_masks,
-    ignores_coded,
-    ignores_maskless,
-    image_loader,
-    mask_loaders,
-)
+from .mask_loading import check_masks, ignores_maskless, image_loader, mask_loaders
 
 
 @DATASETS.register_module()
@@ -59,8 +51,8 @@ class LongTailLVISDataset(BaseDetDataset):
         **kwargs: Those of BaseDetDataset.
 
     Attributes:
-        class_frequency: ClassFrequency of the whole annotation file, filtered images included. An
-            instance that training ignores does not count, be it for its mask alone.
+        class_frequency: ClassFrequency of the whole annotation file, filtered images included, and
+            instances that the losses ignore as the pipeline cannot load their mask.
         columns: AnnotationColumns of the whole annotation file.
 
     Raises:
@@ -105,42 +97,26 @@ class LongTailLVISDataset(BaseDetDataset):
         # label of each category of the file, -1 for those not selected
         self._label_of = np.full(len(names), -1)
         self._label_of[selected] = np.arange(len(selected))
+        arrays = self.columns.arrays
+        self.class_frequency = ClassFrequency(
+            arrays['image_count'][selected],
+            arrays['instance_count'][selected],
+            self.columns.num_images,
+            self._metainfo['classes'],
+        )
         require_names(self.columns)
         self._check_masks()
-        self.class_frequency = self._count(selected)
         return np.arange(self.columns.num_images)
 
     def learned_annotations(self) -> np.ndarray:
-        """(A,) bool, annotations of the whole file that training learns: of a class, not ignored.
-
-        An instance whose mask the pipeline cannot load is ignored by the losses of boxes too.
-        """
+        """(A,) bool, annotations that count in ``class_frequency``: usable, and no crowd."""
         arrays = self.columns.arrays
-        learned = arrays['usable'] & ~arrays['crowd'] & (self._label_of[arrays['category']] >= 0)
-        if self._ignores_maskless:
-            learned &= arrays['mask_problem'] != NO_MASK
-        if self._ignores_coded:
-            learned &= ~coded_masks(self.columns)
-        return learned
-
-    def _count(self, selected: list[int]) -> ClassFrequency:
-        """Statistics of the learned annotations, of these categories."""
-        arrays, num_images = self.columns.arrays, self.columns.num_images
-        counts = arrays['image_count'][selected], arrays['instance_count'][selected]
-        learned = self.learned_annotations()
-        if learned.sum() == counts[1].sum():
-            return ClassFrequency(*counts, num_images, self._metainfo['classes'])
-        image = np.repeat(np.arange(num_images), np.diff(arrays['annotation_start']))[learned]
-        label = self._label_of[arrays['category'][learned]]
-        return ClassFrequency.from_pairs(
-            image, label, len(selected), num_images, self._metainfo['classes']
-        )
+        return arrays['usable'] & ~arrays['crowd'] & (self._label_of[arrays['category']] >= 0)
 
     def _check_masks(self) -> None:
         """Refuse masks that cannot be loaded, and say what was left out of the file."""
         loaders = mask_loaders(self.pipeline)
         self._ignores_maskless = ignores_maskless(loaders)
-        self._ignores_coded = ignores_coded(loaders)
         arrays = self.columns.arrays
         used = arrays['usable'] & (self._label_of[arrays['category']] >= 0)
         remarks = check_masks(self.columns, used, loaders, self.ann_file) if loaders else []
@@ -220,8 +196,6 @@ class LongTailLVISDataset(BaseDetDataset):
             segmentation = self.columns.segmentation(annotation)
             if segmentation:
                 instance['mask'] = segmentation
-                if self._ignores_coded and isinstance(segmentation, dict):
-                    instance['ignore_flag'] = 1
             elif self._ignores_maskless:
                 instance.update(ignore_flag=1, mask=[[0.0] * 6])
             instances.append(instance)
@@ -248,7 +222,7 @@ class LongTailLVISDataset(BaseDetDataset):
     def all_learned_cat_ids(
         self, indices: Sequence[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The same of the instances that training learns."""
+        """The same of the instances that count in ``class_frequency``."""
         return self._labels(indices, self.learned_annotations())
 
     def _labels(

@@ -43,18 +43,6 @@ def ignores_maskless(loaders: list[BaseTransform]) -> bool:
     return any(getattr(loader, 'maskless', 'ignore') == 'ignore' for loader in loaders)
 
 
-def ignores_coded(loaders: list[BaseTransform]) -> bool:
-    """Whether one of the loaders of masks ignores instances with a run-length mask."""
-    return any(not getattr(loader, 'poly2mask', True) for loader in loaders)
-
-
-def coded_masks(columns: AnnotationColumns) -> np.ndarray:
-    """(A,) bool, annotations with a run-length mask."""
-    coded = np.zeros(len(columns.arrays['annotation_id']), bool)
-    coded[columns.arrays['other']] = True
-    return coded
-
-
 def check_masks(
     columns: AnnotationColumns, used: np.ndarray, loaders: list[BaseTransform], source: str
 ) -> list[Remark]:
@@ -84,7 +72,9 @@ def check_masks(
         else 'of which the box alone is learned'
     )
     remarks = remark('mask_missing', ids[learned & (problem == NO_MASK)], 'annotations', what)
-    if ignores_coded(loaders):
+    if any(not getattr(loader, 'poly2mask', True) for loader in loaders):
+        coded = np.zeros(len(used), bool)
+        coded[columns.arrays['other']] = True
         what = 'with run-length masks, which are ignored with poly2mask=False'
-        remarks += remark('mask_coded', ids[learned & coded_masks(columns)], 'annotations', what)
+        remarks += remark('mask_coded', ids[learned & coded], 'annotations', what)
     return remarks

@@ -8,12 +8,10 @@ import pytest
 from mmdet.datasets import LVISV1Dataset
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
-from torch.utils.data import Subset
 
 from lt_det.datasets import LongTailLVISDataset
 from lt_det.datasets.mask_loading import mask_loaders
 from lt_det.errors import BadInputError, DataWarning
-from lt_det.frequency import ClassFrequency
 
 from ..test_formats.test_annotation_defects import changed, content_of
 from ..test_formats.test_annotation_masks import CODE, GOOD, MALFORMED_MASKS, NO_MASKS, PLANE, RUNS
@@ -157,27 +155,3 @@ def test_compact_masks_of_other_data_sets_are_looked_at_too(tmp_path):
     )
     with pytest.raises(BadInputError, match=r'mask of .*1.png: malformed RLE'):
         dataset[0]
-
-
-@pytest.mark.parametrize(
-    ('loading', 'segmentation', 'learned'),
-    [
-        (COMPACT, None, 0),
-        ({**COMPACT, 'maskless': 'box'}, None, 1),
-        ({**COMPACT, 'poly2mask': False}, dict(size=[80, 100], counts=CODE), 0),
-        (COMPACT, dict(size=[80, 100], counts=CODE), 1),
-        (BOXES, None, 1),
-    ],
-)
-@pytest.mark.filterwarnings('ignore::lt_det.errors.DataWarning')
-def test_statistics_are_those_of_what_is_learned(tmp_path, loading, segmentation, learned):
-    dataset = dataset_of(tmp_path, changed('annotations', segmentation=segmentation), loading)
-    frequency = dataset.class_frequency
-    assert frequency.image_count.tolist() == frequency.instance_count.tolist() == [3, 2 + learned]
-    first = ClassFrequency.from_dataset(Subset(dataset, [0]))
-    assert first.instance_count.tolist() == [1, learned]
-    labels = [item['gt_bboxes_labels'][~item['gt_ignore_flags']] for item in dataset]
-    position, label = dataset.all_learned_cat_ids()
-    assert label.tolist() == np.concatenate(labels).tolist()
-    assert position.tolist() == np.repeat(range(3), [len(of_item) for of_item in labels]).tolist()
-    assert dataset.all_cat_ids([0])[1].tolist() == [0, 1]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-from argparse import Namespace
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -101,22 +98,6 @@ def check_image_predictions(folder: Path, data: bytes) -> None:
         outcome(evaluator_of('bbox').evaluate, found.records)
 
 
-def check_diagnosis(folder: Path, data: bytes) -> None:
-    from lt_det.cli.evaluate import diagnose
-
-    path = folder / 'd.json'
-    path.write_bytes(data)
-    evaluator = evaluator_of('bbox')
-    with contextlib.redirect_stdout(io.StringIO()):
-        found = outcome(
-            diagnose, evaluator, evaluator.read(files.results()), Namespace(diagnose=str(path))
-        )
-    if found == REFUSED:
-        assert path.read_bytes() == data
-    else:
-        assert 'bbox' in json.loads(path.read_bytes())
-
-
 def check_proposals(folder: Path, data: bytes) -> None:
     from lt_det.datasets import LongTailLVISDataset
 
@@ -140,7 +121,6 @@ SUBJECTS = {
     'predictions of images': Subject(
         broken_json(files.image_predictions()), check_image_predictions
     ),
-    'diagnosis': Subject(broken_json({'segm': {'AP': 0.5}, 'bbox': {}}), check_diagnosis),
     'proposals': Subject(broken_content(files.proposals(), files.pickle_bytes), check_proposals),
     'proposals, bytes': Subject(
         broken_bytes(files.pickle_bytes(files.proposals())), check_proposals
