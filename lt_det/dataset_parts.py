@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import BadInputError
+from .errors import BadInputError, listed
 
 
 class Items(NamedTuple):
@@ -170,10 +170,10 @@ def _difference(ours: tuple, theirs: tuple, our_name: str, their_name: str) -> s
         ((ours, our_name), (theirs, their_name)),
         ((theirs, their_name), (ours, our_name)),
     ):
-        more = [repr(entry) for entry in names if entry not in set(others)]
+        more = [entry for entry in names if entry not in set(others)]
         if more:
             return (
-                f'{name} has {", ".join(more[:3])}{", ..." if len(more) > 3 else ""}, which '
+                f'{name} has {listed(more, 3)}, which '
                 f'{other_name} does not have; expected the same classes in each'
             )
     label = next(i for i, pair in enumerate(zip(ours, theirs)) if len(set(pair)) == 2)

@@ -6,6 +6,7 @@ The command line tools print these without a traceback.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _BREAKS = re.compile(r'\s*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+\s*')
 _START, _END = 700, 250  # characters of a longer message that are shown
@@ -41,6 +42,11 @@ def check_values(part: str, *checks: tuple[str, object, bool, str]) -> None:
     for key, value, good, expected in checks:
         if not good:
             raise BadInputError(f'{part}.{key} is {value!r}, expected {expected}')
+
+
+def listed(values: Sequence[object], most: int = 5) -> str:
+    """The first values in quotes, with commas between them, for a message."""
+    return ', '.join(map(repr, values[:most])) + (', ...' if len(values) > most else '')
 
 
 class MissingFileError(UserError, FileNotFoundError):

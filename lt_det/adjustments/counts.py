@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from ..errors import BadInputError
+from ..errors import BadInputError, listed
 from ..frequency import ClassFrequency
 
 COUNTS = ('image', 'instance')
@@ -34,6 +34,7 @@ def at_least_one(counts: np.ndarray, frequency: ClassFrequency) -> np.ndarray:
 
 
 def warn_classes(frequency: ClassFrequency, labels: np.ndarray, what: str) -> None:
-    names = ', '.join(frequency.name_of(label) for label in labels[:10])
-    more = f' and {len(labels) - 10} more' if len(labels) > 10 else ''
-    warnings.warn(f'classes {names}{more} {what}', stacklevel=2)
+    known = frequency.class_names
+    names = [label if known is None else known[label] for label in labels.tolist()]
+    total = f' ({len(names)} in all)' if len(names) > 10 else ''
+    warnings.warn(f'classes {listed(names, 10)}{total} {what}', stacklevel=2)

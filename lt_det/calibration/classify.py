@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -29,11 +28,13 @@ from .choice import Choice, HeadMap, KeptConfig
 from .classifier_data import ClassifierData
 from .classifier_head import allowed_settings, build_rule, check_head, check_settings, head_map
 from .page import write_page
-from .select import Selection, check_images, check_options, select
+from .select import check_images, check_options, select
+from .selection import METRICS, Selection
 from .settings import Setting
 from .sweep_file import write_sweep
+from .test_runner import runner_of_test
 
-METRICS = ('macro', *SHOT_GROUPS)
+NAMES = METRICS['classifier']
 
 
 def calibrate_classifier(
@@ -81,7 +82,7 @@ def calibrate_classifier(
             images, classes do not agree, or a metric cannot be judged.
     """
     keep = dict(keep or {})
-    check_options(METRICS, metric, keep, resamples)
+    check_options(NAMES, metric, keep, resamples)
     check_settings(settings)
     hashes = {
         name: None if path is None else sha256(path)
@@ -200,15 +201,8 @@ class Sweep(Hook):
     ) -> None:
         """Test the checkpoint on the held-out images; the log goes to ``work_dir``."""
         cfg = deepcopy(cfg)
-        cfg.load_from, cfg.resume, cfg.launcher = str(checkpoint), False, 'none'
-        cfg.work_dir = str(work_dir)
         cfg.test_dataloader.dataset = self.data.config
-        cfg.test_evaluator = []
-        hooks = cfg.get('custom_hooks') or []
-        # it reports metrics, and here are none
-        hooks = [hook for hook in hooks if not str(hook['type']).endswith('ReportHook')]
-        cfg.custom_hooks = [*hooks, dict(type='ConsoleHook')] if progress else hooks
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner = runner_of_test(cfg, checkpoint, work_dir, progress)
         runner.register_hook(self, priority='HIGHEST')
         runner.test()
 

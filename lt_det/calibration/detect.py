@@ -27,13 +27,13 @@ from .overlay import Overlay, Rule, overlays
 from .page import write_page
 from .precisions import AveragePrecisions, positives, rarest_class, scored_images
 from .select import check_images, check_options, select
-from .selection import Selection
+from .selection import METRICS, Selection
 from .settings import Setting, default_settings, read_settings
 from .spool import Spool, images_done
 from .sweep import Sweep
 from .sweep_file import write_sweep
 
-METRICS = ('AP', 'APr', 'APc', 'APf')
+NAMES = METRICS['detector']
 
 
 @dataclass
@@ -96,7 +96,7 @@ def calibrate_detector(
             agree, a metric cannot be judged, or there is a sweep already.
         UserError: The disk is full.
     """
-    check_options(METRICS, options.metric, options.keep, options.resamples)
+    check_options(NAMES, options.metric, options.keep, options.resamples)
     images = scored_images(data)
     check_images(int(images.sum()))
     config = KeptConfig(cfg)
@@ -140,7 +140,7 @@ def calibrate_detector(
     )
     selection = replace(selection, before=before, after=after)
     group = np.full(truth.num_categories, 'AP', object)
-    for name in METRICS[1:]:
+    for name in NAMES[1:]:
         if name in groups:
             group[groups[name]] = name
     write_sweep(Path(out_dir, 'sweep.csv'), prepared.settings, selection)
@@ -278,7 +278,7 @@ def _check_judged(data: DetectorData, options: Options) -> None:
     """Refuse metrics that the held-out images cannot tell, before the pass over them."""
     truth = data.truth
     annotated = truth.annotated(scored_images(data))
-    groups = {name: np.zeros(truth.num_categories, bool) for name in METRICS}
+    groups = {name: np.zeros(truth.num_categories, bool) for name in NAMES}
     groups.update(metric_groups(truth, np.isin(np.arange(truth.num_categories), data.categories)))
     asked = [('--metric', options.metric), *(('--keep', name) for name in options.keep or ())]
     for option, name in asked:
@@ -287,7 +287,7 @@ def _check_judged(data: DetectorData, options: Options) -> None:
                 f'{option} is {name}, which cannot be judged: none of its '
                 f'{int(groups[name].sum())} classes is on the held-out images of {data.held_out}'
             )
-    for name in METRICS[1:]:
+    for name in NAMES[1:]:
         if groups[name].any() and not (groups[name] & annotated).any():
             warnings.warn(
                 f'{name} cannot be judged: none of its {int(groups[name].sum())} classes is on the '

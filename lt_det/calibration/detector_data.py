@@ -14,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..adjustments.box_dimension import box_dimension_of
 from ..config_parts import annotation_file, image_folder, lvis_metric, plain_dataset
+from ..engine.first_images_hook import check_first_images
 from ..errors import BadInputError, DataWarning, MissingFileError
 from ..evaluation.engine import MAX_DETS
 from ..evaluation.ground_truth import GroundTruth
@@ -74,6 +75,8 @@ class DetectorData:
             config.data_prefix = dict(img=osp.abspath(images))
         self.dataset = DATASETS.build(config)
         self.dataset.full_init()
+        place = 'test_dataloader.dataset, or in --images'
+        check_first_images(self.dataset, place, most=len(self.dataset))
         self.classes = list(self.dataset.metainfo['classes'])
         self.truth = GroundTruth(columns, metric.get('protocol', 'auto'))
         self.categories = match_classes(self.classes, self.truth)

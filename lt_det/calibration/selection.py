@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..evaluation.classification import SHOT_GROUPS
+
+# what can be chosen by, of a detector and of a classifier
+METRICS = {'detector': ('AP', 'APr', 'APc', 'APf'), 'classifier': ('macro', *SHOT_GROUPS)}
 SCOPES = ('all', 'first', 'second')  # images that a choice is made on
 
 

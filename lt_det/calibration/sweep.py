@@ -13,7 +13,6 @@ import torch
 from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, StandardRoIHead
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Subset
@@ -27,6 +26,7 @@ from .detector_data import DetectorData
 from .overlay import Overlay, Rule
 from .replay import Replay
 from .spool import ROW, Spool, to_rows
+from .test_runner import runner_of_test
 
 _CHUNK = 32  # images whose detections are matched together
 # what they do with masks does not matter to boxes, but for their scale
@@ -72,15 +72,7 @@ class Sweep(Hook):
         self, cfg: Config, checkpoint: str | os.PathLike, work_dir: Path, progress: bool = False
     ) -> None:
         """Test the checkpoint on the held-out images; the log goes to ``work_dir``."""
-        cfg = cfg.copy()
-        cfg.load_from, cfg.resume, cfg.launcher = str(checkpoint), False, 'none'
-        cfg.work_dir = str(work_dir)
-        cfg.test_evaluator = []
-        hooks = cfg.get('custom_hooks') or []
-        # it reports metrics, and here are none
-        hooks = [hook for hook in hooks if not str(hook['type']).endswith('ReportHook')]
-        cfg.custom_hooks = [*hooks, dict(type='ConsoleHook')] if progress else hooks
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner = runner_of_test(cfg, checkpoint, work_dir, progress)
         runner.register_hook(self, priority='VERY_LOW')  # the weights are in place then
         runner._test_dataloader = self._loader(runner)
         runner.test()

@@ -13,7 +13,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BadInputError
+from ..calibration.select import check_options
+from ..calibration.selection import METRICS
+from ..errors import BadInputError, MissingFileError
+from ..formats.files import check_folder, check_is_file
 from .common import add_config_arguments, download_errors, load_config
 from .config_errors import config_errors
 from .console import quiet_loggers
@@ -72,17 +75,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from ..compat.checkpoint import restrict_checkpoint_loading
 
-    cfg = load_config(args)
+    check_paths(args)
     keep = parse_keep(args.keep)
-    if not Path(args.checkpoint).is_file() and '://' not in args.checkpoint:
-        from ..errors import MissingFileError
-
-        raise MissingFileError(f'checkpoint {args.checkpoint} does not exist')
+    cfg = load_config(args)
+    names = METRICS['classifier' if classifies(cfg) else 'detector']
+    check_options(names, args.metric or names[0], keep, args.resamples)
     restrict_checkpoint_loading(args.trust_checkpoint)
     with quiet_loggers(not args.verbose), download_errors(cfg), config_errors(cfg):
         calibrate = of_classifier if classifies(cfg) else of_detector
         selection = calibrate(cfg, args, keep)
     print_selection(selection, Path(args.out))
+
+
+def check_paths(args: argparse.Namespace) -> None:
+    """Refuse paths that are not there, and a folder that cannot be written to.
+
+    Raises:
+        UserError: Names the option and the path.
+    """
+    if '://' not in args.checkpoint:
+        check_is_file(args.checkpoint, 'checkpoint')
+    for option in ('held_out', 'train', 'rules'):
+        path = getattr(args, option)
+        if path is not None:
+            check_is_file(path, f'--{option.replace("_", "-")}')
+    if args.images is not None and not Path(args.images).is_dir():
+        raise MissingFileError(f'--images {args.images} is no folder')
+    check_folder(args.out)
 
 
 def of_detector(cfg: Config, args: argparse.Namespace, keep: dict | None) -> Selection:
@@ -94,7 +113,7 @@ def of_detector(cfg: Config, args: argparse.Namespace, keep: dict | None) -> Sel
     register_all_modules(init_default_scope=True)
     options = Options(
         rules=args.rules,
-        metric=args.metric or 'AP',
+        metric=args.metric or METRICS['detector'][0],
         keep=keep,
         iou_type='segm' if args.masks == 'sweep' else 'bbox',
         check_masks=args.masks == 'check',
@@ -129,7 +148,7 @@ def of_classifier(cfg: Config, args: argparse.Namespace, keep: dict | None) -> S
         args.train,
         args.out,
         settings,
-        metric=args.metric or 'macro',
+        metric=args.metric or METRICS['classifier'][0],
         keep=keep,
         resamples=args.resamples,
         seed=args.seed,

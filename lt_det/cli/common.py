@@ -209,7 +209,7 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     restrict_checkpoint_loading(args.trust_checkpoint)
     check_shared_memory(cfg)
     load_formatter()
-    hooks = ['FirstImagesHook', *([] if args.verbose else ['ConsoleHook'])]
+    hooks = ['FirstImagesHook', 'CheckpointFitHook', *([] if args.verbose else ['ConsoleHook'])]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *(dict(type=hook) for hook in hooks)]
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         # MMEngine would select a CUDA device; a process group that exists is left alone.

@@ -193,6 +193,8 @@ def find_sources(args: argparse.Namespace, results: str, truth: GroundTruth) -> 
             'segm: areas of detections are those of their boxes, which the records carry, as in '
             'lvis-api; without boxes they are those of the masks'
         )
+    for iou_type in set(wanted) - {'bbox'} if boxes and not masks else ():
+        print(f'{iou_type}: no record has a mask; boxes are taken for masks, as in lvis-api')
     return dict.fromkeys(wanted, source)
 
 

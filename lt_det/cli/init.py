@@ -14,7 +14,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BadInputError, MissingFileError
+from ..errors import BadInputError, MissingFileError, listed
 from ..formats.files import looks_like_checkpoint
 from .methods import METHODS
 from .own_config import BOUNDS, OwnData, Schedule, config_text, names_fit
@@ -232,14 +232,14 @@ def classes_to_train(
         empty = frequency.empty_classes
         print(
             f'note: {args.train}: {len(empty)} classes without a training image are left out: '
-            f'{", ".join(empty[:5])}{" ..." if len(empty) > 5 else ""}',
+            f'{listed(empty)}',
             file=sys.stderr,
         )
     missing = [name for name in names if name not in set(val.category_names)]
     if missing:
         raise BadInputError(
             f'{args.val} lacks {len(missing)} of the {len(names)} classes of {args.train}: '
-            f'{", ".join(map(repr, missing[:5]))}; expected the same categories in both'
+            f'{listed(missing)}; expected the same categories in both'
         )
     return names
 

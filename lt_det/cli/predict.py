@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BadInputError, MissingFileError
+from ..errors import BadInputError, MissingFileError, listed
 from ..formats.files import whole_file, write_text
 from .common import add_config_arguments, load_config
 from .config_errors import config_errors
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     if broken:
         print(
             f'note: {len(broken)} of {len(files) + len(broken)} images are broken and were left '
-            f'out: {", ".join(broken[:3])}',
+            f'out: {listed(broken, 3)}',
             file=sys.stderr,
         )
 
@@ -121,12 +121,15 @@ class Predictor:
         from mmdet.registry import VISUALIZERS
         from mmdet.utils import get_test_pipeline_cfg
         from mmengine.device import get_device
+        from mmengine.runner.checkpoint import CheckpointLoader
 
         from ..compat.checkpoint import restrict_checkpoint_loading
+        from ..engine.checkpoint_fit_hook import check_fits
         from ..label_order import label_order
 
         restrict_checkpoint_loading(trust)
         self.model = init_detector(cfg, checkpoint, device=device or get_device())
+        check_fits(self.model, CheckpointLoader.load_checkpoint(checkpoint, 'cpu'), checkpoint)
         self.pipeline = Compose(get_test_pipeline_cfg(cfg.copy()))
         names = self.model.dataset_meta['classes']
         self.classes = label_order(cfg, names)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from ..errors import BadInputError
+from ..errors import BadInputError, listed
 
 KEY = "metainfo['classes']"
 
@@ -31,14 +31,13 @@ def select_categories(names: Any, known: Sequence[str], source: str) -> list[int
     unknown = [name for name in names if not isinstance(name, str) or name not in number_of]
     if unknown:
         raise BadInputError(
-            f'{KEY} has {", ".join(map(repr, unknown[:5]))}, which {source} does not have'
+            f'{KEY} has {listed(unknown)}, which {source} does not have'
             + _hint(unknown[0], number_of)
         )
     repeated = sorted({name for name in names if names.count(name) > 1}) if _repeats(names) else []
     if repeated:
         raise BadInputError(
-            f'{KEY} has {", ".join(map(repr, repeated[:5]))} more than once; expected every class '
-            'once'
+            f'{KEY} has {listed(repeated)} more than once; expected every class once'
         )
     return [number_of[name] for name in names]
 

@@ -1,4 +1,5 @@
 from .backbone_hook import BackboneHook
+from .checkpoint_fit_hook import CheckpointFitHook
 from .checkpoint_hook import WholeCheckpointHook
 from .class_frequency_hook import ClassFrequencyHook
 from .console_hook import ConsoleHook
@@ -15,6 +16,7 @@ from .words_hook import WordsHook
 
 __all__ = [
     'BackboneHook',
+    'CheckpointFitHook',
     'ClassFrequencyHook',
     'ConsoleHook',
     'EpochSeedHook',

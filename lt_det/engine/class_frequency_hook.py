@@ -10,7 +10,7 @@ from torch import nn
 from ..adjustments.box_dimension import box_dimension_of
 from ..bare_model import bare_model
 from ..dataset_parts import items_of
-from ..errors import BadInputError, MissingFileError
+from ..errors import BadInputError, MissingFileError, listed
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, frequency_modules
 from ..protocols import (
@@ -81,10 +81,9 @@ class ClassFrequencyHook(Hook):
         if empty and self.empty_classes == 'error':
             raise BadInputError(
                 f'{len(empty)} of {frequency.num_classes} classes have no training image'
-                f'{_source(dataset)}: '
-                f'{", ".join(empty[:5])}{" ..." if len(empty) > 5 else ""}; remove them from the '
-                'annotation file, or their folders, or train all the same with '
-                f"ClassFrequencyHook's empty_classes='warn'{_cfg_option(runner)}"
+                f'{_source(dataset)}: {listed(empty)}; remove them from the annotation file, or '
+                f"their folders, or train all the same with ClassFrequencyHook's "
+                f"empty_classes='warn'{_cfg_option(runner)}"
             )
         runner.logger.info(f'{frequency}', extra=dict(log_only=True))
         for module in frequency_modules(bare_model(runner.model)):

@@ -36,18 +36,19 @@ class FirstImagesHook(Hook):
                 check_first_images(loop.dataloader.dataset, f'{part}_dataloader.dataset')
 
 
-def check_first_images(dataset: Any, key: str) -> None:
+def check_first_images(dataset: Any, key: str, most: int = FIRST) -> None:
     """Refuse a data set, or wrappers of some, whose first images do not exist.
 
     Args:
         dataset: The data set.
         key: Where it is in the config.
+        most: How many images of each data set to look for.
 
     Raises:
         MissingFileError: Names the key, the list and, where it has lines, the line, and the path.
     """
     for part in _plain_datasets(dataset):
-        for index in range(min(FIRST, len(part))):
+        for index in range(min(most, len(part))):
             path = part.get_data_info(index).get('img_path')
             if path is None or '://' in str(path) or os.path.exists(path):
                 continue

@@ -203,6 +203,12 @@ class GroundTruth:
                     f'bounds is {tuple(bounds)}, but the training images of the classes are not '
                     f'known: {self.source} has no image_count, and no frequency was given'
                 )
+            without = [name for name, k in zip(self.category_names, known) if not k]
+            if 0 < len(without) < self.num_categories:
+                self._say(
+                    f'{len(without)} of {self.num_categories} categories have no count of training '
+                    f'images and are in no frequency group, the first is {without[0]!r}'
+                )
             counts = [count if k else 0 for count, k in zip(self.train_images, known)]
             of_counts = lvis_groups(np.array(counts), LVIS_BOUNDS if bounds is None else bounds)
             groups = [group if k else '' for group, k in zip(of_counts.tolist(), known)]

@@ -87,7 +87,7 @@ def test_every_edge_is_finite_and_positive(counts, link, norm):
 
 def test_class_without_images_counts_as_one_with_a_single_image():
     frequency = ClassFrequency([0, 1, 50], num_images=100, class_names=['nix', 'one', 'half'])
-    with pytest.warns(UserWarning, match='classes nix have no training sample'):
+    with pytest.warns(UserWarning, match="classes 'nix' have no training sample"):
         adjustment = build_adjustment(dict(type='IIF', link='raw'), frequency)
     assert adjustment.scale[0] == adjustment.scale[1]
     with warnings.catch_warnings():
@@ -101,7 +101,7 @@ def test_class_without_images_counts_as_one_with_a_single_image():
 )
 def test_weights_of_very_frequent_classes_are_raised_to_the_floor(link, images):
     frequency = ClassFrequency([images, 1], num_images=100, class_names=['often', 'seldom'])
-    with pytest.warns(UserWarning, match='classes often have a weight below 0.2'):
+    with pytest.warns(UserWarning, match="classes 'often' have a weight below 0.2"):
         adjustment = build_adjustment(dict(type='IIF', link=link, min_weight=0.2), frequency)
     assert adjustment.scale[0].item() == pytest.approx(0.2)
     assert adjustment.scale[1] > 0.2

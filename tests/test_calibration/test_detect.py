@@ -25,7 +25,7 @@ from lt_det.calibration.detector_data import DetectorData
 from lt_det.calibration.select import select
 from lt_det.calibration.sweep import Sweep
 from lt_det.cli.main import main
-from lt_det.errors import BadInputError, DataWarning
+from lt_det.errors import BadInputError, DataWarning, MissingFileError
 from lt_det.formats.files import sha256
 from lt_det.frequency import ClassFrequency
 
@@ -229,6 +229,16 @@ def test_images_that_were_trained_on_are_refused(config, tiny_glyphs, tmp_path):
     content = {**train, 'images': [copied, other], 'annotations': annotations}
     with pytest.raises(BadInputError, match='1 of 2 held-out images'):
         DetectorData(cfg, write(tmp_path / 'copies.json', content), images=images)
+
+
+@pytest.mark.parametrize('kind', ['LongTailLVISDataset', 'CocoDataset'])
+def test_a_missing_image_is_named_before_the_pass(config, held_out, kind, tmp_path):
+    cfg = config_of(config)
+    cfg.test_dataloader.dataset.update(type=kind, ann_file='elsewhere.json')
+    content = json.loads(held_out.read_text())
+    content['images'][-1].update(file_name='val/gone.png', coco_url='val/gone.png')
+    with pytest.raises(MissingFileError, match=r'held\.json.*gone\.png'):
+        DetectorData(cfg, write(tmp_path / 'held.json', content))
 
 
 def test_what_cannot_be_judged_is_refused_before_the_pass(

@@ -220,7 +220,7 @@ def test_masks_that_a_model_cannot_learn_are_refused(data, capsys):
 def test_classes_without_training_images_are_left_out_and_said(data, capsys):
     write(data / 'train.json', [2, 0, 1])
     assert init('--out', 'mine.py') == 0
-    assert '1 classes without a training image are left out: class 1' in capsys.readouterr().err
+    assert "1 classes without a training image are left out: 'class 1'" in capsys.readouterr().err
     cfg = Config.fromfile('mine.py')
     assert cfg.val_dataloader.dataset.metainfo.classes == ('class 0', 'class 2')
     assert cfg.model.roi_head.bbox_head.num_classes == 2

@@ -201,3 +201,18 @@ def test_a_classifier_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(['predict', str(config), str(tmp_path / 'a.pth'), str(path)])
     assert 'is of a classifier, expected a detector' in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_model_is_refused(detector, tmp_path, capsys):
+    config, checkpoint = detector
+    other = tmp_path / 'other.pth'
+    content = torch.load(checkpoint, weights_only=True)
+    for part in ('weight', 'bias'):
+        del content['state_dict'][f'roi_head.bbox_head.fc_cls.{part}']
+    torch.save(content, other)
+    image = picture(tmp_path / 'a.png')
+    arguments = [config, str(other), str(image), '--device', 'cpu', '--out', str(tmp_path / 'out')]
+    with pytest.raises(SystemExit, match='2'):
+        main(['predict', *arguments])
+    said = capsys.readouterr().err
+    assert f'error: checkpoint {other} is of another model: it has no roi_head.bbox_head' in said

@@ -350,3 +350,28 @@ def test_bad_options_are_known_before_anything_is_scored(
     (tmp_path / 'results.json').write_text(json.dumps(records_of(samples)))
     done = run('results.json', '--ann', ann_file, *options)
     assert done.returncode == 2 and message in done.stderr
+
+
+def test_boxes_that_are_taken_for_masks_are_said(tmp_path, ann_file, samples):
+    results = tmp_path / 'boxes.json'
+    results.write_text(json.dumps(records_of(samples, with_mask=False)))
+    note = 'segm: no record has a mask; boxes are taken for masks, as in lvis-api'
+    assert note in run(results, '--ann', ann_file, '--iou-type', 'bbox', 'segm').stdout
+    assert 'taken for masks' not in run(results, '--ann', ann_file).stdout
+
+
+def test_categories_that_were_not_trained_on_are_said(tmp_path, annotations, samples):
+    for category in annotations['categories']:
+        del category['frequency']
+    ann, train, results = (tmp_path / f'{name}.json' for name in ('ann', 'train', 'results'))
+    ann.write_text(json.dumps(annotations))
+    results.write_text(json.dumps(records_of(samples)))
+    categories = annotations['categories'][:2]
+    chosen = [a for a in annotations['annotations'] if a['category_id'] != 8]
+    train.write_text(json.dumps({**annotations, 'annotations': chosen, 'categories': categories}))
+    done = run(results, '--ann', ann, '--train', train)
+    assert done.returncode == 0
+    assert (
+        '1 of 3 categories have no count of training images and are in no frequency group, the '
+        "first is 'name8'"
+    ) in done.stderr

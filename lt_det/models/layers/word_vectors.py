@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...errors import BadInputError, MissingFileError
+from ...errors import BadInputError, MissingFileError, listed
 
 SOURCES = ('learned', 'file', 'open_clip')
 
@@ -90,7 +90,7 @@ class WordTable(nn.Module):
         if absent.any() and self.missing == 'error':
             names = [word for word, gone in zip(vocabulary, absent.tolist()) if gone]
             raise BadInputError(
-                f'{self.path} has no vector for {len(names)} words: {", ".join(names[:5])}; '
+                f'{self.path} has no vector for {len(names)} words: {listed(names)}; '
                 "word_vectors.missing='random' gives them random ones"
             )
         vectors = torch.where(absent[:, None], self.weight.cpu(), vectors)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from lt_det.engine.checkpoint_fit_hook import CheckpointFitHook, check_fits
+from lt_det.errors import BadInputError
+
+from ..test_models.test_any_detector.zoo import adjusted, built
+
+RULE = dict(type='PriorShift', tau=0.7, stage='test')
+
+
+@pytest.fixture(scope='module')
+def detector() -> nn.Module:
+    return built('Faster R-CNN')
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize('wrapped', [True, False])
+def test_own_weights_fit(detector, prefix, wrapped):
+    state = {prefix + name: value for name, value in detector.state_dict().items()}
+    check_fits(detector, dict(state_dict=state) if wrapped else state, 'a.pth')
+
+
+def test_weights_of_the_stock_detector_fit_one_with_a_rule(detector):
+    check_fits(adjusted('Faster R-CNN', RULE), dict(state_dict=detector.state_dict()), 'a.pth')
+
+
+def test_with_test_time_augmentation(detector):
+    class Augmented(nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+    check_fits(Augmented(detector), detector.state_dict(), 'a.pth')
+    with pytest.raises(BadInputError, match='it has no roi_head'):
+        check_fits(Augmented(detector), {'fc.weight': torch.zeros(2)}, 'a.pth')
+
+
+def test_a_classifier_of_other_classes_is_refused(detector):
+    state = dict(detector.state_dict())
+    name = 'roi_head.bbox_head.fc_cls.weight'
+    channels, width = state[name].shape
+    state[name] = torch.zeros(81, width)
+    total = sum(1 for _ in detector.parameters())
+    message = (
+        f'checkpoint a.pth is of another model: it has {name} of shape (81, {width}), expected '
+        f'shape ({channels}, {width}) (1 of the {total} weights that the config asks for are not '
+        'in it)'
+    )
+    with pytest.raises(BadInputError) as error:
+        check_fits(detector, state, 'a.pth')
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize('other', ['RetinaNet', 'FCOS'])
+def test_another_detector_with_the_same_backbone_is_refused(detector, other):
+    with pytest.raises(BadInputError, match=r'it has no roi_head\.bbox_head\.fc_cls\.weight'):
+        check_fits(detector, built(other).state_dict(), 'a.pth')
+
+
+def test_a_part_that_is_missing_passes_but_most_of_a_model_do_not():
+    model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
+    state = model.state_dict()
+    for name in ('0.weight', '0.bias', '1.bias'):
+        del state[name]
+        check_fits(model, state, 'a.pth')
+    del state['1.weight']
+    with pytest.raises(BadInputError, match=r'no 0\.weight, expected shape \(2, 2\) \(4 of the 6'):
+        check_fits(model, state, 'a.pth')
+
+
+def test_a_training_begins_with_any_weights(detector):
+    training = SimpleNamespace(_train_loop=SimpleNamespace(dataloader=[]), model=detector)
+    CheckpointFitHook().after_load_checkpoint(training, {})
+    testing = SimpleNamespace(_train_loop=dict(), model=detector, _load_from='a.pth')
+    with pytest.raises(BadInputError, match=r'a\.pth is of another model'):
+        CheckpointFitHook().after_load_checkpoint(testing, {})
