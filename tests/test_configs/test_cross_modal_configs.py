@@ -16,7 +16,7 @@ from lt_det.datasets.glyphs import CROP_SIZES, make_crops
 from lt_det.datasets.glyphs.words import vocabulary
 from lt_det.frequency import ClassFrequency
 
-from ..tool_process import ROOT, run, run_new
+from ..tool_process import ROOT, run
 
 NAMES = sorted(
     path.relative_to(ROOT / 'configs').as_posix()
@@ -89,7 +89,7 @@ def test_train_test_and_export(tmp_path):
     )
     trained = json.loads((work_dir / 'metrics.json').read_text())
     checkpoint = work_dir / 'epoch_1.pth'
-    result = run_new('tools/export_cross_modal.py', config, checkpoint, tmp_path / 'image')
+    result = run('tools/export_cross_modal.py', config, checkpoint, tmp_path / 'image')
     assert result.returncode == 0, result.stderr[-3000:]
     before, after = (
         torch.load(p, weights_only=False) for p in (checkpoint, tmp_path / 'image.pth')

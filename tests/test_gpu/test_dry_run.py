@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from speed import gpu
 from speed.gpu_steps import STEPS
+
+from ..mock_gpu import on_mock_gpu
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'benchmarks/speed/gpu.py'
 MEASURED = {
@@ -19,15 +23,13 @@ MEASURED = {
 }
 
 
+def arguments(steps: list[int], folder: Path) -> list[str]:
+    options = ['--cpu-dry-run', '--budget', '1500', '--out', str(folder)]
+    return [str(SCRIPT), *options, '--steps', ','.join(map(str, steps))]
+
+
 def rows_of(steps: list[int], folder: Path) -> list[dict]:
-    command = [sys.executable, SCRIPT, '--cpu-dry-run', '--budget', '1500', '--out', folder]
-    run = subprocess.run(
-        [*map(str, command), '--steps', ','.join(map(str, steps))],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-    )
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    """What was measured; all steps held."""
     content = json.loads((folder / 'gpu.json').read_text())
     assert {step['step']: step['status'] for step in content['steps']} == dict.fromkeys(
         steps, 'held'
@@ -42,13 +44,22 @@ def check_goals(rows: list[dict]) -> None:
             assert any(name.startswith(stage) for name in found), stage
 
 
-def test_steps_of_cost(tmp_path):
+@on_mock_gpu
+def test_steps_of_cost(tmp_path, monkeypatch):
     """Training, inference and waiting; step 1 is test_agreement.py."""
-    check_goals(rows_of([4, 5, 2], tmp_path))
+    steps = [4, 5, 2]
+    monkeypatch.setattr(sys, 'argv', arguments(steps, tmp_path))
+    with torch.random.fork_rng():
+        assert gpu.main() == 0
+    check_goals(rows_of(steps, tmp_path))
 
 
 @pytest.mark.slow
 def test_every_step(tmp_path):
+    command = [sys.executable, *arguments(list(STEPS), tmp_path)]
+    env = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    run = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     rows = rows_of(list(STEPS), tmp_path)
     check_goals(rows)
     assert {row['step'] for row in rows} == set(STEPS)

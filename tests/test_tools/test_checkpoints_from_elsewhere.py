@@ -16,7 +16,7 @@ from lt_det.compat.convert import convert_checkpoint
 from lt_det.errors import BadInputError
 from lt_det.frequency import ClassFrequency
 
-from .conftest import ROOT, run, run_new
+from .conftest import ROOT, run
 
 CLASSES = 8
 FREQUENCY = ClassFrequency([60, 40, 20, 9, 5, 3, 2, 1], num_images=100)
@@ -187,7 +187,7 @@ def test_tool(tmp_path, tiny_glyphs):
     checkpoint = old_checkpoint(fasa())
     checkpoint['meta']['CLASSES'] = ClassFrequency.from_annotation_file(ann).class_names
     torch.save(checkpoint, old)
-    result = run_new('convert_checkpoint.py', old, new, '--ann', ann)
+    result = run('convert_checkpoint.py', old, new, '--ann', ann)
     assert result.returncode == 0, result.stderr[-3000:]
     state = torch.load(new, weights_only=True)['state_dict']
     count = state['roi_head.bbox_head.adjustment.image_count']

@@ -167,7 +167,7 @@ def test_attention_picture(tiny_crops, tmp_path):
     torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'camc.pth')
     out = tmp_path / 'attention.png'
     arguments = [config, tmp_path / 'camc.pth', '--out', out, '--images', 3]
-    result = run_new('analysis/show_attention.py', *arguments)
+    result = run('analysis/show_attention.py', *arguments)
     assert result.returncode == 0, result.stderr[-3000:]
     assert cv2.imread(str(out)).std() > 5
 

@@ -15,7 +15,7 @@ from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
 from lt_det.report.cams import attention_of_detections
 
-from .conftest import run_new
+from .conftest import run
 
 CALIBRATED = """
 _base_ = ['{base}']
@@ -47,7 +47,7 @@ def test_picture(saved, tiny_glyphs, tmp_path):
     image = next((tiny_glyphs / 'val').glob('*.png'))
     out = tmp_path / 'cam.png'
     options = ('--score-thr', 0.0, '--most', 5, '--out', out)
-    result = run_new('analysis/show_cam.py', *saved, image, *options)
+    result = run('analysis/show_cam.py', *saved, image, *options)
     assert result.returncode == 0, result.stderr[-3000:]
     assert '5 detections' in result.stdout
     picture = cv2.imread(str(out))
