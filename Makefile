@@ -53,10 +53,10 @@ $(DEMO)/%/metrics.json: configs/glyphs/mask_rcnn_r18_%_demo.py | demo-data
 	  --cfg-options val_evaluator.outfile_prefix=$(DEMO)/$*/results </dev/null 2>&1 | sed -u "s/^/$*: /"'
 
 test: $(READY) ## the tests, but for those marked slow
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS) </dev/null
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS) </dev/null
 
 test-all: $(READY) ## all tests, the slow ones too
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m '' $(ARGS) </dev/null
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m '' $(ARGS) </dev/null
 
 compare: $(READY) ## long-tailed detection methods on glyphs, three seeds
 	OMP_NUM_THREADS=1 $(PY) benchmarks/methods/methods_detection.py $(ARGS) </dev/null

@@ -36,6 +36,16 @@ def pytest_collection():
         gc.enable()
 
 
+# files that take long, with few tests: at the end one worker would wait for another
+LONG = ('test_tools', 'test_gpu', 'test_calibration', 'test_configs', 'test_imports.py')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first; the order within a file stays."""
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(tests).parts[0] not in LONG)
+
+
 @pytest.fixture(autouse=True)
 def own_default_scope():
     """A Runner sets the scope of the process; the next test starts without one."""

@@ -115,7 +115,7 @@ def test_lazy_init(generated):
     assert lazy.class_frequency == ours.class_frequency
 
 
-def test_subsets_copies_and_processes_have_the_same_items(generated):
+def test_subsets_and_copies_have_the_same_items(generated):
     ours, theirs = pair(generated)
     for indices in (5, -5, [9, 1, 1, 4]):
         assert_same_items(ours.get_subset(indices), theirs.get_subset(indices))
@@ -125,9 +125,14 @@ def test_subsets_copies_and_processes_have_the_same_items(generated):
     ours.get_subset_([2, 0])
     theirs.get_subset_([2, 0])
     assert_same_items(ours, theirs)
+
+
+@pytest.mark.parametrize('generated', ['cached'], indirect=True)  # pickled, as a copy is above
+def test_a_new_process_has_the_same_items(generated):
+    ours, theirs = pair(generated)
     loader = DataLoader(ours, num_workers=1, multiprocessing_context='spawn', collate_fn=list)
     ids = [item['img_id'] for batch in loader for item in batch]
-    assert ids == [theirs.get_data_info(index)['img_id'] for index in range(2)]
+    assert ids == [theirs.get_data_info(index)['img_id'] for index in range(len(theirs))]
 
 
 def test_items_of_some_classes_are_those_of_all_without_the_others(generated):
