@@ -13,8 +13,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..calibration.select import check_options
-from ..calibration.selection import METRICS
 from ..errors import BadInputError, MissingFileError
 from ..formats.files import check_folder, check_is_file
 from .common import add_config_arguments, download_errors, load_config
@@ -73,13 +71,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from ..calibration.select import check_options
+    from ..calibration.selection import METRICS
     from ..compat.checkpoint import restrict_checkpoint_loading
 
     check_paths(args)
     keep = parse_keep(args.keep)
     cfg = load_config(args)
     names = METRICS['classifier' if classifies(cfg) else 'detector']
-    check_options(names, args.metric or names[0], keep, args.resamples)
+    args.metric = args.metric or names[0]
+    check_options(names, args.metric, keep, args.resamples)
     restrict_checkpoint_loading(args.trust_checkpoint)
     with quiet_loggers(not args.verbose), download_errors(cfg), config_errors(cfg):
         calibrate = of_classifier if classifies(cfg) else of_detector
@@ -113,7 +114,7 @@ def of_detector(cfg: Config, args: argparse.Namespace, keep: dict | None) -> Sel
     register_all_modules(init_default_scope=True)
     options = Options(
         rules=args.rules,
-        metric=args.metric or METRICS['detector'][0],
+        metric=args.metric,
         keep=keep,
         iou_type='segm' if args.masks == 'sweep' else 'bbox',
         check_masks=args.masks == 'check',
@@ -148,7 +149,7 @@ def of_classifier(cfg: Config, args: argparse.Namespace, keep: dict | None) -> S
         args.train,
         args.out,
         settings,
-        metric=args.metric or METRICS['classifier'][0],
+        metric=args.metric,
         keep=keep,
         resamples=args.resamples,
         seed=args.seed,

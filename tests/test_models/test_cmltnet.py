@@ -353,7 +353,7 @@ def test_vectors_from_a_file(tmp_path):
     path.write_text('\n'.join(lines))
     assert not table.weight.requires_grad
     assert WordTable(V, W, source='file', path=str(path), train=True).weight.requires_grad
-    with pytest.raises(BadInputError, match=r'no vector for 1 words: rice; .*missing'):
+    with pytest.raises(BadInputError, match=r"no vector for 1 words: 'rice'; .*missing"):
         WordTable(V, W, source='file', path=str(path)).fill(VOCABULARY)
     with pytest.raises(BadInputError, match=r'vectors\.txt:1 has 5 numbers, expected .*width=300'):
         WordTable(V, 300, source='file', path=str(path)).fill(VOCABULARY)
