@@ -26,7 +26,8 @@ class Kind(NamedTuple):
         title: What holds for them.
         training, evaluation: Effects.
         coco: Effect on evaluation by COCO's rules, where it differs.
-        lost: Whether something is lost; by default that follows from the effects.
+        lost: Whether something is lost, be it the meaning of a result; by default that follows
+            from the effects.
     """
 
     counted: str
@@ -257,6 +258,7 @@ ANNOTATION_KINDS: dict[str, Kind] = {
         'that both sets have, by id and name',
         _used('trained on'),
         _used('scored, though trained on: the result is too good'),
+        lost=True,
     ),
 }
 
@@ -291,6 +293,7 @@ FILE_KINDS: dict[str, Kind] = {
         'of validation that training has too, by the content of their files',
         _used('trained on'),
         _used('scored, though trained on: the result is too good'),
+        lost=True,
     ),
 }
 
