@@ -6,7 +6,8 @@
 
 Beside each problem stands what training and evaluation do with it. Exit status: 0 where nothing is
 lost, 1 where something is (refused, dropped, ignored, boxes that are most likely corners, or images
-of validation that are trained on), 2 on a wrong call. Marks that are meant so (iscrowd) and images without annotations lose nothing.
+of validation that are trained on), 2 on a wrong call. Marks that are meant so (iscrowd) and images
+without annotations lose nothing.
 
 --json FILE (- for the standard output, in place of the page) writes
 

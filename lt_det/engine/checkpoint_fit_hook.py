@@ -64,10 +64,14 @@ def check_fits(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> 
 
 
 def _classifiers(model: nn.Module) -> set[int]:
-    """Identities of the weights that compute class logits of detections, where they are known."""
+    """Identities of the weights that compute class logits at test, where they are known."""
     try:
         heads = find_class_logits(model)
     except BadInputError:  # of a head without any
         return set()
     layers = [layer for logits in heads for layer in logits.at_test]
+    head = getattr(model, 'head', None)  # of an image classifier
+    number = getattr(head, 'num_classes', None)
+    if isinstance(head, nn.Module) and number:
+        layers += [part for part in head.modules() if getattr(part, 'out_features', 0) == number]
     return {id(weight) for layer in layers for weight in layer.parameters()}

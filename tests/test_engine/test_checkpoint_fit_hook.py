@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmpretrain.registry import MODELS as CLASSIFIERS
+from mmpretrain.utils import register_all_modules
 from torch import nn
 
 from lt_det.engine.checkpoint_fit_hook import CheckpointFitHook, check_fits
@@ -61,6 +63,25 @@ def test_a_classifier_of_other_classes_is_refused(detector):
 def test_another_detector_with_the_same_backbone_is_refused(detector, other):
     with pytest.raises(BadInputError, match=r'it has no roi_head\.bbox_head\.fc_cls\.weight'):
         check_fits(detector, built(other).state_dict(), 'a.pth')
+
+
+@pytest.mark.parametrize('kind', ['LinearClsHead', 'VisionTransformerClsHead'])
+def test_an_image_classifier_of_other_classes_is_refused(kind):
+    register_all_modules(init_default_scope=True)
+    ours, theirs = (
+        CLASSIFIERS.build(
+            dict(
+                type='ImageClassifier',
+                backbone=dict(type='ResNet', depth=18),
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(type=kind, num_classes=number, in_channels=512),
+            )
+        )
+        for number in (8, 10)
+    )
+    check_fits(ours, ours.state_dict(), 'a.pth')
+    with pytest.raises(BadInputError, match=r'of shape \(10, 512\), expected shape \(8, 512\)'):
+        check_fits(ours, theirs.state_dict(), 'a.pth')
 
 
 def test_a_part_that_is_missing_passes_but_most_of_a_model_do_not():
