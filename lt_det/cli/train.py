@@ -16,6 +16,7 @@ from .common import add_common_arguments, build_runner, download_errors, load_co
 from .config_errors import config_errors
 from .console import quiet_loggers
 from .lost_processes import lost_processes
+from .ranks import start_ranks
 from .worker_errors import worker_errors
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     if args.gpus > 1:
-        start_processes(args)
+        return start_processes(args)
     cfg = load_config(args)
     check_order(cfg, 'val')
     make_resumable(cfg)
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> None:
             build_runner(cfg, args).train()
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt('go on with --resume') from interrupt
+    return 0
 
 
 def make_resumable(cfg: Config) -> None:
@@ -88,8 +90,8 @@ def _name(hook: dict) -> str:
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
-def start_processes(args: argparse.Namespace) -> None:
-    """Become torchrun, which starts this command once per GPU."""
+def start_processes(args: argparse.Namespace) -> int:
+    """Start this command once per GPU; its exit status."""
     if args.launcher != 'none':
         raise BadInputError(
             f'--gpus is {args.gpus} with --launcher {args.launcher}; expected one of the two'
@@ -98,7 +100,5 @@ def start_processes(args: argparse.Namespace) -> None:
     if os.path.basename(sys.argv[0]) == 'train.py':  # tools/train.py
         arguments = ['train', *arguments]
     # the later of two --gpus counts
-    again = ['-m', 'lt_det', *arguments, '--gpus', '1', '--launcher', 'pytorch']
-    torchrun = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={args.gpus}']
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *torchrun, *again])
+    again = [*arguments, '--gpus', '1', '--launcher', 'pytorch']
+    return start_ranks(again, args.gpus)
