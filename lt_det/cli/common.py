@@ -29,6 +29,7 @@ from ..label_order import put_in_label_order
 from .config_errors import warn_of_misspelt_keys
 from .console import log_errors_in_a_line, show_data_warnings
 from .loader_options import check_shared_memory, fit_loader_options
+from .lost_processes import LostProcessError
 from .ranks import let_the_first_speak
 
 if TYPE_CHECKING:
@@ -263,7 +264,8 @@ def user_errors(verbose: bool = False) -> Iterator[None]:
         with show_data_warnings(quiet=not verbose), log_errors_in_a_line():
             yield
     except UserError as error:
-        let_the_first_speak()
+        if not isinstance(error, LostProcessError):
+            let_the_first_speak()
         if verbose and error.__cause__:
             traceback.print_exception(error.__cause__)
         print(f'error: {error}', file=sys.stderr)

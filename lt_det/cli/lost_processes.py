@@ -23,6 +23,10 @@ GRACE = 5.0  # seconds in which all that wait notice that one has given up
 REMEDY = 'env_cfg.dist_cfg.timeout gives the seconds to wait'
 
 
+class LostProcessError(UserError):
+    """What one process has to say, and no other has."""
+
+
 @contextmanager
 def lost_processes(grace: float = GRACE) -> Iterator[None]:
     """Name the processes that others wait for in vain, where some have ended or are late.
@@ -31,7 +35,7 @@ def lost_processes(grace: float = GRACE) -> Iterator[None]:
         grace: Seconds to wait for the marks of others.
 
     Raises:
-        UserError: Who waited for whom, and what the backend has said.
+        LostProcessError: Who waited for whom, and what the backend has said.
     """
     try:
         yield
@@ -44,13 +48,13 @@ def lost_processes(grace: float = GRACE) -> Iterator[None]:
             raise
         line = (text.splitlines() or [''])[0]
         if not dist.is_initialized():
-            raise UserError(_not_joined(line)) from error
+            raise LostProcessError(_not_joined(line)) from error
         rank, size = dist.get_rank(), dist.get_world_size()
         store = dist.PrefixStore('lt_det', dist.distributed_c10d._get_default_store())
         if '/gloo/' in text:  # those that wait for this process are told at once
             with suppress(RuntimeError):
                 dist.destroy_process_group()
-        raise UserError(f'{_who(store, rank, size, grace)} ({REMEDY}): {line}') from error
+        raise LostProcessError(f'{_who(store, rank, size, grace)} ({REMEDY}): {line}') from error
 
 
 def _not_joined(line: str) -> str:
