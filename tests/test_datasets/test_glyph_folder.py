@@ -66,23 +66,31 @@ def test_other_recipe_is_refused(copy):
     assert digests(copy) == before
 
 
-@pytest.mark.parametrize('damage', ['no recipe', 'no image', 'no json', 'cut image', 'cut recipe'])
-def test_incomplete_folder_is_refused_then_replaced(copy, tiny, damage):
-    image = copy / 'val' / '000000000130.png'
-    if damage == 'no recipe':
-        (copy / 'recipe.json').unlink()
-    elif damage == 'no image':
-        image.unlink()
-    elif damage == 'no json':
-        (copy / 'annotations' / 'glyphs_val.json').unlink()
-    elif damage == 'cut image':
-        image.write_bytes(image.read_bytes()[:100])
-    else:
-        (copy / 'recipe.json').write_text('{"recipe":')
+IMAGE = 'val/000000000130.png'
+DAMAGES = {
+    'no json': lambda root: (root / 'annotations' / 'glyphs_val.json').unlink(),
+    'cut image': lambda root: (root / IMAGE).write_bytes((root / IMAGE).read_bytes()[:100]),
+    'no image': lambda root: (root / IMAGE).unlink(),
+    'cut recipe': lambda root: (root / 'recipe.json').write_text('{"recipe":'),
+    'no recipe': lambda root: (root / 'recipe.json').unlink(),
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_incomplete_folder_is_refused(copy, damage):
+    DAMAGES[damage](copy)
     before = digests(copy)
     with pytest.raises(GlyphFolderError, match='--overwrite'):
         make_glyphs(copy, 'tiny', progress=False)
     assert digests(copy) == before
+
+
+@pytest.mark.parametrize(
+    'damages', [['cut image', 'cut recipe'], ['no json', 'no image', 'no recipe']]
+)
+def test_incomplete_folder_is_replaced(copy, tiny, damages):
+    for damage in damages:
+        DAMAGES[damage](copy)
     make_glyphs(copy, 'tiny', progress=False, overwrite=True)
     assert digests(copy) == digests(tiny)
 
