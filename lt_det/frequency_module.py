@@ -12,6 +12,8 @@ from .errors import BadInputError
 from .frequency import ClassFrequency
 from .protocols import TakesClassFrequency
 
+_COUNTS = ('image_count', 'instance_count', 'num_images')
+
 
 class FrequencyModule(nn.Module):
     """A module that needs class statistics; a checkpoint carries them in its buffers.
@@ -33,7 +35,7 @@ class FrequencyModule(nn.Module):
     instance_count: Tensor
     num_images: Tensor
     optional = False
-    data_buffers: tuple[str, ...] = ('image_count', 'instance_count', 'num_images')
+    data_buffers: tuple[str, ...] = _COUNTS
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -42,6 +44,7 @@ class FrequencyModule(nn.Module):
         self.register_buffer('instance_count', torch.zeros(num_classes, dtype=torch.int64))
         self.register_buffer('num_images', torch.zeros((), dtype=torch.int64))
         self.has_frequency = False
+        self._class_names: tuple[str, ...] | None = None  # of those that were set, for messages
 
     @property
     def frequency(self) -> ClassFrequency:
@@ -50,6 +53,7 @@ class FrequencyModule(nn.Module):
             self.image_count.cpu().numpy(),
             self.instance_count.cpu().numpy(),
             int(self.num_images),
+            self._class_names,
         )
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
@@ -66,6 +70,7 @@ class FrequencyModule(nn.Module):
         self.image_count.copy_(torch.from_numpy(frequency.image_count))
         self.instance_count.copy_(torch.from_numpy(frequency.instance_count))
         self.num_images.fill_(frequency.num_images)
+        self._class_names = frequency.class_names
         self.has_frequency = True
 
     def _load_from_state_dict(
@@ -77,6 +82,12 @@ class FrequencyModule(nn.Module):
         missing_keys: list[str],
         *args: Any,
     ) -> None:
+        there = [name for name in _COUNTS if isinstance(state_dict.get(prefix + name), Tensor)]
+        if 0 < len(there) < len(_COUNTS):
+            raise BadInputError(
+                f'the checkpoint has of the class statistics of {prefix[:-1] or "the module"} only '
+                f'{" and ".join(there)}; expected tensors {", ".join(_COUNTS)}, or none of them'
+            )
         missing: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, *args)
         own = {prefix + name for name in self.data_buffers}
@@ -86,6 +97,7 @@ class FrequencyModule(nn.Module):
         missing_keys += missing
         if prefix + 'image_count' in state_dict:
             self.has_frequency = bool(self.num_images.item())
+            self._class_names = None
 
 
 def frequency_modules(module: nn.Module) -> Iterator[nn.Module]:

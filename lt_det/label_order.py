@@ -29,7 +29,7 @@ def label_order(cfg: Mapping, names: Sequence[str]) -> tuple[str, ...]:
         that is not there, the json of validation or test tells the order.
     """
     training = plain_dataset(cfg, 'train_dataloader')
-    if training is None or _numbers_by_json(training):
+    if training is None or numbers_by_json(training):
         for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             found = _order_of(plain_dataset(cfg, loader), names)
             if found is not None:
@@ -66,7 +66,7 @@ def check_order(cfg: Mapping, part: str) -> None:
 def _order_of(dataset: Mapping | None, names: Sequence[str]) -> tuple[str, ...] | None:
     """The names as the json of a CocoDataset orders them; None where it has others or is none."""
     path = annotation_file(dataset)
-    if path is None or not _numbers_by_json(dataset) or not osp.isfile(path):
+    if path is None or not numbers_by_json(dataset) or not osp.isfile(path):
         return None
     content = read_json(path)
     categories = content.get('categories') if isinstance(content, dict) else None
@@ -80,7 +80,7 @@ def put_in_label_order(cfg: Mapping) -> None:
     """Rewrite the ``metainfo['classes']`` of a config whose order is not that of the labels."""
     training = plain_dataset(cfg, 'train_dataloader') or plain_dataset(cfg, 'test_dataloader') or {}
     written = (training.get('metainfo') or {}).get('classes')
-    if not _numbers_by_json(training) or not isinstance(written, (list, tuple)):
+    if not numbers_by_json(training) or not isinstance(written, (list, tuple)):
         return
     names = label_order(cfg, written)
     if names == tuple(written):
@@ -103,7 +103,8 @@ def put_in_label_order(cfg: Mapping) -> None:
                 metainfo[key] = [metainfo[key][number] for number in order]
 
 
-def _numbers_by_json(dataset: Mapping | None) -> bool:
+def numbers_by_json(dataset: Mapping | None) -> bool:
+    """Whether the config of a data set is of one whose labels follow its json."""
     return str((dataset or {}).get('type')).rpartition('.')[2] == 'CocoDataset'
 
 

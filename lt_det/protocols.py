@@ -42,6 +42,10 @@ class WelcomesClassFrequency(Protocol):
     ``ClassFrequencyHook`` calls it before an evaluation.
     """
 
+    @property
+    def wants_frequency(self) -> bool:
+        """Whether it has no groups of its own, so that a training set is worth reading."""
+
     def use_frequency(self, frequency: ClassFrequency) -> None:
         """Use the statistics of the training set."""
 

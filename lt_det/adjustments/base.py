@@ -156,12 +156,13 @@ class LogitAdjustment(FrequencyModule):
         if 'factor' not in self._parameters and prefix + 'factor' in state_dict:  # LearnedScale's
             state_dict[prefix + 'scale'] = state_dict.pop(prefix + 'factor')
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        if not (prefix + 'scale' in state_dict and self.has_frequency):
+        if not (prefix + 'image_count' in state_dict and self.has_frequency):
             return
         # The counts are data, the rule is configuration: another rule than in training is allowed.
         saved = self.scale.clone(), self.shift.clone()
         self.set_class_frequency(self.frequency)
-        if not all(map(torch.allclose, saved, (self.scale, self.shift))):
+        same = all(map(torch.allclose, saved, (self.scale, self.shift)))
+        if prefix + 'scale' in state_dict and not same:
             self._warn_of_other_rule(prefix)
 
     def _warn_of_other_rule(self, prefix: str) -> None:

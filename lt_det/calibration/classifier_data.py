@@ -26,6 +26,7 @@ class ClassifierData:
         cfg: Config of the classifier.
         held_out: What ``ann_file`` of the config's test data set takes.
         train: The same for the training set; None: that of the config.
+        images: Folder that the paths of ``held_out`` begin in; None: that of the config.
 
     Attributes:
         config: Of the held-out data set.
@@ -39,12 +40,18 @@ class ClassifierData:
     """
 
     def __init__(
-        self, cfg: Config, held_out: str | os.PathLike, train: str | os.PathLike | None
+        self,
+        cfg: Config,
+        held_out: str | os.PathLike,
+        train: str | os.PathLike | None,
+        images: str | os.PathLike | None = None,
     ) -> None:
         test = _config_of(cfg, 'test_dataloader')
         if test is None:
             raise BadInputError('the config has no test_dataloader, which reads held-out images')
         self.config = _with_list(test, held_out)
+        if images is not None:
+            self.config.data_prefix = os.path.abspath(images)
         if self.config.type == 'ListFileDataset':
             self.config.check_images = True
         dataset = _build(self.config, held_out)

@@ -48,6 +48,7 @@ def calibrate_classifier(
     keep: Mapping[str, float] | None = None,
     resamples: int = 100,
     seed: int = 0,
+    images: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> Selection:
     """Choose among rules behind the logits of a classifier of MMPretrain.
@@ -74,6 +75,7 @@ def calibrate_classifier(
         keep: How much other metrics may fall, by name.
         resamples: Of the bootstrap over images.
         seed: Of the folds and the bootstrap.
+        images: Folder that the paths of ``held_out`` begin in; None: that of the config.
         progress: Whether to show a progress line.
 
     Raises:
@@ -90,7 +92,7 @@ def calibrate_classifier(
     }
     config = KeptConfig(cfg)
     hashes['config'] = config.sha256
-    data = ClassifierData(cfg, held_out, train)
+    data = ClassifierData(cfg, held_out, train, images)
     check_images(len(data.labels))
     sweep = Sweep(settings, data, [metric, *keep])
     sweep.run(cfg, checkpoint, Path(out_dir, 'run'), progress)

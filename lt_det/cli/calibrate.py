@@ -132,7 +132,6 @@ def of_classifier(cfg: Config, args: argparse.Namespace, keep: dict | None) -> S
 
     for option, given in (
         ('masks', args.masks != 'check'),
-        ('images', args.images),
         ('resume', args.resume),
     ):
         if given:
@@ -149,6 +148,7 @@ def of_classifier(cfg: Config, args: argparse.Namespace, keep: dict | None) -> S
         args.train,
         args.out,
         settings,
+        images=args.images,
         metric=args.metric,
         keep=keep,
         resamples=args.resamples,

@@ -34,6 +34,7 @@ _NOISE = re.compile(
             'There are no callable functions',
             "pin_memory' argument is set as true but no accelerator",
             'Visualizer backend "LocalVisBackend" is not specified',
+            r'Glyph \d+ .* missing from (current )?font',
             'Setting (MKL|OMP)_NUM_THREADS environment variable',
             'torch.meshgrid: in an upcoming release',
             'xFormers is not available',

@@ -236,7 +236,12 @@ def class_names(args: argparse.Namespace, results: str, truth: GroundTruth) -> l
     if args.classes == ['by-id']:
         return truth.category_names
     if len(args.classes) == 1 and Path(args.classes[0]).is_file():
-        return Path(args.classes[0]).read_text(encoding='utf-8-sig').splitlines()
+        try:
+            return Path(args.classes[0]).read_text(encoding='utf-8-sig').splitlines()
+        except (OSError, ValueError) as error:
+            raise BadInputError(
+                f'--classes {args.classes[0]}: expected a name per line: {error}'
+            ) from None
     return args.classes
 
 

@@ -93,6 +93,12 @@ def run(args: argparse.Namespace) -> None:
     val.say_remarks(training=False)
     frequency = ClassFrequency.from_columns(train)
     classes = classes_to_train(frequency, val, args)
+    shown = ClassFrequency(
+        frequency.image_count[frequency.image_count > 0],
+        frequency.instance_count[frequency.image_count > 0],
+        frequency.num_images,
+    )
+    refuse_same_images(train, val, args)
     check_rare(frequency, args)
     check_masks(train, args)
     images = image_folder(train, args.train, args.images, '--images')
@@ -114,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
         num_images=train.num_images,
         protocol='lvis' if val.federated else 'coco',
         bounds=tuple(args.bounds),
-        summary=f'{train.num_images:,} images, {summarize(frequency, args.bounds)}',
+        summary=f'{train.num_images:,} images, {summarize(shown, args.bounds)}',
     )
     schedule = Schedule.of(train.num_images, args.gpus, args.batch_size, args.epochs)
     parts = (data, args.model, args.method, schedule, args.weights, command())
@@ -135,6 +141,22 @@ def check_rare(frequency: ClassFrequency, args: argparse.Namespace) -> None:
             f'--method {args.method} pastes objects of classes in at most {args.bounds[1]} '
             f'training images, but the rarest is in {least}; expected other --bounds, or another '
             'method'
+        )
+
+
+def refuse_same_images(
+    train: AnnotationColumns, val: AnnotationColumns, args: argparse.Namespace
+) -> None:
+    """Refuse a validation on images that are trained on, by id and name."""
+    from ..inspection.pair import shared_images
+
+    shared = shared_images(train, val)
+    same_file = Path(args.train).resolve() == Path(args.val).resolve()
+    same_folder = args.images is not None and args.val_images is None
+    if shared and (same_file or same_folder):
+        raise BadInputError(
+            f'{args.val}: {len(shared)} of {val.num_images} images are in {args.train} too, the '
+            f'first is {shared[0]}; expected images that are not trained on'
         )
 
 
@@ -231,7 +253,7 @@ def classes_to_train(
     if len(names) < len(counts):
         empty = frequency.empty_classes
         print(
-            f'note: {args.train}: {len(empty)} classes without a training image are left out: '
+            f'note: {args.train}: classes without a training image are left out ({len(empty)}): '
             f'{listed(empty)}',
             file=sys.stderr,
         )

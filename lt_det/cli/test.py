@@ -6,11 +6,12 @@ lt_det test configs/lvis/mask_rcnn_r50_iif.py work_dirs/mask_rcnn_r50_iif/epoch_
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
-from ..formats.files import check_writable
+from ..formats.files import check_is_file, check_writable
 from ..label_order import check_order
 from .common import add_common_arguments, build_runner, download_errors, load_config
 from .config_errors import config_errors
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> None:
         raise BadInputError(f'--out is {args.out}, expected a file name that ends in .pkl')
     if args.out:
         check_writable(args.out)
+    if '://' not in args.checkpoint:
+        check_is_file(os.path.expanduser(args.checkpoint), 'checkpoint')
     cfg = load_config(args)
     check_order(cfg, 'test')
     cfg.load_from = args.checkpoint

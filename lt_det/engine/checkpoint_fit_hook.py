@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -11,8 +11,12 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ..bare_model import bare_model
+from ..config_parts import plain_dataset
 from ..errors import BadInputError
+from ..label_order import numbers_by_json
 from ..models.any_detector.class_logits import find_class_logits
+
+_TRAIN = 'train_dataloader'
 
 
 @HOOKS.register_module()
@@ -22,12 +26,46 @@ class CheckpointFitHook(Hook):
     A training may begin with any weights, as those of another data set.
 
     Raises:
-        BadInputError: See :func:`check_fits`.
+        BadInputError: See :func:`check_fits` and :func:`check_names`.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        if not hasattr(runner._train_loop, 'dataloader'):  # otherwise it is a config, or none
-            check_fits(bare_model(runner.model), checkpoint, str(runner._load_from))
+        if hasattr(runner._train_loop, 'dataloader'):  # otherwise it is a config, or none
+            return
+        source = str(runner._load_from)
+        check_fits(bare_model(runner.model), checkpoint, source)
+        loader = getattr(runner._test_loop, 'dataloader', None)
+        # a CocoDataset numbers labels by its json, whatever names a checkpoint lists
+        if loader is not None and not numbers_by_json(plain_dataset(runner.cfg, _TRAIN)):
+            metainfo = getattr(loader.dataset, 'metainfo', None) or {}
+            check_names(metainfo.get('classes'), checkpoint, source)
+
+
+def check_names(names: Sequence[str] | None, checkpoint: Mapping[str, Any], source: str) -> None:
+    """Refuse a checkpoint that numbers the same classes in another order.
+
+    Args:
+        names: Of the classes of the test, in the order of their labels; None if it has none.
+        checkpoint: As MMEngine writes it, with the names in ``meta``.
+        source: Its path or address.
+
+    Raises:
+        BadInputError: Names the first label whose class is another.
+    """
+    meta = checkpoint.get('meta')
+    dataset_meta = meta.get('dataset_meta') if isinstance(meta, Mapping) else None
+    trained = dataset_meta.get('classes') if isinstance(dataset_meta, Mapping) else None
+    lists = all(isinstance(one, (list, tuple)) for one in (names, trained))
+    if not lists or list(names) == list(trained):
+        return
+    if sorted(map(str, names)) != sorted(map(str, trained)):
+        return
+    label = next(k for k, pair in enumerate(zip(names, trained)) if pair[0] != pair[1])
+    raise BadInputError(
+        f'checkpoint {source} has the classes in another order: label {label} is '
+        f'{trained[label]!r} there and {names[label]!r} in the test set; expected the names of '
+        "metainfo['classes'] in the order of the training"
+    )
 
 
 def check_fits(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> None:

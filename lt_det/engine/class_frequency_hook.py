@@ -10,7 +10,7 @@ from torch import nn
 from ..adjustments.box_dimension import box_dimension_of
 from ..bare_model import bare_model
 from ..dataset_parts import items_of
-from ..errors import BadInputError, MissingFileError, listed
+from ..errors import BadInputError, MissingFileError, UserError, listed
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, frequency_modules
 from ..protocols import (
@@ -161,10 +161,20 @@ class ClassFrequencyHook(Hook):
         known = self.training_frequency or _carried(model)
         if needy or (metrics and known is None):
             known = self._read_for_test(runner, needy)
+        if known is None and any(metric.wants_frequency for metric in welcome):
+            known = self._read_if_there(runner)
         for metric in metrics:
             metric.set_class_frequency(known)
         for metric in welcome if known is not None else ():
             metric.use_frequency(known)
+
+    def _read_if_there(self, runner: Runner) -> ClassFrequency | None:
+        try:
+            dataset = None if self.ann_file else _train_dataset(runner)
+            return self._read(dataset, bare_model(runner.model))
+        except (UserError, OSError) as error:
+            runner.logger.warning(f'no APr, APc, APf: the training set cannot be read: {error}')
+            return None
 
     def _read_for_test(self, runner: Runner, needy: list[nn.Module]) -> ClassFrequency:
         try:

@@ -125,6 +125,13 @@ class Detections:
         boxes[rows] = mask_utils.to_bbox([to_rle(m, *size) for m, size in zip(masks, sizes)])
         return replace(self, boxes=boxes)
 
+    def encoded(self, truth: GroundTruth) -> Detections:
+        """The same, with masks as compressed run lengths."""
+        assert self.segmentations is not None
+        sizes = truth.image_sizes[self.image].tolist()
+        codes = [to_rle(mask, *size) for mask, size in zip(self.segmentations, sizes)]
+        return replace(self, segmentations=codes)
+
     @property
     def all_boxed(self) -> bool:
         return self.boxes is not None and not np.isnan(self.boxes[:, 0]).any()

@@ -31,8 +31,10 @@ def load(truth: GroundTruth, detections: Detections, iou_type: str) -> COCO:
     gt = truth.engine(iou_type != 'bbox')
     if not len(detections):
         return gt.load_res([])
-    if iou_type == 'bbox' and detections.all_boxed:
-        return gt.load_res(detections.array(truth))
+    if iou_type == 'bbox' and detections.boxes is not None:
+        return gt.load_res(detections.boxed(truth).array(truth))
+    if iou_type == 'bbox':  # sizes are those of masks then, as in lvis-api
+        detections = detections.encoded(truth)
     return gt.load_res(detections.records(truth))
 
 
@@ -48,6 +50,7 @@ def load_file(truth: GroundTruth, path: str | os.PathLike, iou_type: str) -> COC
 def limits_of(truth: GroundTruth, max_dets: int) -> list[int]:
     """Numbers of detections at which recall is measured: 1 and 10 too in coco; the last is all."""
     limit = max_dets if max_dets >= 0 else _ALL
+    limit = min(limit, _ALL)
     return [n for n in (1, 10) if n < limit and truth.protocol == 'coco'] + [limit]
 
 
@@ -109,7 +112,7 @@ def run(
 
     federated = truth.protocol == 'lvis'
     if federated:
-        dt = dt.cap_detections_per_image(max_dets if max_dets >= 0 else None)
+        dt = dt.cap_detections_per_image(min(max_dets, _ALL) if max_dets >= 0 else None)
         # lvis-api leaves out detections without an area, after the limit
         if dt.get_ann_ids(area_rng=[-_INFINITE, 0]):
             dt = dt.filter(area_rng=[_SMALLEST, _INFINITE], drop_empty_images=False)

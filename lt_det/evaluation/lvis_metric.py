@@ -121,15 +121,18 @@ class LongTailLVISMetric(BaseMetric):
         self._categories = np.arange(self.truth.num_categories)
         self._worker = Worker()
 
+    @property
+    def wants_frequency(self) -> bool:
+        """Whether the groups r, c, f are not known from the annotation file."""
+        return self._bounds is not None or not all(self.truth.frequency)
+
     def use_frequency(self, frequency: ClassFrequency) -> None:
         """Take the groups r, c, f from a training set where the annotation file has none.
 
         Args:
             frequency: Statistics of the classes of the data set, in the order of their labels.
         """
-        if self._bounds is None and all(self.truth.frequency):
-            return
-        if frequency.num_classes == len(self._categories):
+        if self.wants_frequency and frequency.num_classes == len(self._categories):
             names = [self.truth.category_names[k] for k in self._categories]
             counts = frequency.image_count, frequency.instance_count, frequency.num_images
             self.truth.set_groups(ClassFrequency(*counts, class_names=names), self._bounds)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from ..errors import BadInputError
+from ..errors import BadInputError, listed
+from ..formats.segmentations import mask_problem, masks_usable
 from .detections import Detections
 from .ground_truth import GroundTruth
 
@@ -39,6 +40,9 @@ def read_instances(
     scores = to_numpy(instances[score_key]).astype(np.float64)
     boxes = to_numpy(instances['bboxes']).astype(np.float64).reshape(-1, 4)
     labels = to_numpy(instances['labels'])
+    lengths = dict(scores=len(scores), bboxes=len(boxes), labels=len(labels))
+    if len(set(lengths.values())) > 1:
+        raise BadInputError(f'{where}: expected as many of each, got {lengths}')
     boxes[:, 2:] -= boxes[:, :2]
     if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
         raise BadInputError(f'{where}: a score or box is not finite; the model has diverged')
@@ -74,26 +78,30 @@ def check_size(shape: Sequence[int] | None, image: int, truth: GroundTruth) -> N
 
 
 def check_masks(instances: Any, image: int, truth: GroundTruth) -> None:
-    """Refuse predictions without masks, or with masks that are not of the size of the image.
+    """Refuse predictions without masks, or with masks that cannot be used or have another size.
 
     Raises:
         BadInputError: That is so.
     """
     if 'masks' not in instances:
         raise BadInputError("metric 'segm' needs masks, but the model predicts none")
-    masks = instances['masks']
-    if not len(masks):
+    masks, where = instances['masks'], f'prediction for image {truth.image_ids[image]}'
+    number, expected = len(instances['scores']), truth.image_sizes[image].tolist()
+    if len(masks) != number:
+        raise BadInputError(f'{where}: {len(masks)} masks for {number} scores')
+    if not number:
         return
-    if isinstance(masks, (torch.Tensor, np.ndarray)):
-        size = list(masks.shape[-2:])
-    else:
-        size = list(masks[0]['size'])
-    expected = truth.image_sizes[image].tolist()
-    if size != expected:
+    arrays = isinstance(masks, (torch.Tensor, np.ndarray))
+    sizes = [masks.shape[-2:]] if arrays else [m['size'] for m in masks if isinstance(m, dict)]
+    wrong = next((list(size) for size in sizes if list(size) != expected), None)
+    if wrong is not None:
         raise BadInputError(
-            f'prediction for image {truth.image_ids[image]}: masks have the size {size}, but the '
-            f'image in {truth.source} has {expected}'
+            f'{where}: masks have the size {wrong}, but the image in {truth.source} has {expected}'
         )
+    records = [] if arrays else [{'segmentation': mask} for mask in masks]
+    if records and not masks_usable(records, np.tile(truth.image_sizes[image], (number, 1))):
+        problems = (mask_problem(mask, *expected) for mask in masks)
+        raise BadInputError(f'{where}: {next(filter(None, problems))}')
 
 
 @torch.no_grad()
@@ -169,10 +177,9 @@ def match_classes(classes: Sequence[str], truth: GroundTruth) -> np.ndarray:
             level=logging.WARNING,
         )
         return np.arange(len(names))
-    label = unknown[0]
-    other = repr(names[label]) if label < len(names) else 'nothing'
+    missing, more = [classes[label] for label in unknown], sorted(number.keys() - set(classes))
+    instead = f', it has {listed(more, 3)}, which the data set does not have' if more else ''
     raise BadInputError(
-        f'the classes of the data set are not the categories of {truth.source}: the data set has '
-        f'{len(classes)} classes with {classes[label]!r} as number {label}, the file has '
-        f'{len(names)} categories with {other} there'
+        f'{truth.source} has no category {listed(missing, 3)} ({len(missing)} of the '
+        f'{len(classes)} classes of the data set){instead}; expected all of them, in any order'
     )

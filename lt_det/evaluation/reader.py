@@ -16,14 +16,13 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..formats.result_files import record_blocks, spread_records
-from ..formats.segmentations import compressed_masks, mask_problem, rle_areas
+from ..formats.segmentations import mask_problem, masks_usable
 from .detections import Detections
 from .ground_truth import GroundTruth
 
 _WHOLE = 1 << 23  # bytes of a file that is looked at whole
 _PARTS, _PART = 32, 1 << 16  # of a larger one, so many parts of so many bytes
 _BLOCK = 65536  # records checked at a time
-_CODES = 512  # masks decoded at a time
 _MASK = 'segmentation'
 _NAMING = ('image_id', 'category_id')
 _NO_BOX = [float('nan')] * 4
@@ -99,9 +98,14 @@ class DetectionReader:
     def _is_plain(self, blocks: Iterator[list]) -> bool:
         try:
             with _no_collection():
-                return all(self._plain(records) for records in blocks)
+                parts = map(self._plain, blocks)
+                return all(part and self._is_whole(part) for part in parts)
         except (ValueError, OSError):
             return False
+
+    def _is_whole(self, part: Detections) -> bool:
+        """Whether the engine can score it: it makes boxes of compressed masks alone."""
+        return part.all_boxed or not self.boxes_only
 
     @staticmethod
     def _is_small(path: str | os.PathLike) -> bool:
@@ -174,7 +178,7 @@ class DetectionReader:
             detections.segmentations = masks
             rows = np.flatnonzero(has_mask)
             sizes = self.truth.image_sizes[detections.image[rows]]
-            if not self._usable([records[i] for i in rows], sizes):
+            if not masks_usable([records[i] for i in rows], sizes):
                 return None
         return detections
 
@@ -205,27 +209,11 @@ class DetectionReader:
         try:
             image, category = (_ids(columns[name]) for name in _NAMING)
             score, boxes = (np.asarray(columns[name], np.float64) for name in ('score', 'bbox'))
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             return None
         if image is None or category is None or score.ndim != 1 or boxes.shape != (len(score), 4):
             return None
         return self._known(image, category, score, boxes, np.ones(len(score), bool))
-
-    @staticmethod
-    def _usable(records: Sequence[dict], sizes: np.ndarray) -> bool:
-        """Whether the masks of records can be used as they are."""
-        masks = compressed_masks(records, sizes)
-        if masks is None:
-            return not any(
-                mask_problem(record[_MASK], height, width)
-                for record, (height, width) in zip(records, sizes.tolist())
-            )
-        pixels = sizes.prod(1)
-        for start in range(0, len(masks), _CODES):
-            codes = [mask['counts'] for mask in masks[start : start + _CODES]]
-            if (rle_areas(codes, pixels[start : start + _CODES]) < 0).any():
-                return False
-        return True
 
     def _normal(self, record: Any) -> tuple[tuple[str, str] | None, dict | None]:
         """The field that makes a record invalid and why, or the record in plain types."""
@@ -289,7 +277,9 @@ def _number(value: Any) -> int | float | None:
             value = value.item()
         except (ValueError, RuntimeError):
             return None
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if isinstance(value, float) or abs(value) < 2**63 else None
 
 
 def _ids(column: Sequence) -> np.ndarray | None:

@@ -47,7 +47,8 @@ class Records(NamedTuple):
         if self.lowest is not None and self.lowest >= 0.05:
             yield (
                 f'the lowest score is {self.lowest:.2f}, and AP counts detections of all scores: '
-                'lt_det predict --score-thr 0 writes them'
+                'lt_det predict --score-thr 0 writes those that score_thr in test_cfg of the '
+                "config lets pass (MMDetection's is 0.05 for RoI heads)"
             )
 
 

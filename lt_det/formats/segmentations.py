@@ -82,6 +82,30 @@ def compressed_masks(records: Sequence[Any], sizes: np.ndarray) -> list[dict] | 
     return masks if (np.reshape(sides, (-1, 2)) == sizes).all() else None
 
 
+_CODES = 512  # masks decoded at a time
+
+
+def masks_usable(records: Sequence[Any], sizes: np.ndarray) -> bool:
+    """Whether ``mask_problem`` has no complaint of the masks of records.
+
+    Args:
+        records: N records.
+        sizes: (N, 2) height and width of their images in pixels.
+    """
+    masks = compressed_masks(records, sizes)
+    if masks is None:
+        return not any(
+            mask_problem(record['segmentation'], height, width)
+            for record, (height, width) in zip(records, sizes.tolist())
+        )
+    pixels = sizes.prod(1)
+    for start in range(0, len(masks), _CODES):
+        codes = [mask['counts'] for mask in masks[start : start + _CODES]]
+        if (rle_areas(codes, pixels[start : start + _CODES]) < 0).any():
+            return False
+    return True
+
+
 def _polygon_problem(polygons: list) -> str | None:
     if not polygons:
         return 'segmentation has no polygon'

@@ -45,10 +45,14 @@ def _groups(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
     return [problem('both', 'class_group', len(other), other)] if other else []
 
 
-def _images(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
+def shared_images(train: AnnotationColumns, val: AnnotationColumns) -> list[str]:
     """Images with the same id and name; names alone are often those of two folders."""
     ours, theirs = (
         dict(zip(side.arrays['image_id'].tolist(), names_of(side))) for side in (train, val)
     )
-    same = sorted(name for number, name in theirs.items() if name and ours.get(number) == name)
+    return sorted(name for number, name in theirs.items() if name and ours.get(number) == name)
+
+
+def _images(train: AnnotationColumns, val: AnnotationColumns) -> list[Problem]:
+    same = shared_images(train, val)
     return [problem('both', 'image_in_both', len(same), same)] if same else []

@@ -87,7 +87,8 @@ def _groups(groups: dict[str, int], bounds: tuple[int, int]) -> str:
 
 def _problem(problem: Problem) -> Iterator[str]:
     cases = [*map(str, problem.first), *['...'] * (problem.count > len(problem.first) > 0)]
-    first = f' ({", ".join(cases)})' if cases else ''
+    said = problem.text in map(str, problem.first)  # which follows
+    first = f' ({", ".join(cases)})' if cases and not said else ''
     where = {'both': 'train and val'}.get(problem.file, problem.file)
     yield from _wrapped(f'{where}: {problem.title}: {problem.count:,}{first}', '  ', '    ')
     if problem.text != problem.title:

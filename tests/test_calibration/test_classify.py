@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import MODELS
+from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.utils import register_all_modules
 
 from lt_det.calibration.choice import read_choice
-from lt_det.calibration.classifier_data import ClassifierData
+from lt_det.calibration.classifier_data import ClassifierData, image_paths
 from lt_det.calibration.classify import Accuracies, Sweep, calibrate_classifier, class_groups
 from lt_det.calibration.settings import IDENTITY, Setting
 from lt_det.datasets.glyphs import CROP_SIZES, make_crops
@@ -360,6 +360,19 @@ def test_averaged_weights_are_those_that_rules_read(config, checkpoint, held_out
     found = swept(cfg, path, held_out, SETTINGS, tmp_path)
     np.testing.assert_array_equal(found.predicted, expected.predicted)
     assert found.maps == expected.maps
+
+
+def test_images_in_a_folder_of_their_own(config, held_out, tmp_path):
+    folder, path = held_out.parent, tmp_path / 'held.txt'
+    path.write_text(held_out.read_text().replace(f'{folder}/', ''))
+    with pytest.raises(MissingFileError, match=r'held\.txt:\d+'):
+        ClassifierData(config(), path, None)
+    data = ClassifierData(config(), path, None, folder)
+    paths, expected = (
+        image_paths(DATASETS.build(each.config))
+        for each in (data, ClassifierData(config(), held_out, None))
+    )
+    assert paths == expected and len(paths) == 96
 
 
 def test_rules_that_read_weights_are_left_out_for_a_cosine_classifier(

@@ -198,6 +198,17 @@ def test_the_option_that_was_given_is_named(data, capsys):
     assert '--val-images is not given' in refused(capsys)
 
 
+def test_images_of_both_files_are_refused(data, capsys):
+    content = json.loads((data / 'val.json').read_text())
+    content['images'][0] = json.loads((data / 'train.json').read_text())['images'][0]
+    (data / 'val.json').write_text(json.dumps(content))
+    message = refused(capsys, '--images', 'images')
+    assert 'val.json: 1 of 6 images are in train.json too, the first is train_1.png' in message
+    with pytest.raises(SystemExit, match='2'):
+        main(['init', 'train.json', 'train.json'])
+    assert '16 of 16 images are in train.json too' in capsys.readouterr().err
+
+
 def test_a_model_with_masks_needs_masks(data, capsys):
     write(data / 'train.json', [2, 1, 1], masks=False)
     message = refused(capsys, '--model', 'mask_rcnn_r50')
@@ -220,7 +231,7 @@ def test_masks_that_a_model_cannot_learn_are_refused(data, capsys):
 def test_classes_without_training_images_are_left_out_and_said(data, capsys):
     write(data / 'train.json', [2, 0, 1])
     assert init('--out', 'mine.py') == 0
-    assert "1 classes without a training image are left out: 'class 1'" in capsys.readouterr().err
+    assert "classes without a training image are left out (1): 'class 1'" in capsys.readouterr().err
     cfg = Config.fromfile('mine.py')
     assert cfg.val_dataloader.dataset.metainfo.classes == ('class 0', 'class 2')
     assert cfg.model.roi_head.bbox_head.num_classes == 2

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmpretrain.registry import MODELS as CLASSIFIERS
 from mmpretrain.utils import register_all_modules
 from torch import nn
 
-from lt_det.engine.checkpoint_fit_hook import CheckpointFitHook, check_fits
+from lt_det.engine.checkpoint_fit_hook import CheckpointFitHook, check_fits, check_names
 from lt_det.errors import BadInputError
 
 from ..test_models.test_any_detector.zoo import adjusted, built
@@ -93,6 +95,38 @@ def test_a_part_that_is_missing_passes_but_most_of_a_model_do_not():
     del state['1.weight']
     with pytest.raises(BadInputError, match=r'no 0\.weight, expected shape \(2, 2\) \(4 of the 6'):
         check_fits(model, state, 'a.pth')
+
+
+def test_classes_in_another_order_are_refused():
+    def checkpoint(names):
+        return dict(meta=dict(dataset_meta=dict(classes=names)))
+
+    check_names(['cat', 'dog'], checkpoint(('cat', 'dog')), 'a.pth')
+    check_names(['cat', 'dog'], checkpoint(('Cat', 'Dog')), 'a.pth')  # which is no order
+    check_names(['cat', 'dog'], dict(meta=[]), 'a.pth')
+    check_names(None, checkpoint(('cat', 'dog')), 'a.pth')
+    with pytest.raises(BadInputError, match="a.pth .*label 0 is 'dog' there and 'cat' in the test"):
+        check_names(['cat', 'dog', 'cow'], checkpoint(('dog', 'cat', 'cow')), 'a.pth')
+
+
+@pytest.mark.parametrize(
+    ('kind', 'refused'), [('LongTailLVISDataset', True), ('CocoDataset', False)]
+)
+def test_the_order_is_that_of_the_data_set_in_use(detector, kind, refused):
+    """Stock data sets number labels by their json."""
+    train = dict(dataset=dict(type=kind, ann_file='train.json'))
+    dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
+    runner = SimpleNamespace(
+        cfg=Config(dict(train_dataloader=train)),
+        model=detector,
+        _train_loop=None,
+        _test_loop=SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset)),
+        _load_from='a.pth',
+    )
+    content = dict(state_dict=detector.state_dict())
+    content['meta'] = dict(dataset_meta=dict(classes=('b', 'a')))
+    with pytest.raises(BadInputError, match='another order') if refused else nullcontext():
+        CheckpointFitHook().after_load_checkpoint(runner, content)
 
 
 def test_a_training_begins_with_any_weights(detector):

@@ -13,6 +13,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
@@ -320,6 +321,52 @@ def test_a_list_without_images_of_the_last_class(tmp_path, trains):
     hook.before_run(runner)
     hook.before_test(runner)
     assert rule.image_count.tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize('lacking', ['image_count', 'instance_count', 'num_images', 'scale'])
+@pytest.mark.parametrize('as_list', [False, True])
+def test_a_checkpoint_with_a_part_of_the_statistics(lacking, as_list):
+    """Derived values are computed anew, counts have to be whole."""
+    frequency = ClassFrequency([50, 9, 1], [90, 9, 2], 60)
+    rule = dict(type='IIF', link='raw', count='instance')
+    state = build_adjustment(rule, frequency).state_dict()
+    expected = state['scale'].clone()
+    gone = state.pop(lacking)
+    if as_list:
+        state[lacking] = gone.tolist()
+    loaded = build_adjustment(rule, num_classes=3)
+    if lacking == 'scale':
+        loaded.load_state_dict({k: v for k, v in state.items() if k != 'scale'}, strict=False)
+        torch.testing.assert_close(loaded.scale, expected)
+    else:
+        with pytest.raises(BadInputError, match='the checkpoint has of the class statistics of'):
+            loaded.load_state_dict(state, strict=False)
+
+
+@pytest.mark.parametrize('wants', [True, False])
+def test_groups_of_a_stock_detector_come_from_its_training_set(tiny_glyphs, tmp_path, wants):
+    init_default_scope('mmdet')
+    ann_file = str(tiny_glyphs / 'annotations/glyphs_train.json')
+    names = [one['name'] for one in json.loads(Path(ann_file).read_text())['categories']]
+    dataset = dict(type='CocoDataset', ann_file=ann_file, metainfo=dict(classes=names))
+    dataset.update(data_prefix=dict(img=''), pipeline=[])
+    said, found = [], []
+    metric = SimpleNamespace(wants_frequency=wants, use_frequency=found.append)
+    runner = SimpleNamespace(
+        model=torch.nn.Linear(2, 2),
+        cfg=Config(dict(train_dataloader=dict(dataset=dataset))),
+        test_evaluator=SimpleNamespace(metrics=[metric]),
+        logger=SimpleNamespace(warning=said.append),
+    )
+    ClassFrequencyHook().before_test(runner)
+    assert found == ([ClassFrequency.from_annotation_file(ann_file)] if wants else [])
+    found.clear()
+    runner.cfg.train_dataloader.dataset.ann_file = str(tmp_path / 'nowhere.json')
+    ClassFrequencyHook().before_test(runner)
+    runner.cfg.train_dataloader = None
+    ClassFrequencyHook().before_test(runner)
+    assert found == [] and len(said) == 2 * wants
+    assert all(line.startswith('no APr, APc, APf: the training set cannot be') for line in said)
 
 
 def test_unknown_adjustment(runner):

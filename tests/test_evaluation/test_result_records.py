@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from pycocotools import mask as mask_utils
 
 from lt_det.evaluation import LVISEvaluator, reader
 from lt_det.formats.result_files import record_blocks, spread_records
 
-from .record_cases import SIDE, detection, without
+from .record_cases import SIDE, corners, detection, encoded, without
 
 BAD_DETECTIONS = [
     ('image_id 9 is not in the images of', detection(image_id=9)),
@@ -22,6 +23,8 @@ BAD_DETECTIONS = [
     ('expected finite numbers', detection(bbox=[1, 1, float('nan'), 3])),
     (r'expected \[x, y, width, height\]', detection(bbox=[1, 2, 3])),
     ('is str; expected a dict', 'a record'),
+    ('score is 1000.* expected a finite number', detection(score=10**400)),
+    ('expected finite numbers', detection(bbox=[1, 1, 10**400, 3])),
 ]
 
 
@@ -83,6 +86,36 @@ def test_a_record_is_taken_for_what_it_has(tmp_path, small, iou_type, lacking):
         assert by_file['AP'] == pytest.approx(1)
     small['images'][1]['neg_category_ids'] = [1]
     assert LVISEvaluator(small, iou_type).evaluate(records)['AP'] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize('form', ['polygon', 'runs'])
+@pytest.mark.parametrize('boxed', [0, 1])
+def test_the_box_of_a_mask_of_any_form(tmp_path, small, form, boxed):
+    """As pycocotools, of compressed run lengths."""
+    image, annotation = small['images'][0], small['annotations'][0]
+    boxes = [[10.0, 10.0, 20.0, 20.0], [50.0, 10.0, 9.0, 30.0], [40.0, 60.0, 20.0, 8.0]]
+    small['images'] = [image]
+    small['annotations'] = [
+        {**annotation, 'id': number, 'image_id': image['id'], 'bbox': box, 'area': box[2] * box[3]}
+        for number, box in enumerate(boxes, 1)
+    ]
+    records = []
+    for number, box in enumerate(boxes):
+        record = detection(image_id=image['id'], bbox=box, score=0.9 - number / 10)
+        record['segmentation'] = corners(box) if form == 'polygon' else runs(encoded(box, False))
+        records.append(record if number < boxed else without(record, 'bbox'))
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps(records))
+    for source in (records, path):
+        assert LVISEvaluator(small).evaluate(source)['AP'] == pytest.approx(1)
+
+
+def runs(code: dict) -> dict:
+    """The run lengths of a compressed code as numbers."""
+    pixels = mask_utils.decode(code).ravel(order='F')
+    ends = np.flatnonzero(np.diff(pixels)) + 1
+    counts = np.diff([0, *ends, len(pixels)]).tolist()
+    return {'size': code['size'], 'counts': counts if pixels[0] == 0 else [0, *counts]}
 
 
 NUMBERS = {

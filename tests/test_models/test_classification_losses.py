@@ -87,6 +87,19 @@ def test_class_balanced_loss_of_labels_and_mixtures(dtype):
     assert soft(logits, mixed, avg_factor=4).item() == pytest.approx(expected / 4, rel=1e-5)
 
 
+def test_class_balanced_loss_of_an_image_without_labels():
+    loss = build(
+        type='ClassBalancedLoss', loss=dict(type='CrossEntropyLoss', use_soft=True), beta=0.9
+    )
+    logits = torch.randn(2, 3, requires_grad=True)
+    target = torch.tensor([[0.0, 0, 0], [0, 1, 0]])
+    alone = loss(logits[1:], target[1:], avg_factor=2)
+    found = loss(logits, target, avg_factor=2)
+    torch.testing.assert_close(found, alone)
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert gradient.isfinite().all() and not gradient[0].any()
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_ldam_lowers_the_target(dtype):
     logits = 5 * torch.randn(4, 3, dtype=dtype, requires_grad=True)

@@ -86,6 +86,7 @@ class ClassBalancedLoss(nn.Module):
         else:
             weighted = class_weight * target
             factor = weighted.sum(1)
-            target = weighted / factor[:, None]
+            # without any label there is nothing to weigh: 0, not 0 / 0
+            target = weighted / factor.clamp(min=torch.finfo(factor.dtype).tiny)[:, None]
         weight = factor if weight is None else weight * factor
         return self.loss(logits, target, weight=weight, **kwargs)

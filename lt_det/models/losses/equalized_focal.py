@@ -129,7 +129,7 @@ class EqualizedFocalLoss(SigmoidClassification, nn.Module):
         factor = torch.where(target, self.alpha * factor, (1 - self.alpha) * factor)
         losses, steepness = _Focal.apply(logits, target, gamma, factor)
         if weight is not None:
-            weight = weight.reshape(len(labels), -1)
+            weight = weight if weight.ndim == 2 else weight[:, None]
         loss = self.loss_weight * weight_reduce_loss(losses, weight, reduction, avg_factor)
         if loss.requires_grad:
             steepness = steepness if weight is None else steepness * weight
