@@ -53,6 +53,10 @@ class MissingFileError(UserError, FileNotFoundError):
     """A file that should be there and is not."""
 
 
+class MissingStatisticsError(UserError, RuntimeError):
+    """A part that needs class statistics, and has got none."""
+
+
 class MissingPackageError(UserError, ModuleNotFoundError):
     """A package that is not installed, and that what was asked for needs."""
 

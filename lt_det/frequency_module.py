@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import BadInputError
+from .errors import BadInputError, MissingStatisticsError
 from .frequency import ClassFrequency
 from .protocols import TakesClassFrequency
 
@@ -109,11 +109,11 @@ def frequency_modules(module: nn.Module) -> Iterator[nn.Module]:
         yield from frequency_modules(child)
 
 
-def without_statistics(module: object) -> RuntimeError:
+def without_statistics(module: object) -> MissingStatisticsError:
     """The error of a module or metric that is used before it has got class statistics."""
     carried = isinstance(module, FrequencyModule)
     load = ', load a checkpoint that carries them,' if carried else ''
-    return RuntimeError(
+    return MissingStatisticsError(
         f'{type(module).__name__} has no class statistics yet: add '
         f"dict(type='ClassFrequencyHook') to custom_hooks{load} or call set_class_frequency"
     )

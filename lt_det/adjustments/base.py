@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import pkgutil
 import warnings
@@ -326,7 +327,20 @@ def _build_rule(cfg: dict, num_classes: int, num_extra: int, activation: str) ->
             num_classes=num_classes, num_extra=num_extra, activation=activation, **arguments
         )
     except TypeError as error:
-        raise BadInputError(f'adjustment={dict(cfg)}: {error}') from error
+        unknown = sorted(arguments.keys() - _options(rule))
+        if not unknown:
+            raise BadInputError(f'adjustment={dict(cfg)}: {error}') from error
+        raise BadInputError(
+            f'adjustment.{unknown[0]} is {arguments[unknown[0]]!r}, which {rule.__name__} has not; '
+            f'expected some of {", ".join(sorted(_options(rule)))}'
+        ) from error
+
+
+def _options(rule: type[LogitAdjustment]) -> set[str]:
+    """Names of the arguments of a rule that a config gives."""
+    kinds = [kind for kind in rule.__mro__ if issubclass(kind, LogitAdjustment)]
+    names = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
+    return names - {'self', 'kwargs', 'num_classes', 'num_extra', 'activation'}
 
 
 def _rule_named(name: str) -> type[LogitAdjustment] | None:

@@ -137,6 +137,7 @@ class Detections:
         return self.boxes is not None and not np.isnan(self.boxes[:, 0]).any()
 
 
+ROUNDING = 1e-3  # pixels by which a side may be negative: float32 has no more from 8,192 on
 _NUMBERS = ('image', 'category', 'score')
 
 

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 
 from ..errors import BadInputError, listed
 from ..formats.segmentations import mask_problem, masks_usable
-from .detections import Detections
+from .detections import ROUNDING, Detections
 from .ground_truth import GroundTruth
 
 # LazyMasks are pasted when they are indexed, so this bounds their memory too.
@@ -46,8 +46,9 @@ def read_instances(
     boxes[:, 2:] -= boxes[:, :2]
     if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
         raise BadInputError(f'{where}: a score or box is not finite; the model has diverged')
-    if (boxes[:, 2:] < 0).any():
+    if (boxes[:, 2:] < -ROUNDING).any():
         raise BadInputError(f'{where}: a box has x2 < x1 or y2 < y1')
+    np.maximum(boxes[:, 2:], 0, out=boxes[:, 2:])
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(categories):
         raise BadInputError(
             f'{where}: labels reach from {labels.min()} to {labels.max()}, but the data set has '

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import BadInputError
 from ..formats.result_files import record_blocks, spread_records
 from ..formats.segmentations import mask_problem, masks_usable
-from .detections import Detections
+from .detections import ROUNDING, Detections
 from .ground_truth import GroundTruth
 
 _WHOLE = 1 << 23  # bytes of a file that is looked at whole
@@ -247,9 +247,9 @@ class DetectionReader:
             box = [_number(side) for side in box]
             if None in box or not np.isfinite(box).all():
                 return ('bbox', f'is {record["bbox"]!r}; expected finite numbers'), None
-            if box[2] < 0 or box[3] < 0:
+            if min(box[2:]) < -ROUNDING:
                 return ('bbox', f'is {box!r}; width and height must not be negative'), None
-            values['bbox'] = box
+            values['bbox'] = [*box[:2], *(max(side, 0) for side in box[2:])]
         if mask is not None and not (box is not None and self.boxes_only):
             image = self.truth.find_images(np.array([values['image_id']]))[0]
             problem = mask_problem(mask, *self.truth.image_sizes[image].tolist())

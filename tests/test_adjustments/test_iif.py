@@ -135,3 +135,9 @@ def test_output_and_gradient_equal_a_plain_product(dtype):
 def test_bad_arguments(arguments, message):
     with pytest.raises(BadInputError, match=message):
         build_adjustment(dict(type='IIF', **arguments), num_classes=3)
+
+
+def test_an_option_of_another_rule_is_named():
+    message = r'adjustment\.tau is 0\.5, which IIF has not; expected some of count, link, min_w'
+    with pytest.raises(BadInputError, match=message):
+        build_adjustment(dict(type='IIF', tau=0.5), num_classes=3)

@@ -90,6 +90,15 @@ def test_predictions_that_cannot_be_scored(annotations, ann_file, message, spoil
         run(LongTailLVISMetric(ann_file), samples)
 
 
+def test_a_box_that_rounding_turned_inside_out_is_empty(annotations, ann_file):
+    samples = make_samples(annotations)[1:2]
+    instances = samples[0]['pred_instances']
+    instances['bboxes'][0, 2] = instances['bboxes'][0, 0]
+    expected = run(LongTailLVISMetric(ann_file, metric='bbox'), samples)
+    instances['bboxes'][0, 2] -= 1e-5
+    assert run(LongTailLVISMetric(ann_file, metric='bbox'), samples) == expected
+
+
 def test_boxes_of_another_frame_are_refused(annotations, ann_file):
     samples = make_samples(annotations)
     expected = run(LongTailLVISMetric(ann_file, metric='bbox'), samples)

@@ -88,6 +88,17 @@ def test_a_record_is_taken_for_what_it_has(tmp_path, small, iou_type, lacking):
     assert LVISEvaluator(small, iou_type).evaluate(records)['AP'] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize('side', [-1e-14, -1e-6])
+def test_a_box_that_rounding_turned_inside_out_finds_nothing(tmp_path, small, side):
+    records = [detection(), detection(bbox=[10.0, 10.0, side, 20.0], score=0.4)]
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps(records))
+    for source in (records, path):
+        expected = LVISEvaluator(small).evaluate([records[0], detection(bbox=[10, 10, 0, 20])])
+        found = LVISEvaluator(small).evaluate(source)
+        assert found['AP'] == expected['AP']
+
+
 @pytest.mark.parametrize('form', ['polygon', 'runs'])
 @pytest.mark.parametrize('boxed', [0, 1])
 def test_the_box_of_a_mask_of_any_form(tmp_path, small, form, boxed):
