@@ -102,7 +102,11 @@ def check_paths(args: argparse.Namespace) -> None:
             check_is_file(path, f'--{option.replace("_", "-")}')
     if args.images is not None and not Path(args.images).is_dir():
         raise MissingFileError(f'--images {args.images} is no folder')
-    check_folder(args.out)
+    out = Path(args.out)
+    new = not out.exists()
+    check_folder(out)
+    if new:  # until there is something to write
+        out.rmdir()
 
 
 def of_detector(cfg: Config, args: argparse.Namespace, keep: dict | None) -> Selection:

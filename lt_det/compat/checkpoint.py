@@ -29,7 +29,7 @@ def restrict_checkpoint_loading(trust: bool = False) -> None:
         check_is_file(filename, 'checkpoint')
         try:
             check_whole(filename)
-            return with_defaults(
+            content = with_defaults(
                 torch.load(filename, map_location=map_location, weights_only=not trust)
             )
         except Exception as error:  # bytes that are no checkpoint raise what they happen to
@@ -41,6 +41,13 @@ def restrict_checkpoint_loading(trust: bool = False) -> None:
             raise BadInputError(
                 f'checkpoint {filename} cannot be read: {_reason(error)}; {_remedy(error)}'
             ) from error
+        state = content.get('state_dict', content) if isinstance(content, dict) else content
+        if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+            raise BadInputError(
+                f'checkpoint {filename} holds no weights by name, but a {type(state).__name__}; '
+                'expected a state dict, or a dict with one as state_dict'
+            )
+        return content
 
     allow_types_of_mmengine()
     CheckpointLoader.register_scheme('', load_from_local, force=True)

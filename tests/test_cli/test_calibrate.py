@@ -59,3 +59,12 @@ def refused(change: dict[str, str], capsys) -> str:
     with pytest.raises(SystemExit, match='2'):
         main(['calibrate', 'mine.py', checkpoint, *pairs])
     return capsys.readouterr().err
+
+
+def test_a_refusal_leaves_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(calibrate, 'load_config', lambda args: Config(dict(default_scope='mmdet')))
+    for name in ('mine.py', 'mine.pth', 'held.json'):
+        Path(name).touch()
+    refused({'--metric': 'macro'}, capsys)
+    assert not Path('out').exists()

@@ -187,3 +187,15 @@ def test_missing_and_cut_off_files(tmp_path):
     (tmp_path / 'a.pth').write_bytes((tmp_path / 'a.pth').read_bytes()[:900])
     with pytest.raises(BadInputError, match=r'a\.pth cannot be read'):
         load(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize(
+    ('content', 'kind'),
+    [([1, 2], 'list'), (dict(state_dict=None, meta={}), 'NoneType'), ({0: torch.ones(1)}, 'dict')],
+)
+def test_a_file_without_weights_by_name(content, kind, tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(content, path)
+    restrict_checkpoint_loading()
+    with pytest.raises(BadInputError, match=f'a.pth holds no weights by name, but a {kind}'):
+        CheckpointLoader.load_checkpoint(str(path))
