@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,15 @@ class RepeatFactorDataset(ClassBalancedDataset):
         lazy_init: Whether to leave reading the data set to ``full_init``.
 
     Raises:
-        BadInputError: ``oversample_thr`` is no number >= 0, or joined data sets number their
+        BadInputError: ``oversample_thr`` is no finite number >= 0, or joined data sets number their
             classes differently.
     """
 
     def __init__(self, dataset: Any, oversample_thr: float, lazy_init: bool = False) -> None:
-        if not isinstance(oversample_thr, (int, float)) or not oversample_thr >= 0:
+        if not isinstance(oversample_thr, (int, float)) or not 0 <= oversample_thr < inf:
             raise BadInputError(
                 f'RepeatFactorDataset.oversample_thr is {oversample_thr!r}, expected a share of '
-                'images, a number >= 0'
+                'images, a finite number >= 0'
             )
         # ClassBalancedDataset's own takes no wrapper
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset

@@ -88,6 +88,11 @@ class LongTailSampler(DefaultSampler):
         self.begin = begin
         self.labels = single_labels(dataset)
 
+    @property
+    def needs_epoch(self) -> bool:
+        """Whether it never begins, or never goes on, where no hook tells it the epoch."""
+        return self.begin > 0 or self.mode == 'progressive'
+
     def __iter__(self) -> Iterator[int]:
         if self.mode == 'instance' or self.epoch < self.begin:
             return super().__iter__()

@@ -19,7 +19,12 @@ from ..protocols import (
     TakesClassFrequency,
     WelcomesClassFrequency,
 )
-from .model_checks import check_epoch_is_told, check_num_classes, check_same_classes
+from .model_checks import (
+    check_epoch_is_told,
+    check_num_classes,
+    check_same_classes,
+    check_sampler_is_told,
+)
 
 
 @HOOKS.register_module()
@@ -74,6 +79,8 @@ class ClassFrequencyHook(Hook):
         frequency = self._read(dataset, bare_model(runner.model))
         check_num_classes(bare_model(runner.model), frequency, runner.cfg)
         check_epoch_is_told(bare_model(runner.model), runner.hooks)
+        sampler = getattr(train_loop.dataloader, 'sampler', None)
+        check_sampler_is_told(sampler, runner.hooks)
         val_loop = runner._val_loop
         if hasattr(val_loop, 'dataloader'):
             check_same_classes(dataset, val_loop.dataloader.dataset)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.hooks import Hook
+from mmengine.hooks import DistSamplerSeedHook, Hook
 from torch import nn
 
 from ..dataset_parts import class_names, items_of
@@ -112,6 +112,18 @@ def check_same_classes(train: Any, val: Any) -> None:
         f"class {label} is '{ours[label]}' in the training set and '{theirs[label]}' in the "
         'validation set'
     )
+
+
+def check_sampler_is_told(sampler: Any, hooks: Sequence[Hook]) -> None:
+    """Refuse a sampler with a schedule of its own that would never begin."""
+    if getattr(sampler, 'needs_epoch', False) and not any(
+        isinstance(hook, DistSamplerSeedHook) for hook in hooks
+    ):
+        raise BadInputError(
+            'default_hooks has no DistSamplerSeedHook, which tells train_dataloader.sampler '
+            f"({type(sampler).__name__}) the epoch: expected sampler_seed=dict(type='"
+            "DistSamplerSeedHook') there"
+        )
 
 
 def check_epoch_is_told(model: nn.Module, hooks: Sequence[Hook]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,13 @@ def _converter(content: Any) -> Callable | None:
 def _from_mmdetection(samples: list[dict], category_ids: _Numbering) -> dict[str, dict]:
     columns: dict[str, list] = {name: [] for name in ('image_id', 'category_id', 'score', 'bbox')}
     mask_scores, masks = [], []
-    for sample in samples:
+    for number, sample in enumerate(samples):
         instances = sample['pred_instances']
+        _check_lengths(instances, number)
         scores = np.asarray(instances['scores'])
         boxes = _float(instances['bboxes']).reshape(-1, 4)
         boxes[:, 2:] -= boxes[:, :2]
-        columns['image_id'].append(np.full(len(scores), sample['img_id'], dtype=np.int64))
+        columns['image_id'].append(np.full(len(scores), _id(sample, number)))
         columns['category_id'].append(category_ids(np.asarray(instances['labels'])))
         columns['score'].append(scores)
         columns['bbox'].append(boxes)
@@ -130,6 +132,23 @@ def _from_mmdetection(samples: list[dict], category_ids: _Numbering) -> dict[str
             'segmentation': masks,
         }
     return results
+
+
+def _check_lengths(instances: Mapping, number: int) -> None:
+    """Refuse a sample of which a part is longer than another; later ones would be misread."""
+    keys = ('scores', 'labels', 'bboxes', 'mask_scores', 'masks')
+    lengths = {key: len(instances[key]) for key in keys if instances.get(key) is not None}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f'number {number} has not as many of each: {lengths}')
+
+
+def _id(sample: dict, number: int) -> int:
+    try:
+        return index(sample['img_id'])
+    except TypeError:
+        raise ValueError(
+            f'number {number} has img_id {sample["img_id"]!r}, expected an integer'
+        ) from None
 
 
 def _float(values: Any) -> np.ndarray:

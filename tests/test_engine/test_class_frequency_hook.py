@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,14 +13,18 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.hooks import DistSamplerSeedHook
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
+from mmpretrain.registry import DATASETS
+from mmpretrain.utils import register_all_modules
 
 from lt_det.adjustments import build_adjustment
+from lt_det.datasets.samplers import LongTailSampler
 from lt_det.engine import ClassFrequencyHook, ModuleEpochHook
-from lt_det.engine.model_checks import check_epoch_is_told
+from lt_det.engine.model_checks import check_epoch_is_told, check_sampler_is_told
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
 from lt_det.frequency_module import frequency_modules
@@ -417,3 +422,20 @@ def test_only_a_deferred_loss_needs_the_epoch(begin):
     # and no statistics, as without ClassFrequencyHook, are refused in the first iteration
     with pytest.raises(RuntimeError, match='no class statistics yet'):
         model['loss'](torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))
+
+
+def test_a_sampler_that_nothing_tells_the_epoch_is_refused(tiny_crops):
+    register_all_modules(init_default_scope=True)
+    ann_file, classes = str(tiny_crops / 'train.txt'), str(tiny_crops / 'classes.txt')
+    dataset = DATASETS.build(dict(type='ListFileDataset', ann_file=ann_file, classes=classes))
+    hooks = [DistSamplerSeedHook()]
+    for options, needs in (
+        (dict(), False),
+        (dict(begin=1), True),
+        (dict(mode='progressive', max_epochs=3), True),
+    ):
+        sampler = LongTailSampler(dataset, seed=0, **options)
+        check_sampler_is_told(sampler, hooks)
+        refused = pytest.raises(BadInputError, match='DistSamplerSeedHook.*LongTailSampler')
+        with refused if needs else nullcontext():
+            check_sampler_is_told(sampler, [])

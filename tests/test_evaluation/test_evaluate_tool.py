@@ -352,6 +352,30 @@ def test_bad_options_are_known_before_anything_is_scored(
     assert done.returncode == 2 and message in done.stderr
 
 
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(img_id=3.9), 'number 1 has img_id 3.9, expected an integer'),
+        (dict(img_id='3'), "number 1 has img_id '3', expected an integer"),
+        (dict(scores=3), "number 1 has not as many of each: {'scores': 3,"),
+        (dict(labels=1), 'number 1 has not as many of each'),
+        (dict(masks=1), 'number 1 has not as many of each'),
+    ],
+)
+def test_samples_of_a_pickle_that_do_not_fit_together(tmp_path, ann_file, samples, change, message):
+    content = []
+    for sample in samples[:2]:
+        instances = dict(sample['pred_instances'].items())
+        content.append(dict(img_id=sample['img_id'], pred_instances=instances))
+    for key, value in change.items():
+        part = content[1] if key == 'img_id' else content[1]['pred_instances']
+        part[key] = value if key == 'img_id' else [part[key][0]] * value
+    path = tmp_path / 'results.pkl'
+    path.write_bytes(pickle.dumps(content))
+    done = run(path, '--ann', ann_file, '--classes', 'by-id')
+    assert done.returncode == 2 and message in done.stderr
+
+
 def test_boxes_that_are_taken_for_masks_are_said(tmp_path, ann_file, samples):
     results = tmp_path / 'boxes.json'
     results.write_text(json.dumps(records_of(samples, with_mask=False)))
