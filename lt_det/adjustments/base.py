@@ -327,7 +327,7 @@ def _build_rule(cfg: dict, num_classes: int, num_extra: int, activation: str) ->
             num_classes=num_classes, num_extra=num_extra, activation=activation, **arguments
         )
     except TypeError as error:
-        unknown = sorted(arguments.keys() - _options(rule))
+        unknown = sorted(arguments.keys() - _options(rule)) if isinstance(rule, type) else None
         if not unknown:
             raise BadInputError(f'adjustment={dict(cfg)}: {error}') from error
         raise BadInputError(

@@ -133,8 +133,9 @@ def test_training_and_testing_say_it(command, tmp_path, monkeypatch):
 
     monkeypatch.setattr(command, 'build_runner', build)
     (tmp_path / 'mine.py').write_text('model = dict()\n')
+    (tmp_path / 'a.pth').touch()
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    files = [str(tmp_path / 'mine.py'), *(['a.pth'] if command is test else [])]
+    files = [str(tmp_path / 'mine.py'), *([str(tmp_path / 'a.pth')] if command is test else [])]
     with pytest.raises(UserError, match='waited in vain'):
         command.run(parser.parse_args([*files, '--work-dir', str(tmp_path)]))
