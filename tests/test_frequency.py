@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lt_det.adjustments import build_adjustment
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency, repeat_threshold
 from lt_det.frequency_module import FrequencyModule, frequency_modules
@@ -178,3 +179,23 @@ def test_the_repeat_threshold_is_that_of_lvis_on_lvis():
     assert repeat_threshold(100_000) == 0.001
     assert repeat_threshold(1000, (5, 50)) == 0.05
     assert repeat_threshold(20) == 1
+
+
+@pytest.mark.parametrize('lacking', ['image_count', 'instance_count', 'num_images', 'scale'])
+@pytest.mark.parametrize('as_list', [False, True])
+def test_a_checkpoint_with_a_part_of_the_statistics(lacking, as_list):
+    """Derived values are computed anew, counts have to be whole."""
+    frequency = ClassFrequency([50, 9, 1], [90, 9, 2], 60)
+    rule = dict(type='IIF', link='raw', count='instance')
+    state = build_adjustment(rule, frequency).state_dict()
+    expected = state['scale'].clone()
+    gone = state.pop(lacking)
+    if as_list:
+        state[lacking] = gone.tolist()
+    loaded = build_adjustment(rule, num_classes=3)
+    if lacking == 'scale':
+        loaded.load_state_dict({k: v for k, v in state.items() if k != 'scale'}, strict=False)
+        torch.testing.assert_close(loaded.scale, expected)
+    else:
+        with pytest.raises(BadInputError, match='the checkpoint has of the class statistics of'):
+            loaded.load_state_dict(state, strict=False)

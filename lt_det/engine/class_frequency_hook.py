@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
@@ -175,18 +177,21 @@ class ClassFrequencyHook(Hook):
         for metric in welcome if known is not None else ():
             metric.use_frequency(known)
 
+    def _read_training(self, runner: Runner) -> tuple[Any, ClassFrequency]:
+        """The training set of the config, None where a file stands for it, and its statistics."""
+        dataset = None if self.ann_file else _train_dataset(runner)
+        return dataset, self._read(dataset, bare_model(runner.model))
+
     def _read_if_there(self, runner: Runner) -> ClassFrequency | None:
         try:
-            dataset = None if self.ann_file else _train_dataset(runner)
-            return self._read(dataset, bare_model(runner.model))
+            return self._read_training(runner)[1]
         except (UserError, OSError) as error:
             runner.logger.warning(f'no APr, APc, APf: the training set cannot be read: {error}')
             return None
 
     def _read_for_test(self, runner: Runner, needy: list[nn.Module]) -> ClassFrequency:
         try:
-            dataset = None if self.ann_file else _train_dataset(runner)
-            frequency = self._read(dataset, bare_model(runner.model))
+            dataset, frequency = self._read_training(runner)
         except MissingFileError as error:
             raise MissingFileError(
                 'the checkpoint carries no class statistics, and the training set that has them '

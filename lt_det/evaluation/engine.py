@@ -49,8 +49,7 @@ def load_file(truth: GroundTruth, path: str | os.PathLike, iou_type: str) -> COC
 
 def limits_of(truth: GroundTruth, max_dets: int) -> list[int]:
     """Numbers of detections at which recall is measured: 1 and 10 too in coco; the last is all."""
-    limit = max_dets if max_dets >= 0 else _ALL
-    limit = min(limit, _ALL)
+    limit = min(max_dets, _ALL) if max_dets >= 0 else _ALL
     return [n for n in (1, 10) if n < limit and truth.protocol == 'coco'] + [limit]
 
 
@@ -112,7 +111,7 @@ def run(
 
     federated = truth.protocol == 'lvis'
     if federated:
-        dt = dt.cap_detections_per_image(min(max_dets, _ALL) if max_dets >= 0 else None)
+        dt = dt.cap_detections_per_image(limits_of(truth, max_dets)[-1])
         # lvis-api leaves out detections without an area, after the limit
         if dt.get_ann_ids(area_rng=[-_INFINITE, 0]):
             dt = dt.filter(area_rng=[_SMALLEST, _INFINITE], drop_empty_images=False)

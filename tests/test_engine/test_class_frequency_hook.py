@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,25 +12,19 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.hooks import DistSamplerSeedHook
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
-from mmpretrain.registry import DATASETS
-from mmpretrain.utils import register_all_modules
 
 from lt_det.adjustments import build_adjustment
-from lt_det.datasets.samplers import LongTailSampler
-from lt_det.engine import ClassFrequencyHook, ModuleEpochHook
-from lt_det.engine.model_checks import check_epoch_is_told, check_sampler_is_told
+from lt_det.engine import ClassFrequencyHook
 from lt_det.errors import BadInputError, MissingFileError
 from lt_det.frequency import ClassFrequency
 from lt_det.frequency_module import frequency_modules
 from lt_det.models.layers.cam_calibration import CAMCalibration
 from lt_det.models.layers.fasa import FASA
 from lt_det.models.losses import (
-    ClassBalancedLoss,
     FederatedLoss,
     LongTailEQLV2Loss,
     LongTailSeesawLoss,
@@ -328,26 +321,6 @@ def test_a_list_without_images_of_the_last_class(tmp_path, trains):
     assert rule.image_count.tolist() == [2, 1, 0]
 
 
-@pytest.mark.parametrize('lacking', ['image_count', 'instance_count', 'num_images', 'scale'])
-@pytest.mark.parametrize('as_list', [False, True])
-def test_a_checkpoint_with_a_part_of_the_statistics(lacking, as_list):
-    """Derived values are computed anew, counts have to be whole."""
-    frequency = ClassFrequency([50, 9, 1], [90, 9, 2], 60)
-    rule = dict(type='IIF', link='raw', count='instance')
-    state = build_adjustment(rule, frequency).state_dict()
-    expected = state['scale'].clone()
-    gone = state.pop(lacking)
-    if as_list:
-        state[lacking] = gone.tolist()
-    loaded = build_adjustment(rule, num_classes=3)
-    if lacking == 'scale':
-        loaded.load_state_dict({k: v for k, v in state.items() if k != 'scale'}, strict=False)
-        torch.testing.assert_close(loaded.scale, expected)
-    else:
-        with pytest.raises(BadInputError, match='the checkpoint has of the class statistics of'):
-            loaded.load_state_dict(state, strict=False)
-
-
 @pytest.mark.parametrize('wants', [True, False])
 def test_groups_of_a_stock_detector_come_from_its_training_set(tiny_glyphs, tmp_path, wants):
     init_default_scope('mmdet')
@@ -406,36 +379,3 @@ def test_a_schedule_that_nothing_drives_is_refused(runner):
     hooks = [dict(type='ClassFrequencyHook'), dict(type='ModuleEpochHook')]
     with pytest.raises(Started):
         runner(custom_hooks=hooks, **head).train()
-
-
-@pytest.mark.parametrize('begin', [0, 2])
-def test_only_a_deferred_loss_needs_the_epoch(begin):
-    model = torch.nn.ModuleDict(
-        dict(loss=ClassBalancedLoss(dict(type='mmpretrain.CrossEntropyLoss'), begin=begin))
-    )
-    check_epoch_is_told(model, [ModuleEpochHook()])
-    if begin == 0:
-        check_epoch_is_told(model, [])
-    else:
-        with pytest.raises(BadInputError, match=r'model\.loss \(ClassBalancedLoss\)'):
-            check_epoch_is_told(model, [])
-    # and no statistics, as without ClassFrequencyHook, are refused in the first iteration
-    with pytest.raises(RuntimeError, match='no class statistics yet'):
-        model['loss'](torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))
-
-
-def test_a_sampler_that_nothing_tells_the_epoch_is_refused(tiny_crops):
-    register_all_modules(init_default_scope=True)
-    ann_file, classes = str(tiny_crops / 'train.txt'), str(tiny_crops / 'classes.txt')
-    dataset = DATASETS.build(dict(type='ListFileDataset', ann_file=ann_file, classes=classes))
-    hooks = [DistSamplerSeedHook()]
-    for options, needs in (
-        (dict(), False),
-        (dict(begin=1), True),
-        (dict(mode='progressive', max_epochs=3), True),
-    ):
-        sampler = LongTailSampler(dataset, seed=0, **options)
-        check_sampler_is_told(sampler, hooks)
-        refused = pytest.raises(BadInputError, match='DistSamplerSeedHook.*LongTailSampler')
-        with refused if needs else nullcontext():
-            check_sampler_is_told(sampler, [])

@@ -72,7 +72,7 @@ def plain(sample, **values):
         ('labels reach from 4 to 4', lambda s: change(s, labels=torch.full((12,), 4))),
         ('masks have the size', lambda s: change(s, masks=torch.ones(12, 5, 5, dtype=torch.bool))),
         ('3 masks for 12 scores', lambda s: plain(s, masks=[code()] * 3)),
-        ('is not usable|counts|segmentation', lambda s: change(s, masks=[code()] * 11 + [None])),
+        ('prediction for image 8: segmentation', lambda s: change(s, masks=[code()] * 11 + [None])),
         ('masks have the size', lambda s: change(s, masks=[code()] * 11 + [code((5, 5))])),
         (
             'counts are no code of 3072 pixels',
