@@ -1,12 +1,9 @@
-"""Classifiers: settings as a test of each would have them, the guard, and what is written."""
+"""Classifiers: settings as a test of each would have them, and what is written."""
 
 from __future__ import annotations
 
 import csv
-import gc
-import warnings
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,123 +14,15 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import DATASETS, MODELS
-from mmpretrain.utils import register_all_modules
+from mmpretrain.registry import MODELS
 
 from lt_det.calibration.choice import read_choice
-from lt_det.calibration.classifier_data import ClassifierData, image_paths
 from lt_det.calibration.classify import Accuracies, Sweep, calibrate_classifier, class_groups
 from lt_det.calibration.settings import IDENTITY, Setting
-from lt_det.datasets.glyphs import CROP_SIZES, make_crops
-from lt_det.errors import BadInputError, DataWarning, MissingFileError
+from lt_det.errors import BadInputError, DataWarning
 from lt_det.frequency import ClassFrequency
 
-ROOT = Path(__file__).parents[2]
-SHIFT = dict(type='PriorShift', tau=0.7)
-RULES = [
-    [SHIFT],
-    [dict(type='IIF', link='smooth')],
-    [dict(type='TauNorm', tau=0.5)],
-    [dict(type='TauNorm', tau=0.5), SHIFT],
-]
-SETTINGS = [IDENTITY, *(Setting.of(*rules) for rules in RULES)]
-IIF_POST = dict(adjustment=dict(type='IIF', link='raw', stage='test'))
-HEADS = {
-    'ours': dict(type='LongTailClsHead'),
-    'stock': dict(type='LinearClsHead'),
-    'adjusted': dict(type='LongTailClsHead', **IIF_POST),
-}
-
-
-@pytest.fixture(autouse=True)
-def brief_runners(monkeypatch):
-    """Without what takes a runner seconds: versions of compilers, its config as a file, garbage."""
-    monkeypatch.setattr(Runner, '_log_env', lambda *_: None)
-    monkeypatch.setattr(Config, 'pretty_text', '')
-    monkeypatch.setattr(gc, 'collect', lambda *_: 0)
-
-
-@pytest.fixture(scope='module')
-def held_out(tmp_path_factory) -> Path:
-    """A list of 12 images of each of the classes of ``tiny_crops``, which has others."""
-    recipe = CROP_SIZES['crops_tiny']
-    recipe = replace(recipe, size='held', val_count=12, val_images=96, seed=77)
-    folder = make_crops(tmp_path_factory.mktemp('held') / 'out', recipe, progress=False)
-    lines = (folder / 'val.txt').read_text().splitlines()
-    path = folder / 'held_out.txt'
-    path.write_text(''.join(f'{folder}/{line}\n' for line in lines))
-    return path
-
-
-@pytest.fixture
-def config(tiny_crops, tmp_path):
-    """Configs of crops_softmax on tiny crops, with what a head has."""
-
-    def build(**head) -> Config:
-        cfg = Config.fromfile(ROOT / 'configs' / 'glyphs' / 'crops_softmax.py')
-        cfg.model.head = {**cfg.model.head, 'num_classes': 8, **head}
-        cfg.data_preprocessor.num_classes = 8
-        for split in ('train', 'val', 'test'):
-            loader = cfg[f'{split}_dataloader']
-            loader.update(num_workers=0, batch_size=40)
-            loader.dataset.update(
-                data_root=f'{tiny_crops}/', classes=str(tiny_crops / 'classes.txt')
-            )
-        cfg.work_dir = str(tmp_path / 'work')
-        cfg.experiment_name = f'test{np.random.default_rng().integers(2**60)}'
-        cfg.log_level = 'ERROR'
-        return cfg
-
-    return build
-
-
-@pytest.fixture(scope='module')
-def weights(tiny_crops) -> dict[str, torch.Tensor]:
-    """Of a network that was drawn, not trained, and favours frequent classes."""
-    register_all_modules(init_default_scope=True)
-    cfg = Config.fromfile(ROOT / 'configs' / 'glyphs' / 'crops_softmax.py')
-    torch.manual_seed(0)
-    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).eval()
-    frequency = ClassFrequency.from_annotation_file(tiny_crops / 'train.txt')
-    inputs, labels = images(tiny_crops)
-    with torch.no_grad():
-        features = model.backbone(model.data_preprocessor(dict(inputs=inputs))['inputs'])[-1]
-    features = features.mean((2, 3)).double()
-    mean, std = features.mean(0), features.std(0) + 1e-6
-    design = (features - mean) / std
-    target = torch.nn.functional.one_hot(labels, 8).double()
-    gram = design.T @ design + 5 * torch.eye(len(mean))
-    weight = (torch.linalg.solve(gram, design.T @ (target - target.mean(0))) * 8).T / std
-    bias = torch.from_numpy(1.2 * np.log(frequency.image_count)) - weight @ mean
-    state = {k: v for k, v in model.state_dict().items() if not k.startswith('head')}
-    return {**state, 'head.fc.weight': weight.float(), 'head.fc.bias': bias.float()}
-
-
-def images(folder: Path) -> tuple[list[torch.Tensor], torch.Tensor]:
-    import cv2
-
-    lines = [line.split() for line in (folder / 'train.txt').read_text().splitlines()]
-    read = [torch.from_numpy(cv2.imread(str(folder / path))).permute(2, 0, 1) for path, _ in lines]
-    return read, torch.tensor([int(label) for _, label in lines])
-
-
-@pytest.fixture
-def checkpoint(weights, tiny_crops, tmp_path):
-    """Files of the weights, with the statistics that our heads save or without."""
-
-    def write(statistics: bool = True, counts=None) -> Path:
-        state = dict(weights)
-        if statistics:
-            frequency = ClassFrequency.from_annotation_file(tiny_crops / 'train.txt')
-            if counts is not None:
-                frequency = ClassFrequency(counts)
-            for name in ('image_count', 'instance_count', 'num_images'):
-                state[f'head.statistics.{name}'] = torch.as_tensor(getattr(frequency, name))
-        path = tmp_path / 'weights.pth'
-        torch.save(dict(state_dict=state, meta={}), path)
-        return path
-
-    return write
+from .cases import HEADS, SETTINGS, swept
 
 
 class Labels(Hook):
@@ -159,12 +48,6 @@ def labels_and_metrics(
     labels = Labels()
     runner.register_hook(labels)
     return labels.predicted, runner.test()
-
-
-def swept(cfg: Config, checkpoint: Path, held_out: Path, settings, tmp_path: Path) -> Sweep:
-    sweep = Sweep(settings, ClassifierData(cfg, held_out, None), ['macro'])
-    sweep.run(cfg, checkpoint, tmp_path / 'run')
-    return sweep
 
 
 @pytest.mark.parametrize('kind', HEADS)
@@ -280,71 +163,6 @@ def test_what_an_earlier_run_wrote_stays_until_the_next_has_all(
     assert not list(out.glob('*.part'))
 
 
-def shared_lists(tiny_crops: Path, held_out: Path, folder: Path) -> dict[str, Path]:
-    """Held-out lists with images of the training set, by another path, and of the test set."""
-    (folder / 'link').symlink_to(tiny_crops)
-    train = (tiny_crops / 'train.txt').read_text().splitlines()
-    test = (tiny_crops / 'val.txt').read_text().splitlines()
-    lists = {}
-    for name, lines in (
-        ('train', [f'{folder}/link/{line}' for line in train[:3]]),
-        ('test', test[5:7]),
-    ):
-        lists[name] = folder / f'{name}_held.txt'
-        lists[name].write_text('\n'.join(lines) + '\n' + held_out.read_text())
-    return lists
-
-
-@pytest.mark.parametrize(
-    ('name', 'message'),
-    [
-        ('train', r'3 of 99 held-out images are in the training list of the config.*not trained'),
-        ('test', r'2 of 98 held-out images are in the test list of the config.*not tested on'),
-    ],
-)
-def test_images_of_training_and_test_are_refused(
-    config, tiny_crops, held_out, tmp_path, name, message
-):
-    lists = shared_lists(tiny_crops, held_out, tmp_path)
-    with pytest.raises(BadInputError, match=message):
-        ClassifierData(config(), lists[name], None)
-
-
-def test_a_training_list_that_is_given_is_the_one_that_is_checked(
-    config, tiny_crops, held_out, tmp_path
-):
-    cfg = config()
-    cfg.train_dataloader.dataset = dict(
-        type='RepeatDataset', times=2, dataset=cfg.train_dataloader.dataset
-    )
-    path = tmp_path / 'other.txt'
-    path.write_text((tiny_crops / 'train.txt').read_text() + held_out.read_text())
-    with pytest.raises(BadInputError, match=r'96 of 96 held-out images are in .*other\.txt'):
-        ClassifierData(cfg, held_out, path)
-
-
-def test_what_cannot_be_checked_is_said(config, tiny_crops, held_out, checkpoint, tmp_path):
-    with pytest.warns(DataWarning, match='is the test list of the config'):
-        ClassifierData(config(), tiny_crops / 'val.txt', None)
-    cfg = config()
-    cfg.train_dataloader.dataset.ann_file = 'elsewhere.txt'
-    with pytest.warns(DataWarning, match='were trained on is not known.*elsewhere.txt'):
-        sweep = swept(cfg, checkpoint(), held_out, SETTINGS[:1], tmp_path)
-    assert sweep.frequency == ClassFrequency.from_annotation_file(tiny_crops / 'train.txt')
-    with (
-        pytest.warns(DataWarning),
-        pytest.raises(BadInputError, match='no class statistics.*--train'),
-    ):
-        swept(cfg, checkpoint(statistics=False), held_out, SETTINGS[:1], tmp_path)
-
-
-def test_statistics_are_those_of_the_checkpoint(config, checkpoint, held_out, tmp_path):
-    with pytest.warns(DataWarning, match='not those of the training list: num_images 72 against'):
-        sweep = swept(config(), checkpoint(counts=[9] * 8), held_out, SETTINGS[:2], tmp_path)
-    assert sweep.frequency.image_count.tolist() == [9] * 8
-    np.testing.assert_array_equal(sweep.predicted[0], sweep.predicted[1])  # no prior, no shift
-
-
 def test_averaged_weights_are_those_that_rules_read(config, checkpoint, held_out, tmp_path):
     path = checkpoint()
     expected = swept(config(), path, held_out, SETTINGS, tmp_path)
@@ -360,19 +178,6 @@ def test_averaged_weights_are_those_that_rules_read(config, checkpoint, held_out
     found = swept(cfg, path, held_out, SETTINGS, tmp_path)
     np.testing.assert_array_equal(found.predicted, expected.predicted)
     assert found.maps == expected.maps
-
-
-def test_images_in_a_folder_of_their_own(config, held_out, tmp_path):
-    folder, path = held_out.parent, tmp_path / 'held.txt'
-    path.write_text(held_out.read_text().replace(f'{folder}/', ''))
-    with pytest.raises(MissingFileError, match=r'held\.txt:\d+'):
-        ClassifierData(config(), path, None)
-    data = ClassifierData(config(), path, None, folder)
-    paths, expected = (
-        image_paths(DATASETS.build(each.config))
-        for each in (data, ClassifierData(config(), held_out, None))
-    )
-    assert paths == expected and len(paths) == 96
 
 
 def test_rules_that_read_weights_are_left_out_for_a_cosine_classifier(
@@ -409,36 +214,6 @@ def test_heads_that_cannot_be_folded_are_refused(
         torch.save({**content, 'state_dict': model.state_dict()}, path)
     with pytest.raises(BadInputError, match=message):
         swept(cfg, path, held_out, SETTINGS[:1], tmp_path)
-
-
-def test_lists_that_cannot_be_used_are_named(config, tiny_crops, held_out, checkpoint, tmp_path):
-    path = tmp_path / 'list.txt'
-    for content, message in (
-        ('', 'list.txt is empty'),
-        (
-            held_out.read_text() + f'{tiny_crops}/val/x.png 8\n',
-            'list.txt:97 has label 8, expected 0..7',
-        ),
-        (held_out.read_text() + 'nowhere.png 1\n', r'list.txt:97: image .*nowhere.png is missing'),
-    ):
-        path.write_text(content)
-        with pytest.raises((BadInputError, MissingFileError), match=message):
-            ClassifierData(config(), path, None)
-    with pytest.raises(MissingFileError, match='list .*no.txt does not exist'):
-        ClassifierData(config(), tmp_path / 'no.txt', None)
-    cfg = config()
-    cfg.test_dataloader.dataset = dict(type='CIFAR10', data_root=str(tmp_path), pipeline=[])
-    with pytest.raises(BadInputError, match='cannot be read by a data set of type CIFAR10'):
-        ClassifierData(cfg, held_out, None)
-    count = ClassFrequency.from_annotation_file(tiny_crops / 'train.txt').image_count
-    rows = held_out.read_text().splitlines()
-    rows = [line for line in rows if count[int(line.split()[1])] >= 20]
-    path.write_text('\n'.join(rows))
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', DataWarning)
-        sweep = Sweep(SETTINGS[:1], ClassifierData(config(), path, None), ['macro', 'few'])
-        with pytest.raises(BadInputError, match="'few' cannot be judged: none of the"):
-            sweep.run(config(), checkpoint(), tmp_path / 'run')
 
 
 def test_options_are_refused_before_anything_is_read(tmp_path):
