@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from ..errors import BadInputError, MissingFileError
+from .annotation_records import whole
 from .restricted_pickle import in_line, read_pickle
 
 
@@ -143,12 +143,11 @@ def _check_lengths(instances: Mapping, number: int) -> None:
 
 
 def _id(sample: dict, number: int) -> int:
-    try:
-        return index(sample['img_id'])
-    except TypeError:
-        raise ValueError(
-            f'number {number} has img_id {sample["img_id"]!r}, expected an integer'
-        ) from None
+    value = sample['img_id']
+    found = whole(value.item() if hasattr(value, 'item') else value)
+    if found is None:
+        raise ValueError(f'number {number} has img_id {value!r}, expected an integer')
+    return found
 
 
 def _float(values: Any) -> np.ndarray:

@@ -376,6 +376,15 @@ def test_samples_of_a_pickle_that_do_not_fit_together(tmp_path, ann_file, sample
     assert done.returncode == 2 and message in done.stderr
 
 
+def test_ids_of_samples_are_numbers_of_any_type(tmp_path, ann_file, samples):
+    found = []
+    for kind in (int, float, np.int32, torch.tensor):
+        path = tmp_path / f'{kind.__name__}.pkl'
+        path.write_bytes(pickle.dumps([{**s, 'img_id': kind(s['img_id'])} for s in samples]))
+        found.append(run(path, '--ann', ann_file, '--classes', 'by-id').stdout)
+    assert found == [found[0]] * 4 and 'bbox' in found[0]
+
+
 def test_boxes_that_are_taken_for_masks_are_said(tmp_path, ann_file, samples):
     results = tmp_path / 'boxes.json'
     results.write_text(json.dumps(records_of(samples, with_mask=False)))
