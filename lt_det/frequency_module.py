@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .data_buffers import DataBuffers
 from .errors import BadInputError, MissingStatisticsError
 from .frequency import ClassFrequency
 from .protocols import TakesClassFrequency
@@ -15,7 +16,7 @@ from .protocols import TakesClassFrequency
 _COUNTS = ('image_count', 'instance_count', 'num_images')
 
 
-class FrequencyModule(nn.Module):
+class FrequencyModule(DataBuffers):
     """A module that needs class statistics; a checkpoint carries them in its buffers.
 
     ``ClassFrequencyHook`` calls :meth:`set_class_frequency` before training; loading a checkpoint
@@ -26,8 +27,6 @@ class FrequencyModule(nn.Module):
         num_classes: C, foreground classes.
 
     Attributes:
-        data_buffers: Names of the buffers that come from the training data. Any module may have
-            such a list; fine-tuning on other data leaves them out of the checkpoint.
         optional: Whether a test does without the statistics, where a checkpoint has none.
     """
 

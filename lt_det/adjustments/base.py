@@ -327,20 +327,30 @@ def _build_rule(cfg: dict, num_classes: int, num_extra: int, activation: str) ->
             num_classes=num_classes, num_extra=num_extra, activation=activation, **arguments
         )
     except TypeError as error:
-        unknown = sorted(arguments.keys() - _options(rule)) if isinstance(rule, type) else None
-        if not unknown:
+        options = _options(rule) if isinstance(rule, type) else {}
+        unknown = sorted(arguments.keys() - options) if options else []
+        missing = [key for key, needed in options.items() if needed and key not in arguments]
+        if unknown:
+            what = f'{unknown[0]} is {arguments[unknown[0]]!r}, which {rule.__name__} has not'
+            expected = f'some of {", ".join(sorted(options))}'
+        elif missing:
+            what, expected = f'{missing[0]} is missing', f'a value, which {rule.__name__} needs'
+        else:
             raise BadInputError(f'adjustment={dict(cfg)}: {error}') from error
-        raise BadInputError(
-            f'adjustment.{unknown[0]} is {arguments[unknown[0]]!r}, which {rule.__name__} has not; '
-            f'expected some of {", ".join(sorted(_options(rule)))}'
-        ) from error
+        raise BadInputError(f'adjustment.{what}; expected {expected}') from error
 
 
-def _options(rule: type[LogitAdjustment]) -> set[str]:
-    """Names of the arguments of a rule that a config gives."""
-    kinds = [kind for kind in rule.__mro__ if issubclass(kind, LogitAdjustment)]
-    names = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
-    return names - {'self', 'kwargs', 'num_classes', 'num_extra', 'activation'}
+def _options(rule: type[LogitAdjustment]) -> dict[str, bool]:
+    """Names of the arguments of a rule that a config gives, and whether it has to."""
+    kinds = [kind for kind in reversed(rule.__mro__) if issubclass(kind, LogitAdjustment)]
+    options = {
+        name: option.default is inspect.Parameter.empty
+        for kind in kinds
+        for name, option in inspect.signature(kind.__init__).parameters.items()
+    }
+    for name in ('self', 'kwargs', 'num_classes', 'num_extra', 'activation'):
+        options.pop(name, None)
+    return options
 
 
 def _rule_named(name: str) -> type[LogitAdjustment] | None:

@@ -21,6 +21,7 @@ from torch import nn
 
 import lt_det.adjustments
 import lt_det.models
+from lt_det.data_buffers import DataBuffers
 
 from ..mock_gpu import on_mock_gpu
 
@@ -68,12 +69,19 @@ def modules_of(package: ModuleType) -> set[type[nn.Module]]:
 
 def test_every_component_has_a_case(monkeypatch):
     """A loss, layer, head or rule that nobody compares on a GPU is named here."""
-    made = set()
-    start = nn.Module.__init__
+    made, with_floats = set(), set()
+    start, register = nn.Module.__init__, nn.Module.register_buffer
 
     def record(module: nn.Module, *args, **kwargs) -> None:
         made.update(type(module).__mro__)
         start(module, *args, **kwargs)
+
+    def record_buffer(module: nn.Module, name: str, value: torch.Tensor, *args, **kwargs) -> None:
+        if value.is_floating_point():
+            with_floats.add(type(module))
+        register(module, name, value, *args, **kwargs)
+
+    monkeypatch.setattr(nn.Module, 'register_buffer', record_buffer)
 
     monkeypatch.setattr(nn.Module, '__init__', record)
     for name in agreement.CASES:
@@ -81,6 +89,8 @@ def test_every_component_has_a_case(monkeypatch):
         agreement.CASES[name](agreement.TOY, torch.device('cpu'))
     components = modules_of(lt_det.models) | modules_of(lt_det.adjustments)
     assert {kind.__name__ for kind in components - made} == set(LEFT_OUT)
+    # and none has statistics that half precision would spoil
+    assert not {kind for kind in components & with_floats if not issubclass(kind, DataBuffers)}
 
 
 @on_mock_gpu

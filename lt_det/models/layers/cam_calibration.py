@@ -7,13 +7,14 @@ from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...data_buffers import DataBuffers
 from ...errors import check_values
 from ..precision import full_precision
 
 _SAMPLES = 256  # of which the embedding is there in full precision at a time
 
 
-class CAMCalibration(nn.Module):
+class CAMCalibration(DataBuffers):
     """Raises features at the places that resemble the prototypes of their probable classes.
 
     After the principle that CAMC (Zhang et al., arXiv 2108.12757) states: highlight, in training

@@ -9,12 +9,13 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...data_buffers import DataBuffers
 from ...errors import BadInputError
 from .sigmoid_head import SigmoidClassification, is_label, over_divisor
 
 
 @MODELS.register_module()
-class LongTailEQLV2Loss(SigmoidClassification, EQLV2Loss):
+class LongTailEQLV2Loss(SigmoidClassification, DataBuffers, EQLV2Loss):
     """MMDetection's ``EQLV2Loss`` (Tan et al., arXiv 2012.08548), predicting as it was trained.
 
     A classifier of independent sigmoids. With g_c the ratio of the gradients that positives and

@@ -6,9 +6,10 @@ import torch
 from mmdet.models.losses.utils import weight_reduce_loss
 from mmdet.registry import MODELS
 from mmengine.dist import all_reduce, get_rank
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from ...data_buffers import DataBuffers
 from ...errors import check_values
 from .sigmoid_head import SigmoidClassification, is_label
 
@@ -16,7 +17,7 @@ _REDUCTIONS = ('mean', 'sum', 'none')
 
 
 @MODELS.register_module()
-class EqualizedFocalLoss(SigmoidClassification, nn.Module):
+class EqualizedFocalLoss(SigmoidClassification, DataBuffers):
     """Equalized focal loss (EFL; Li et al., arXiv 2201.02593, equations 3 to 6).
 
     For a logit of class c with probability p, p_t = p where c is the label and 1 - p elsewhere::

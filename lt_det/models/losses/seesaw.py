@@ -12,13 +12,14 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...data_buffers import DataBuffers
 from ...errors import BadInputError
 from ..precision import widen
 from .class_count import other_class_count
 
 
 @MODELS.register_module()
-class LongTailSeesawLoss(SeesawLoss):
+class LongTailSeesawLoss(DataBuffers, SeesawLoss):
     """MMDetection's ``SeesawLoss`` (Wang et al., arXiv 2008.10032), made right and fast.
 
     MMDetection counts the samples of each class on each process alone, so that the weights differ

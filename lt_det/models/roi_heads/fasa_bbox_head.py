@@ -82,7 +82,7 @@ class FASABBoxHead(LongTailBBoxHead):
         self.fasa.update(features, labels, each)
         if self.fasa.epoch >= self.fasa.begin:
             virtual, classes, weights = self.fasa.sample()
-            logits = self.fc_cls(virtual)
+            logits = self.fc_cls(virtual.to(next(self.fc_cls.parameters())))
             if self.adjustment is not None:
                 logits = self.adjustment(logits)
             loss = self.loss_cls(logits, classes, weights, avg_factor=weights.sum().clamp(min=1))
