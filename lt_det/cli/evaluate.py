@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -95,8 +96,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.per_class:
         check_per_class_file(args.per_class)
-    for path in filter(None, (args.per_class, args.diagnose, args.out)):
-        check_writable(path)
+    check_outputs(args)
     check_bounds(args.bounds)
     frequency = ClassFrequency.from_annotation_file(args.train) if args.train else None
     say(args, f'reading {args.ann}')
@@ -136,6 +136,24 @@ def run(args: argparse.Namespace) -> None:
         write_per_class(per_class_table(evaluators), args.per_class)
     if args.out:
         write_text(args.out, json.dumps(metrics, indent=2) + '\n')
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """Refuse a file to write that cannot be, that is read, or that two options name."""
+    taken = {'RESULTS': args.results, '--classes': (args.classes or [None])[0]}
+    for option in ('--ann', '--train', '--against', '--image-ids'):
+        taken[option] = getattr(args, option[2:].replace('-', '_'))
+    for option in ('--per-class', '--diagnose', '--out'):
+        path = getattr(args, option[2:].replace('-', '_'))
+        if path is None:
+            continue
+        for other, file in taken.items():
+            if file is not None and os.path.realpath(file) == os.path.realpath(path):
+                raise BadInputError(
+                    f'{option} is {path}, which is the file of {other}; expected another'
+                )
+        check_writable(path)
+        taken[option] = path
 
 
 def make_evaluators(
@@ -249,9 +267,12 @@ def read_ids(path: str | None) -> list[int] | None:
     if path is None:
         return None
     try:
-        return [int(line) for line in Path(path).read_text(encoding='utf-8-sig').split()]
+        ids = [int(line) for line in Path(path).read_text(encoding='utf-8-sig').split()]
     except (OSError, ValueError) as error:
         raise BadInputError(f'--image-ids {path}: expected one integer per line: {error}') from None
+    if not ids:
+        raise BadInputError(f'--image-ids {path} is empty, expected one integer per line')
+    return ids
 
 
 def category_ids(names: list[str] | None, truth: GroundTruth) -> list[int] | None:

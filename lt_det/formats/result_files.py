@@ -103,8 +103,9 @@ def spread_records(path: str | os.PathLike, number: int, part: int) -> Iterator[
 
 
 def holds_key(path: str | os.PathLike, key: str) -> bool:
-    """Whether a record of a result file has a key."""
-    return any(f'"{key}"'.encode() in piece for piece in text_pieces(path))
+    """Whether a record of a result file has a key whose value is not null."""
+    filled = re.compile(rb'"%b"\s*:\s*(?!null)\S' % key.encode())
+    return any(filled.search(piece) for piece in text_pieces(path))
 
 
 def _begun(path: str | os.PathLike, text: bytes) -> bytes:

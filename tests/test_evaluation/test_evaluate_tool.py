@@ -332,6 +332,10 @@ def test_a_diagnosis_is_of_this_run_alone(tmp_path, ann_file, samples):
         (('--out', 'annotations.json/out.json'), 'out.json cannot be written'),
         (('--per-class', 'annotations.json/table.csv'), 'table.csv cannot be written'),
         (('--diagnose', '.'), 'cannot be written: it is a folder'),
+        (('--out', './results.json'), '--out is ./results.json, which is the file of RESULTS'),
+        (('--diagnose', 'annotations.json'), 'which is the file of --ann; expected another'),
+        (('--diagnose', 'a.json', '--out', 'a.json'), 'which is the file of --diagnose'),
+        (('--image-ids', 'empty.txt'), '--image-ids empty.txt is empty, expected one integer'),
         (('--bounds', 100, 1), 'bounds is (100, 1); expected two rising numbers'),
         ((), 'annotation 1: no segmentation'),
     ],
@@ -348,8 +352,11 @@ def test_bad_options_are_known_before_anything_is_scored(
     del content['annotations'][0]['segmentation']
     ann_file.write_text(json.dumps(content))
     (tmp_path / 'results.json').write_text(json.dumps(records_of(samples)))
+    (tmp_path / 'empty.txt').touch()
     done = run('results.json', '--ann', ann_file, *options)
     assert done.returncode == 2 and message in done.stderr
+    assert json.loads((tmp_path / 'results.json').read_text()) == records_of(samples)
+    assert json.loads(ann_file.read_text()) == content
 
 
 @pytest.mark.parametrize(
@@ -391,6 +398,9 @@ def test_boxes_that_are_taken_for_masks_are_said(tmp_path, ann_file, samples):
     note = 'segm: no record has a mask; boxes are taken for masks, as in lvis-api'
     assert note in run(results, '--ann', ann_file, '--iou-type', 'bbox', 'segm').stdout
     assert 'taken for masks' not in run(results, '--ann', ann_file).stdout
+    empty = [{**record, 'segmentation': None} for record in json.loads(results.read_text())]
+    results.write_text(json.dumps(empty, separators=(',', ': ')))
+    assert 'segm' not in run(results, '--ann', ann_file).stdout
 
 
 def test_categories_that_were_not_trained_on_are_said(tmp_path, annotations, samples):
