@@ -45,17 +45,26 @@ def load_class_names(
         raise BadInputError(
             f'{where} has {len(names)} class names, {fewer} than num_classes={num_classes}'
         )
+    check_class_names(names, where)
+    return names
+
+
+def check_class_names(names: Sequence[str], where: str) -> None:
+    """Refuse classes that cannot be told apart by their names.
+
+    Raises:
+        BadInputError: An empty name, or one twice; it begins with ``where``.
+    """
     seen: dict[str, int] = {}
     for label, name in enumerate(names):
         if not name:
             raise BadInputError(f'{where}: the name of class {label} is empty')
         if name in seen:
             raise BadInputError(
-                f"{where}: classes {seen[name]} and {label} have the same name '{name}', so their "
-                'texts could not be told apart'
+                f"{where}: classes {seen[name]} and {label} have the same name '{name}', so they "
+                'could not be told apart'
             )
         seen[name] = label
-    return names
 
 
 def kept_labels(left_out: Sequence[int], num_classes: int) -> list[int]:

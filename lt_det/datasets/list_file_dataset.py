@@ -16,7 +16,7 @@ from ..errors import BadInputError, MissingFileError
 from ..formats.list_file import line_number, read_list_file
 from ..formats.text_file import read_utf8
 from ..frequency import ClassFrequency
-from .class_names import read_class_names, with_class_names
+from .class_names import check_class_names, read_class_names, with_class_names
 from .image_check import MISSING, inspect_images
 
 
@@ -39,7 +39,7 @@ class ListFileDataset(BaseDataset):
     Raises:
         MissingFileError: The list, the file of class names or an image does not exist.
         BadInputError: A line has no label or one that is not in 0..C-1, or an image is cut off;
-            names the list and the line.
+            names the list and the line. Or a class has no name, or that of another.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class ListFileDataset(BaseDataset):
         super().__init__(
             ann_file=ann_file, classes=classes, metainfo=metainfo, lazy_init=True, **kwargs
         )
+        check_class_names(self.CLASSES, f'classes of the data set of {ann_file}')
         if num_classes not in (None, len(self.CLASSES)):
             raise BadInputError(
                 f'the data set of {ann_file} has num_classes={num_classes}, but '

@@ -227,7 +227,10 @@ def test_a_config_may_import_its_rules(tmp_path):
     [
         ("dict(type='NoCal', gamma=1)", "adjustment.type 'NoCal' does not exist; there are FRACAL"),
         ('dict(gamma=1)', r'expected dict\(type=..., ...\)'),
-        ("dict(type='NorCal')", "adjustment.gamma is missing; expected a value, which NorCal needs"),
+        (
+            "dict(type='NorCal')",
+            'adjustment.gamma is missing; expected a value, which NorCal needs',
+        ),
         ("dict(type='NorCal', gama=1)", 'gama'),
         ("dict(type='NorCal', gamma=-0.5)", 'adjustment.gamma is -0.5, expected a finite number'),
         ("dict(type='NorCal', gamma='much')", 'much'),

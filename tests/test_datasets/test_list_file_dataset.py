@@ -91,6 +91,18 @@ def test_bad_line(tmp_path, text, message):
         ListFileDataset(write(tmp_path, text), num_classes=3)
 
 
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [('a\n\nc\n', 'the name of class 1 is empty'), ('a\nb\na\n', 'classes 0 and 2 have the same')],
+)
+def test_classes_are_told_apart_by_their_names(tmp_path, names, message):
+    path, file = write(tmp_path, 'a.jpg 0\n'), tmp_path / 'names.txt'
+    file.write_text(names)
+    for given in (dict(classes=str(file)), dict(metainfo=dict(classes=names.split('\n')[:3]))):
+        with pytest.raises(BadInputError, match=f'classes of the data set of .*{message}'):
+            ListFileDataset(path, **given)
+
+
 def test_missing_files(tmp_path, tiny_crops):
     with pytest.raises(MissingFileError, match=r'gone\.txt does not exist'):
         ListFileDataset('gone.txt', num_classes=3)
