@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
         text = config_text(*parts, names_inline=False)
     write_new(out, text)
     print(f'{out}: {args.model}, {args.method}; {data.summary}')
-    print_next(out, args, schedule)
+    print_next(out, args, schedule, train.num_images)
 
 
 def check_rare(frequency: ClassFrequency, args: argparse.Namespace) -> None:
@@ -183,10 +183,15 @@ def write_names(path: Path, classes: tuple[str, ...]) -> bool:
     return same
 
 
-def print_next(out: Path, args: argparse.Namespace, schedule: Schedule) -> None:
+def print_next(out: Path, args: argparse.Namespace, schedule: Schedule, num_images: int) -> None:
     config, folder = shlex.quote(str(out)), shlex.quote(f'work_dirs/{out.stem}')
     checkpoint = f'{folder}/epoch_{schedule.epochs}.pth'
     gpus = f' --gpus {args.gpus}' if args.gpus > 1 else ''
+    batch = schedule.batch_size * max(schedule.gpus, 1)
+    print(
+        f'it trains {schedule.epochs} epochs of {num_images:,} images, {batch} at a time, on '
+        f'{schedule.machine}; --epochs N trains N'
+    )
     print(f'next:  lt_det train {config}{gpus}')
     offered = MODELS[args.model].methods
     if not offered[args.method].trains:

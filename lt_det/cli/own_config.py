@@ -67,6 +67,11 @@ class Schedule:
         batch = batch_size * max(gpus, 1)
         return cls(gpus, batch_size, epochs, epochs * ceil(num_images / batch))
 
+    @property
+    def machine(self) -> str:
+        """What it is for, in words."""
+        return {0: 'a CPU', 1: '1 GPU'}.get(self.gpus, f'{self.gpus} GPUs')
+
     def lr(self, model: Model) -> float:
         """Learning rate, in proportion to the images of an iteration (Goyal et al. 2017)."""
         return model.lr * self.batch_size * max(self.gpus, 1) / model.batch
@@ -93,10 +98,9 @@ def config_text(
     chosen = own.methods[method]
     names = dict(classes=data.classes) if names_inline else {}
     classes = Code('classes') if names_inline else data.names_file
-    where = {0: 'a CPU', 1: '1 GPU'}.get(schedule.gpus, f'{schedule.gpus} GPUs')
     lines = [
         f'# {comment}',
-        f'# {data.summary}; {where} x {schedule.batch_size}',
+        f'# {data.summary}; {schedule.machine} x {schedule.batch_size}',
         f"_base_ = ['lt_det::custom/{model}.py']",
         *assignments(
             **names,

@@ -64,6 +64,7 @@ def refused(capsys, *options: str) -> str:
 def test_a_config_says_what_the_data_are(data, capsys):
     assert init('--model', 'mask_rcnn_r50', '--method', 'iif_rfs', '--images', 'images') == 0
     out = capsys.readouterr().out
+    assert 'it trains 72 epochs of 16 images, 4 at a time, on 1 GPU; --epochs N' in out
     assert 'lt_det train mask_rcnn_r50_iif_rfs.py' in out
     cfg = Config.fromfile('mask_rcnn_r50_iif_rfs.py')
     head = cfg.model.roi_head.bbox_head
