@@ -7,14 +7,14 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 
 from ..adjustments.box_dimension import box_dimension_of
 from ..bare_model import bare_model
 from ..dataset_parts import items_of
 from ..errors import BadInputError, MissingFileError, UserError, listed
 from ..frequency import ClassFrequency
-from ..frequency_module import FrequencyModule, frequency_modules
+from ..frequency_module import COUNTS, FrequencyModule, frequency_modules
 from ..protocols import (
     EndsIteration,
     TakesBoxDimension,
@@ -239,10 +239,11 @@ def _difference(training: ClassFrequency, state: dict) -> str | None:
         if not key.endswith('.image_count'):
             continue
         prefix = key.removesuffix('image_count')
-        saved = ClassFrequency(
-            *(state[prefix + name].cpu().numpy() for name in ('image_count', 'instance_count')),
-            state[prefix + 'num_images'].item(),
-        )
+        counts = [state.get(prefix + name) for name in COUNTS]
+        if not all(isinstance(count, Tensor) for count in counts):
+            continue  # the module refuses a part of them
+        images, instances, total = (count.long().cpu().numpy() for count in counts)
+        saved = ClassFrequency(images.ravel(), instances.ravel(), total.item())
         difference = training.difference(saved) if saved.num_images else None
         if difference is not None:
             return f'{difference} in the checkpoint ({prefix[:-1]})'
@@ -254,9 +255,11 @@ def _check_fits(model: nn.Module, state: dict) -> None:
     for key, buffer in model.named_buffers():
         key = key.removeprefix('module.')  # of a model with test-time augmentation
         saved = state.get(key, state.get(f'module.{key}'))
-        if key.endswith('image_count') and saved is not None and len(saved) != len(buffer):
+        if not (key.endswith('image_count') and isinstance(saved, Tensor)):
+            continue
+        if saved.numel() != len(buffer):
             raise BadInputError(
-                f'the checkpoint has the statistics of {len(saved)} classes, the model of the '
+                f'the checkpoint has the statistics of {saved.numel()} classes, the model of the '
                 f'config is built for num_classes={len(buffer)} ({key})'
             )
 

@@ -280,6 +280,31 @@ def test_statistics_of_another_number_of_classes_are_refused_at_test():
         ClassFrequencyHook().after_load_checkpoint(runner, dict(state_dict=saved))
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float64, torch.int32])
+def test_statistics_of_a_checkpoint_have_any_type(dtype):
+    frequency = ClassFrequency([5, 3, 1], num_images=6)
+    model = torch.nn.Sequential(build_adjustment(dict(type='IIF'), frequency))
+    state = {key: value.to(dtype) for key, value in model.state_dict().items()}
+    hook = ClassFrequencyHook()
+    hook.training_frequency = frequency
+    hook.after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=state))
+    state['0.image_count'][1] = 4
+    with pytest.raises(BadInputError, match=r'another data set .* 3 against 4'):
+        hook.after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=state))
+
+
+@pytest.mark.parametrize('value', [None, [5, 3, 1]])
+def test_a_part_of_the_statistics_is_refused_in_training_too(value):
+    frequency = ClassFrequency([5, 3, 1], num_images=6)
+    model = torch.nn.Sequential(build_adjustment(dict(type='IIF'), frequency))
+    hook, runner = ClassFrequencyHook(), SimpleNamespace(model=model)
+    for hook.training_frequency in (frequency, None):
+        state = {**model.state_dict(), '0.image_count': value}
+        hook.after_load_checkpoint(runner, dict(state_dict=state))  # loading it says so
+        with pytest.raises(BadInputError, match='only instance_count and num_images; expected'):
+            model.load_state_dict(state)
+
+
 def test_testing_a_checkpoint_without_statistics_reads_the_training_set(runner, tmp_path):
     source = runner()
     state = {k: v for k, v in source.model.state_dict().items() if 'adjustment' not in k}
