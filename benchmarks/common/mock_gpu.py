@@ -33,6 +33,7 @@ READ += ('_unique2', 'unique_dim', 'unique_consecutive')
 # what torch makes tensors by that are on the device; of some it makes others with out=
 MAKERS = ('empty_strided', 'empty.memory_format', '_copy_from', 'linspace', 'eye', 'eye.m')
 MAKERS += ('arange', 'arange.start', 'arange.start_step', 'randperm', 'randperm.generator')
+MAKERS += ('_local_scalar_dense',)  # and reads the numbers by that it makes a tensor of
 
 _active: list[MockGpu] = []
 

@@ -37,8 +37,9 @@ LEFT_OUT = {
     'ClipDataPreprocessor': 'images are moved and normalised',
     'InstanceTTAModel': 'of a whole test',
 }
-# what waits for the device, each part for what the host has to know
+# what waits for the device: each part for what the host has to know, and modules that move there
 WAITING = ('lt_det/models/roi_heads/', 'lt_det/datasets/', 'lt_det/compat/ops/nms.py')
+WAITING += ('lt_det/data_buffers.py',)
 
 
 @pytest.mark.parametrize('name', agreement.CASES)
