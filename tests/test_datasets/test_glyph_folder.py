@@ -10,6 +10,7 @@ import pytest
 from lt_det.datasets.glyphs import SIZES, GlyphFolderError, make_glyphs
 
 from ..scripts import load_script
+from .conftest import FEW
 
 CLI = Path(__file__).parents[2] / 'tools' / 'dataset' / 'make_glyphs.py'
 
@@ -21,6 +22,11 @@ TINY = SIZES['tiny']
 def copy(tiny, tmp_path):
     """A copy of the data set that a test may damage."""
     return Path(shutil.copytree(tiny, tmp_path / 'copy'))
+
+
+@pytest.fixture
+def small_copy(few, tmp_path):
+    return Path(shutil.copytree(few, tmp_path / 'copy'))
 
 
 @pytest.fixture
@@ -66,7 +72,7 @@ def test_other_recipe_is_refused(copy):
     assert digests(copy) == before
 
 
-IMAGE = 'val/000000000130.png'
+IMAGE = 'val/000000000012.png'
 DAMAGES = {
     'no json': lambda root: (root / 'annotations' / 'glyphs_val.json').unlink(),
     'cut image': lambda root: (root / IMAGE).write_bytes((root / IMAGE).read_bytes()[:100]),
@@ -77,22 +83,22 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
-def test_incomplete_folder_is_refused(copy, damage):
-    DAMAGES[damage](copy)
-    before = digests(copy)
+def test_incomplete_folder_is_refused(small_copy, damage):
+    DAMAGES[damage](small_copy)
+    before = digests(small_copy)
     with pytest.raises(GlyphFolderError, match='--overwrite'):
-        make_glyphs(copy, 'tiny', progress=False)
-    assert digests(copy) == before
+        make_glyphs(small_copy, FEW, progress=False)
+    assert digests(small_copy) == before
 
 
 @pytest.mark.parametrize(
     'damages', [['cut image', 'cut recipe'], ['no json', 'no image', 'no recipe']]
 )
-def test_incomplete_folder_is_replaced(copy, tiny, damages):
+def test_incomplete_folder_is_replaced(small_copy, few, damages):
     for damage in damages:
-        DAMAGES[damage](copy)
-    make_glyphs(copy, 'tiny', progress=False, overwrite=True)
-    assert digests(copy) == digests(tiny)
+        DAMAGES[damage](small_copy)
+    make_glyphs(small_copy, FEW, progress=False, overwrite=True)
+    assert digests(small_copy) == digests(few)
 
 
 def test_interrupted_run_leaves_no_recipe(tmp_path, monkeypatch):
@@ -101,19 +107,18 @@ def test_interrupted_run_leaves_no_recipe(tmp_path, monkeypatch):
 
     monkeypatch.setattr('lt_det.datasets.glyphs.writer._write_annotations', fail)
     with pytest.raises(KeyboardInterrupt):
-        make_glyphs(tmp_path / 'out', 'tiny', progress=False)
+        make_glyphs(tmp_path / 'out', FEW, progress=False)
     with pytest.raises(GlyphFolderError, match='no recipe.json'):
-        make_glyphs(tmp_path / 'out', 'tiny', progress=False)
+        make_glyphs(tmp_path / 'out', FEW, progress=False)
 
 
 def test_overwrite_keeps_foreign_files(copy):
     foreign = [copy / 'notes.txt', copy / 'train' / 'mine.png', copy / 'annotations' / 'own.json']
     for path in foreign:
         path.write_text('mine')
-    small = replace(TINY, val_images=20)
-    make_glyphs(copy, small, progress=False, overwrite=True)
+    make_glyphs(copy, FEW, progress=False, overwrite=True)
     assert all(path.read_text() == 'mine' for path in foreign)
-    assert len(list((copy / 'val').iterdir())) == 20
+    assert len(list((copy / 'val').iterdir())) == 6
 
 
 def test_foreign_folder_and_file_are_refused(tmp_path):
