@@ -12,6 +12,7 @@ long_tail_train = dict(
     worker_init_fn=dict(type='seed_worker'),
     dataset=long_tail_data,
 )
+long_tail_val = dict(persistent_workers=False, dataset=long_tail_data)
 long_tail_metric = dict(_delete_=True, type='LongTailLVISMetric', ann_file='')
 long_tail_hooks = [
     dict(type='ClassFrequencyHook'),

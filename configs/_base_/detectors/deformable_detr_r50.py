@@ -3,7 +3,7 @@ _base_ = ['mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py', '../lo
 # LVIS counts 300 detections of an image
 model = dict(type='LongTail', detector='DeformableDETR', test_cfg=dict(max_per_img=300))
 train_dataloader = _base_.long_tail_train
-val_dataloader = dict(dataset=_base_.long_tail_data)
+val_dataloader = _base_.long_tail_val
 test_dataloader = val_dataloader
 val_evaluator = dict(_base_.long_tail_metric, metric=['bbox'])
 test_evaluator = val_evaluator
