@@ -11,6 +11,7 @@ from .first_images_hook import FirstImagesHook
 from .first_stage_hook import FirstStageHook
 from .module_epoch_hook import ModuleEpochHook
 from .phase_runner import PhaseRunner
+from .recompute_hook import RecomputeHook
 from .report_hook import ReportHook
 from .words_hook import WordsHook
 
@@ -24,6 +25,7 @@ __all__ = [
     'FirstImagesHook',
     'FirstStageHook',
     'ModuleEpochHook',
+    'RecomputeHook',
     'ReportHook',
     'WholeCheckpointHook',
     'WordsHook',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import lt_det  # noqa: F401  (before mmdet: it stands in for mmcv ops that are not compiled)
@@ -20,7 +21,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from lt_det.datasets.compact_masks import CompactMasks
-from lt_det.engine import BackboneHook
+from lt_det.engine import BackboneHook, RecomputeHook
 from lt_det.frequency import ClassFrequency
 from lt_det.frequency_module import frequency_modules
 
@@ -95,6 +96,7 @@ def build(
     from_scratch: bool = False,
     classes: int | None = None,
     fold_norms: bool = False,
+    recompute: Sequence[str] = (),
 ) -> nn.Module:
     """Mask R-CNN R50-FPN of the LVIS configs on the device; small in a dry run.
 
@@ -104,6 +106,7 @@ def build(
         from_scratch: Whether every layer trains, with norms that allow it.
         classes: C. Default: that of LVIS, or of a dry run.
         fold_norms: Whether norms of the backbone are part of its weights.
+        recompute: Parts that are computed anew in the backward pass.
     """
     register_all_modules(init_default_scope=True)
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/mask_rcnn_r50_fpn_lvis.py')
@@ -128,6 +131,8 @@ def build(
         module.set_class_frequency(ClassFrequency(counts, num_images=100_000))
     if fold_norms:
         BackboneHook(fold_norms=True).before_run(SimpleNamespace(model=model))
+    if recompute:
+        RecomputeHook(recompute).before_run(SimpleNamespace(model=model))
     return model.to(context.device)
 
 

@@ -38,10 +38,10 @@ def run(context: Context) -> None:
 
 
 def sparing(context: Context) -> nn.Module:
-    """With what saves memory at little time: folded norms, and masks of 512 RoIs at once."""
+    """With what saves memory at little time, as docs/guides/memory_and_speed.md has it."""
     at_once = context.pick(512, 2)
     changes = {'model.roi_head.mask_head.rois_at_once': at_once}
-    return build(context, changes, fold_norms=True).train()
+    return build(context, changes, fold_norms=True, recompute=('neck', 'rpn_head')).train()
 
 
 def reached(row: dict) -> dict:
