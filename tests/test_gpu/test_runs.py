@@ -21,7 +21,8 @@ val_dataloader['dataset'].update(ann_file='{val}')
 val_evaluator.update(ann_file='{val}')
 val_dataloader.update(num_workers=0, persistent_workers=False)
 train_cfg.update(max_epochs=1, val_interval=1)
-custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook')]
+recompute = dict(type='RecomputeHook', modules=['neck', 'rpn_head'])
+custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook'), recompute]
 """
 
 

@@ -148,6 +148,7 @@ def make_step(
             given = [InstanceData(bboxes=boxes, scores=boxes[:, 0]) for boxes in proposals]
             losses.update(model.roi_head.loss(features, given, data['data_samples']))
             total, _ = model.parse_losses(losses)
+        del features, losses  # as where the loss of a detector has returned
         scaler.scale(total).backward()
         scaler.step(optimizer)
         scaler.update()
