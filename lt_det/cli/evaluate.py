@@ -140,20 +140,19 @@ def run(args: argparse.Namespace) -> None:
 
 def check_outputs(args: argparse.Namespace) -> None:
     """Refuse a file to write that cannot be, that is read, or that two options name."""
-    taken = {'RESULTS': args.results, '--classes': (args.classes or [None])[0]}
-    for option in ('--ann', '--train', '--against', '--image-ids'):
-        taken[option] = getattr(args, option[2:].replace('-', '_'))
-    for option in ('--per-class', '--diagnose', '--out'):
-        path = getattr(args, option[2:].replace('-', '_'))
+    read = (args.results, args.ann, args.train, args.against, args.image_ids, *(args.classes or ()))
+    taken = {os.path.realpath(path) for path in read if path is not None}
+    for option in ('per_class', 'diagnose', 'out'):
+        path = getattr(args, option)
         if path is None:
             continue
-        for other, file in taken.items():
-            if file is not None and os.path.realpath(file) == os.path.realpath(path):
-                raise BadInputError(
-                    f'{option} is {path}, which is the file of {other}; expected another'
-                )
+        if os.path.realpath(path) in taken:
+            name = option.replace('_', '-')
+            raise BadInputError(
+                f'--{name} is {path}, another file of this command; expected a new one'
+            )
         check_writable(path)
-        taken[option] = path
+        taken.add(os.path.realpath(path))
 
 
 def make_evaluators(

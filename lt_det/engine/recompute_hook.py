@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 import torch
 from mmengine.hooks import Hook
@@ -44,24 +43,22 @@ class RecomputeHook(Hook):
                 f"RecomputeHook.modules is {modules!r}, expected a list such as ['neck']"
             )
         self.modules = list(modules)
-        self._parts: dict[str, nn.Module] = {}
 
     def before_run(self, runner: Runner) -> None:
         """Change the parts, once."""
-        model = bare_model(runner.model)
         for name in self.modules:
-            if name not in self._parts:
-                self._parts[name] = part = _find(model, name)
+            part = _find(bare_model(runner.model), name)
+            if not isinstance(part, _Recomputed):
                 _refuse_norms(part, name)
                 _change(part)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *args, **kwargs) -> None:
-        idle = [name for name, part in self._parts.items() if not part.recomputes]
-        if idle:
-            raise BadInputError(
-                f'RecomputeHook.modules has {idle[0]!r}, which training does not call as a whole; '
-                'expected parts of it, as roi_head.mask_head of roi_head'
-            )
+        for name in self.modules:
+            if not bare_model(runner.model).get_submodule(name).recomputes:
+                raise BadInputError(
+                    f'RecomputeHook.modules has {name!r}, which training does not call as a whole; '
+                    'expected parts of it, as roi_head.mask_head of roi_head'
+                )
 
 
 class _Recomputed:
@@ -78,15 +75,13 @@ class _Recomputed:
 
 def _find(model: nn.Module, name: str) -> nn.Module:
     try:
-        part = attrgetter(name)(model)
+        return model.get_submodule(name)
     except AttributeError:
-        part = None
-    if isinstance(part, nn.Module):
-        return part
-    there = ', '.join(name for name, _ in model.named_children())
-    raise BadInputError(
-        f'RecomputeHook.modules has {name!r}, which {type(model).__name__} has not; it has {there}'
-    )
+        there = ', '.join(name for name, _ in model.named_children())
+        kind = type(model).__name__
+        raise BadInputError(
+            f'RecomputeHook.modules has {name!r}, which {kind} has not; it has {there}'
+        ) from None
 
 
 def _refuse_norms(part: nn.Module, name: str) -> None:

@@ -165,6 +165,17 @@ def test_head_trains_the_predictor_on_virtual_features_of_later_epochs():
     )
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_a_head_of_half_precision_trains_on_virtual_features(dtype):
+    """Its statistics are in float32, its predictor is not."""
+    head = build(fasa=dict(num_virtual=5, begin=0)).to(dtype)
+    x, labels = torch.randn(6, 2, 7, 7, dtype=dtype), torch.tensor([0, 1, 2, 3, 4, 4])
+    losses = head.loss(head(x)[0], None, None, labels, torch.ones(6), None, None)
+    assert losses['loss_fasa'].isfinite() and head.fasa.mean.dtype == torch.float32
+    losses['loss_fasa'].backward()
+    assert head.fc_cls.weight.grad.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ('fasa', 'message'),
     [
