@@ -13,7 +13,7 @@ from .errors import BadInputError, MissingStatisticsError
 from .frequency import ClassFrequency
 from .protocols import TakesClassFrequency
 
-COUNTS = ('image_count', 'instance_count', 'num_images')
+COUNT_BUFFERS = ('image_count', 'instance_count', 'num_images')
 
 
 class FrequencyModule(DataBuffers):
@@ -34,7 +34,7 @@ class FrequencyModule(DataBuffers):
     instance_count: Tensor
     num_images: Tensor
     optional = False
-    data_buffers: tuple[str, ...] = COUNTS
+    data_buffers: tuple[str, ...] = COUNT_BUFFERS
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -81,11 +81,13 @@ class FrequencyModule(DataBuffers):
         missing_keys: list[str],
         *args: Any,
     ) -> None:
-        there = [name for name in COUNTS if isinstance(state_dict.get(prefix + name), Tensor)]
-        if 0 < len(there) < len(COUNTS):
+        there = [
+            name for name in COUNT_BUFFERS if isinstance(state_dict.get(prefix + name), Tensor)
+        ]
+        if 0 < len(there) < len(COUNT_BUFFERS):
             raise BadInputError(
                 f'the checkpoint has of the class statistics of {prefix[:-1] or "the module"} only '
-                f'{" and ".join(there)}; expected tensors {", ".join(COUNTS)}, or none of them'
+                f'{" and ".join(there)}; expected tensors {", ".join(COUNT_BUFFERS)}, or none'
             )
         missing: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, *args)

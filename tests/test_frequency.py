@@ -81,6 +81,7 @@ def test_annotation_file_counts_by_sorted_id(tmp_path):
     [
         ('', 'is empty'),
         ('a.jpg x', 'a.txt:1 is "a.jpg x"'),
+        ('a.jpg 1_0', 'a.txt:1 is "a.jpg 1_0"'),
         ('a.jpg -1', 'negative label -1'),
         ('a.jpg 0\nb.jpg 999999999999', 'a.txt:2 has label 999999999999, expected 0..16777215'),
     ],

@@ -14,7 +14,7 @@ from ..bare_model import bare_model
 from ..dataset_parts import items_of
 from ..errors import BadInputError, MissingFileError, UserError, listed
 from ..frequency import ClassFrequency
-from ..frequency_module import COUNTS, FrequencyModule, frequency_modules
+from ..frequency_module import COUNT_BUFFERS, FrequencyModule, frequency_modules
 from ..protocols import (
     EndsIteration,
     TakesBoxDimension,
@@ -239,7 +239,7 @@ def _difference(training: ClassFrequency, state: dict) -> str | None:
         if not key.endswith('.image_count'):
             continue
         prefix = key.removesuffix('image_count')
-        counts = [state.get(prefix + name) for name in COUNTS]
+        counts = [state.get(prefix + name) for name in COUNT_BUFFERS]
         if not all(isinstance(count, Tensor) for count in counts):
             continue  # the module refuses a part of them
         images, instances, total = (count.long().cpu().numpy() for count in counts)

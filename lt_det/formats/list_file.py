@@ -38,7 +38,7 @@ def read_list_file(
     check_is_file(path, 'list file')
     lines = [line for line in read_utf8(path).splitlines() if line.strip()]
     try:
-        labels = np.array([int(line.rsplit(None, 1)[1]) for line in lines], np.int64)
+        labels = np.array([_label(line.rsplit(None, 1)) for line in lines], np.int64)
     except (ValueError, IndexError, OverflowError):
         raise _first_bad_line(path) from None
     if not len(labels):
@@ -63,12 +63,19 @@ def line_number(path: str | Path, index: int) -> int:
     raise IndexError(f'{path} has fewer items')
 
 
+def _label(words: list[bytes]) -> int:
+    """The last of two words as a number; ``int`` alone would take 1_0 for 10."""
+    if b'_' in words[1]:
+        raise ValueError
+    return int(words[1])
+
+
 def _first_bad_line(path: Path) -> BadInputError:
     for number, line in enumerate(read_utf8(path).splitlines(), 1):
         words = line.rsplit(None, 1)
         try:
             if words:
-                np.int64(int(words[1]))
+                np.int64(_label(words))
         except (ValueError, IndexError, OverflowError):
             return BadInputError(
                 f'{path}:{number} is "{line.decode(errors="replace"):.200}", {EXPECTED}'
