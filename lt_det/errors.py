@@ -29,21 +29,6 @@ class BadInputError(UserError, ValueError):
     """A value that cannot be used."""
 
 
-def check_values(part: str, *checks: tuple[str, object, bool, str]) -> None:
-    """Refuse a value that cannot be used.
-
-    Args:
-        part: Key of the config that the values stand below.
-        *checks: Key, value, whether it is good, and what is expected.
-
-    Raises:
-        BadInputError: A value is not good; it names the first one.
-    """
-    for key, value, good, expected in checks:
-        if not good:
-            raise BadInputError(f'{part}.{key} is {value!r}, expected {expected}')
-
-
 def listed(values: Sequence[object], most: int = 5) -> str:
     """The first values in quotes, with commas between them, for a message."""
     return ', '.join(map(repr, values[:most])) + (', ...' if len(values) > most else '')

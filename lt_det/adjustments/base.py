@@ -7,7 +7,6 @@ import math
 import pkgutil
 import warnings
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ..errors import BadInputError
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule, without_statistics
 from ..protocols import TakesClassifier
+from ..values import check_values
 
 ADJUSTMENTS: dict[str, type[LogitAdjustment]] = {}  # by the name that configs give as type
 STAGES = ('both', 'train', 'test')
@@ -72,12 +72,7 @@ class LogitAdjustment(FrequencyModule):
         activation: str = 'softmax',
     ) -> None:
         super().__init__(num_classes)
-        for key, value, known in (
-            ('stage', stage, STAGES),
-            ('activation', activation, ACTIVATIONS),
-        ):
-            if value not in known:
-                raise BadInputError(f"adjustment.{key} is '{value}', expected one of {known}")
+        check_values('adjustment', stage=(stage, STAGES), activation=(activation, ACTIVATIONS))
         self.stage = stage
         self.activation = activation
         self.register_buffer('scale', torch.ones(num_classes + num_extra))
@@ -230,28 +225,6 @@ class ComposedAdjustment(nn.Module):
                 outer, offset = rule.affine_map()
                 scale, shift = outer * scale, outer * shift + offset
         return scale, shift
-
-
-def check_strength(
-    key: str, value: Any, least: float = -math.inf, above: float = -math.inf
-) -> float:
-    """``value``, where it is a finite number: another would make all scores NaN.
-
-    Args:
-        key: Of the rule's config.
-        value: What the config has.
-        least: The smallest that is good.
-        above: It has to be larger than that.
-
-    Raises:
-        BadInputError: It is no number, not finite, or out of range.
-    """
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value >= least and value > above):
-        limit = '' if least == -math.inf else f' >= {least}'
-        limit += '' if above == -math.inf else f' > {above}'
-        raise BadInputError(f'adjustment.{key} is {value!r}, expected a finite number{limit}')
-    return value
 
 
 def along(vector: Tensor, logits: Tensor, dim: int) -> Tensor:

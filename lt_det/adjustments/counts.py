@@ -6,16 +6,10 @@ import warnings
 
 import numpy as np
 
-from ..errors import BadInputError, listed
+from ..errors import listed
 from ..frequency import ClassFrequency
 
 COUNTS = ('image', 'instance')
-
-
-def check_count(count: str) -> str:
-    if count not in COUNTS:
-        raise BadInputError(f"adjustment.count is '{count}', expected one of {COUNTS}")
-    return count
 
 
 def class_counts(frequency: ClassFrequency, count: str) -> tuple[np.ndarray, int]:

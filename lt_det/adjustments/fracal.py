@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, along, check_strength, register_adjustment
-from .counts import at_least_one, check_count, class_counts
+from ..values import check_values
+from .base import LogitAdjustment, along, register_adjustment
+from .counts import COUNTS, at_least_one, class_counts
 
 
 @register_adjustment
@@ -57,8 +58,9 @@ class FRACAL(LogitAdjustment):
         **kwargs: Any,
     ) -> None:
         super().__init__(stage=stage, **kwargs)
-        self.lam = check_strength('lam', lam, least=0)
-        self.count = check_count(count)
+        check_values('adjustment', lam=(lam, 'a finite number >= 0'), count=(count, COUNTS))
+        self.lam = lam
+        self.count = count
         self.has_dimension = False
         self._given = None if dimension is None else self._checked(dimension)
         self.register_buffer('dimension', torch.ones(self.num_classes, dtype=torch.float64))

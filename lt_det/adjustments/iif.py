@@ -10,8 +10,9 @@ import torch
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, check_strength, register_adjustment
-from .counts import at_least_one, check_count, class_counts, warn_classes
+from ..values import check_values, is_kind
+from .base import LogitAdjustment, register_adjustment
+from .counts import COUNTS, at_least_one, class_counts, warn_classes
 
 
 def _smooth(n: np.ndarray, total: int) -> np.ndarray:
@@ -72,9 +73,13 @@ class IIF(LogitAdjustment):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if link not in LINKS:
-            raise BadInputError(f"adjustment.link is '{link}', expected one of {tuple(LINKS)}")
-        if norm not in (None, 'mean') and (isinstance(norm, str) or not norm > 0):
+        check_values(
+            'adjustment',
+            link=(link, tuple(LINKS)),
+            count=(count, COUNTS),
+            min_weight=(min_weight, 'a finite number > 0'),
+        )
+        if norm not in (None, 'mean') and not is_kind(norm, 'a number > 0'):
             raise BadInputError(
                 f"adjustment.norm is {norm!r}, expected a number > 0, 'mean' or None"
             )
@@ -86,9 +91,9 @@ class IIF(LogitAdjustment):
                 "stage='test')"
             )
         self.link = link
-        self.count = check_count(count)
+        self.count = count
         self.norm = norm
-        self.min_weight = check_strength('min_weight', min_weight, above=0)
+        self.min_weight = min_weight
 
     @property
     def scales_in_training(self) -> bool:

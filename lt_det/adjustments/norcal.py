@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, check_strength, register_adjustment
-from .counts import at_least_one, check_count, class_counts
+from ..values import check_values
+from .base import LogitAdjustment, register_adjustment
+from .counts import COUNTS, at_least_one, class_counts
 
 
 @register_adjustment
@@ -39,8 +40,9 @@ class NorCal(LogitAdjustment):
                 'of one softmax, but the scores here are independent sigmoids; expected '
                 f"dict(type='PriorShift', tau={gamma}, stage='{stage}'), which shifts them alike"
             )
-        self.gamma = check_strength('gamma', gamma, least=0)
-        self.count = check_count(count)
+        check_values('adjustment', gamma=(gamma, 'a finite number >= 0'), count=(count, COUNTS))
+        self.gamma = gamma
+        self.count = count
 
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
         n = at_least_one(class_counts(frequency, self.count)[0], frequency)

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, check_strength, register_adjustment
-from .counts import at_least_one, check_count, class_counts
+from ..values import check_values
+from .base import LogitAdjustment, register_adjustment
+from .counts import COUNTS, at_least_one, class_counts
 
 
 @register_adjustment
@@ -48,8 +49,9 @@ class PriorShift(LogitAdjustment):
                 "adjustment.stage of PriorShift is 'both', expected 'train' (balanced softmax) or "
                 "'test' (logit adjustment)"
             )
-        self.tau = check_strength('tau', tau)
-        self.count = check_count(count)
+        check_values('adjustment', tau=(tau, 'a finite number'), count=(count, COUNTS))
+        self.tau = tau
+        self.count = count
 
     def coefficients(self, frequency: ClassFrequency) -> tuple[np.ndarray, np.ndarray]:
         n = at_least_one(class_counts(frequency, self.count)[0], frequency)

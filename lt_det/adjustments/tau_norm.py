@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, check_strength, register_adjustment
+from ..values import check_values
+from .base import LogitAdjustment, register_adjustment
 
 
 @register_adjustment
@@ -36,7 +37,8 @@ class TauNorm(LogitAdjustment):
         super().__init__(stage=stage, **kwargs)
         if stage != 'test':
             raise BadInputError(f"adjustment.stage of TauNorm is '{stage}', expected 'test'")
-        self.tau = check_strength('tau', tau)
+        check_values('adjustment', tau=(tau, 'a finite number'))
+        self.tau = tau
         self.has_classifier = False
 
     @property

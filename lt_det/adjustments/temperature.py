@@ -9,7 +9,8 @@ import torch
 
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
-from .base import LogitAdjustment, check_strength, register_adjustment
+from ..values import check_values
+from .base import LogitAdjustment, register_adjustment
 
 
 @register_adjustment
@@ -35,7 +36,8 @@ class Temperature(LogitAdjustment):
                 'order no division of all logits by one number changes; expected a rule that '
                 "treats classes differently, as dict(type='PriorShift', stage='test')"
             )
-        self.temperature = check_strength('temperature', temperature, above=0)
+        check_values('adjustment', temperature=(temperature, 'a finite number > 0'))
+        self.temperature = temperature
         self._fill()
 
     @property

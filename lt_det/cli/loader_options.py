@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInputError
+from ..values import check_values
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -15,6 +16,15 @@ SHARED_MEMORY = '/dev/shm'
 LEAST_SHARED = 2**24  # bytes: some images of a detector
 # what loading without workers has no use for, and torch refuses then
 OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
+VALUES = {
+    'num_workers': 'a whole number >= 0',
+    'batch_size': 'a whole number >= 1',
+    'prefetch_factor': 'a whole number >= 1, or None',
+    'timeout': 'seconds, a number >= 0',
+    'persistent_workers': 'True or False',
+    'pin_memory': 'True or False',
+    'drop_last': 'True or False',
+}
 
 
 def fit_loader_options(cfg: Config | dict) -> None:
@@ -32,7 +42,8 @@ def fit_loader_options(cfg: Config | dict) -> None:
             names the key, the value and what is expected.
     """
     for key, loader in _loaders(cfg):
-        _check_values(key, loader)
+        given = {name: (loader[name], kind) for name, kind in VALUES.items() if name in loader}
+        check_values(key, **given)
         if loader.get('num_workers', 0) == 0:
             for name in OF_WORKERS:
                 loader.pop(name, None)
@@ -90,28 +101,3 @@ def _move_drop_last(key: str, loader: dict) -> None:
         )
     if given:
         sampler['drop_last'] = given
-
-
-def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and value >= least
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    'num_workers': (_whole(0), 'a whole number >= 0'),
-    'batch_size': (_whole(1), 'a whole number >= 1'),
-    'prefetch_factor': (lambda v: v is None or _whole(1)(v), 'a whole number >= 1, or None'),
-    'timeout': (lambda v: type(v) in (int, float) and v >= 0, 'seconds, a number >= 0'),
-    'persistent_workers': (_is_flag, 'True or False'),
-    'pin_memory': (_is_flag, 'True or False'),
-    'drop_last': (_is_flag, 'True or False'),
-}
-
-
-def _check_values(key: str, loader: dict) -> None:
-    for name, (good, expected) in VALUES.items():
-        if name in loader and not good(loader[name]):
-            raise BadInputError(f'{key}.{name} is {loader[name]!r}, expected {expected}')

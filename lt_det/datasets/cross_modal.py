@@ -11,6 +11,7 @@ from mmpretrain.registry import DATASETS
 
 from ..errors import BadInputError
 from ..formats.word_file import check_vocabulary, read_vocabulary, read_word_file, word_counts
+from ..values import check_values
 from .list_file_dataset import ListFileDataset
 
 
@@ -48,8 +49,11 @@ class CrossModalDataset(ListFileDataset):
         seed: int = 0,
         **kwargs,
     ) -> None:
-        if not 0 <= described <= 1:
-            raise BadInputError(f'described is {described}, expected a share in [0, 1]')
+        check_values(
+            'CrossModalDataset',
+            described=(described, 'a number in [0, 1]'),
+            seed=(seed, 'a whole number >= 0'),
+        )
         self.vocabulary = (
             read_vocabulary(vocabulary)
             if isinstance(vocabulary, str)

@@ -23,8 +23,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import BadInputError
 from ..formats.files import sha256
+from ..values import check_values
 
 FEATURES, MARK = 'features.npy', 'cache.json'
+
+DTYPES = ('float32', 'float16')  # of the file
 
 
 class FeatureCacheDataset(Dataset):
@@ -56,10 +59,12 @@ class FeatureCacheDataset(Dataset):
         replace: bool = False,
         dtype: str = 'float32',
     ) -> None:
-        if views < 1:
-            raise BadInputError(f'views is {views}, expected at least 1')
-        if dtype not in ('float32', 'float16'):
-            raise BadInputError(f"dtype is '{dtype}', expected 'float32' or 'float16'")
+        check_values(
+            'FeatureCacheDataset',
+            views=(views, 'a whole number >= 1'),
+            seed=(seed, 'a whole number >= 0'),
+            dtype=(dtype, DTYPES),
+        )
         if not isinstance(dataset, BaseDataset):
             raise BadInputError(
                 f'features of {type(dataset).__name__} cannot be cached, only those of a data set '

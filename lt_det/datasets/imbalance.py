@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import BadInputError
+from ..values import is_kind
 
 SHAPES = ('exp', 'step')
 
@@ -27,9 +28,9 @@ def long_tail_counts(most: int, num_classes: int, factor: float, shape: str = 'e
     Raises:
         BadInputError: ``factor`` below 1, or an unknown shape.
     """
-    if not factor >= 1:
+    if not is_kind(factor, 'a number >= 1'):
         raise BadInputError(
-            f'imbalance factor is {factor}, expected the count of the most frequent class over '
+            f'imbalance factor is {factor!r}, expected the count of the most frequent class over '
             'that of the rarest, a number >= 1'
         )
     if shape not in SHAPES:

@@ -13,7 +13,8 @@ from mmdet.structures.bbox import autocast_box_type
 from mmdet.structures.mask import BitmapMasks
 
 from ..dataset_parts import items_of
-from ..errors import BadInputError, check_values
+from ..errors import BadInputError
+from ..values import check_values
 from .compact_masks import CompactMasks
 
 Crop = tuple[int, int, np.ndarray]
@@ -65,9 +66,11 @@ class RareCopyPaste(BaseTransform):
     ) -> None:
         check_values(
             'RareCopyPaste',
-            ('max_images', max_images, max_images >= 1, 'a number >= 1'),
-            ('prob', prob, 0 <= prob <= 1, 'a number in [0, 1]'),
-            ('max_objects', max_objects, max_objects >= 1, 'a number >= 1'),
+            max_images=(max_images, 'a whole number >= 1'),
+            prob=(prob, 'a number in [0, 1]'),
+            max_objects=(max_objects, 'a whole number >= 1'),
+            bbox_occluded_thr=(bbox_occluded_thr, 'a number >= 0'),
+            mask_occluded_thr=(mask_occluded_thr, 'a number >= 0'),
         )
         self.max_images = max_images
         self.prob = prob

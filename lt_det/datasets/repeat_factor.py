@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from mmengine.dataset import ClassBalancedDataset
 from mmengine.registry import DATASETS
 
 from ..dataset_parts import items_of
-from ..errors import BadInputError
+from ..values import check_values
 
 
 @DATASETS.register_module()
@@ -34,11 +33,8 @@ class RepeatFactorDataset(ClassBalancedDataset):
     """
 
     def __init__(self, dataset: Any, oversample_thr: float, lazy_init: bool = False) -> None:
-        if not isinstance(oversample_thr, (int, float)) or not 0 <= oversample_thr < inf:
-            raise BadInputError(
-                f'RepeatFactorDataset.oversample_thr is {oversample_thr!r}, expected a share of '
-                'images, a finite number >= 0'
-            )
+        share = (oversample_thr, 'a share of images, a finite number >= 0')
+        check_values('RepeatFactorDataset', oversample_thr=share)
         # ClassBalancedDataset's own takes no wrapper
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.oversample_thr = oversample_thr

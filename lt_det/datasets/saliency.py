@@ -12,6 +12,7 @@ from mmengine.registry import Registry
 from scipy import fft
 
 from ..errors import BadInputError
+from ..values import check_values
 
 ABSENT = 1e-6  # amplitude, relative to the largest, that float32 cannot tell from none
 SALIENCY = Registry('saliency', locations=['lt_det.datasets.saliency'])
@@ -40,13 +41,15 @@ class SpectralResidual:
     """
 
     def __init__(self, side: int = 64, sigma: float = 3.0, edge: int = 2) -> None:
-        if side < 3:
-            raise BadInputError(f'saliency.side is {side}, expected 3 or more pixels')
-        if not sigma > 0:
-            raise BadInputError(f'saliency.sigma is {sigma}, expected a number > 0')
-        if not 0 <= 2 * edge < side:
+        check_values(
+            'saliency',
+            side=(side, 'a whole number >= 3'),
+            sigma=(sigma, 'a number > 0'),
+            edge=(edge, 'a whole number >= 0'),
+        )
+        if 2 * edge >= side:
             raise BadInputError(
-                f'saliency.edge is {edge}, expected 0 or more, and less than half of side ({side})'
+                f'saliency.edge is {edge}, expected less than half of side ({side})'
             )
         self.side = side
         self.sigma = sigma

@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform, Compose
 from mmpretrain.registry import TRANSFORMS
 
 from ..errors import BadInputError
+from ..values import check_values
 from .saliency import build_saliency, salient_point
 
 
@@ -31,10 +32,7 @@ def check_mask_arguments(name: str, prob: float, alpha: float, fill: object) -> 
     Raises:
         BadInputError: ``prob`` not in [0, 1], ``alpha`` not positive, or ``fill`` an unknown word.
     """
-    if not 0 <= prob <= 1:
-        raise BadInputError(f'{name}.prob is {prob}, expected a number in [0, 1]')
-    if not alpha > 0:
-        raise BadInputError(f'{name}.alpha is {alpha}, expected a number > 0')
+    check_values(name, prob=(prob, 'a number in [0, 1]'), alpha=(alpha, 'a number > 0'))
     if isinstance(fill, str) and fill != 'background':
         raise BadInputError(f"{name}.fill is {fill!r}, expected numbers or 'background'")
 

@@ -10,6 +10,7 @@ from mmengine.registry import DATA_SAMPLERS
 
 from ..dataset_parts import items_of
 from ..errors import BadInputError
+from ..values import check_values
 
 # q in p_c ~ n_c ** q; progressive sampling goes from 1 to 0
 POWERS = dict(instance=1.0, square_root=0.5, class_balanced=0.0, progressive=1.0, mixed=1.0)
@@ -76,8 +77,12 @@ class LongTailSampler(DefaultSampler):
         **kwargs,
     ) -> None:
         super().__init__(dataset, shuffle=True, **kwargs)
-        if mode not in POWERS:
-            raise BadInputError(f"sampler.mode is '{mode}', expected one of {tuple(POWERS)}")
+        check_values(
+            'sampler',
+            mode=(mode, tuple(POWERS)),
+            max_epochs=(max_epochs, 'a whole number >= 1, or None'),
+            begin=(begin, 'a whole number >= 0'),
+        )
         if mode == 'progressive' and (max_epochs is None or max_epochs <= begin):
             raise BadInputError(
                 f'sampler.max_epochs is {max_epochs}, expected the number of epochs of the '

@@ -18,6 +18,7 @@ from ..adjustments.base import LogitAdjustment
 from ..bare_model import bare_model
 from ..report.summary import summarize, summarize_shots
 from ..report.table import DETECTION_COLUMNS, IOU_TYPES
+from ..values import check_values
 
 
 @HOOKS.register_module()
@@ -35,6 +36,7 @@ class ConsoleHook(Hook):
     priority = 'VERY_LOW'
 
     def __init__(self, interval: float = 60.0) -> None:
+        check_values('ConsoleHook', interval=(interval, 'a number >= 0'))
         self.interval = interval
         self._line: ProgressLine | None = None
 

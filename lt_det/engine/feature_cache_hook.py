@@ -12,8 +12,9 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ..bare_model import bare_model
-from ..datasets.feature_cache import FeatureCacheDataset, state_key
+from ..datasets.feature_cache import DTYPES, FeatureCacheDataset, state_key
 from ..errors import BadInputError
+from ..values import check_values
 
 
 @HOOKS.register_module()
@@ -51,6 +52,12 @@ class FeatureCacheHook(Hook):
         replace: bool | None = None,
         dtype: str = 'float32',
     ) -> None:
+        check_values(
+            'FeatureCacheHook',
+            views=(views, 'a whole number >= 1'),
+            seed=(seed, 'a whole number >= 0'),
+            dtype=(dtype, DTYPES),
+        )
         self.views = views
         self.folder = folder
         self.seed = seed

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..errors import MissingFileError
+from ..errors import BadInputError, MissingFileError
 from .checkpoint_hook import latest_checkpoint
 
 
@@ -26,10 +26,15 @@ class FirstStageHook(Hook):
         drop: Prefixes of parameters that start anew, e.g. ``['head.fc']`` (cRT).
 
     Raises:
+        BadInputError: ``drop`` is one text.
         MissingFileError: The work dir has no checkpoint.
     """
 
     def __init__(self, work_dir: str, config: str | None = None, drop: list[str] | None = None):
+        if isinstance(drop, str):
+            raise BadInputError(
+                f"FirstStageHook.drop is {drop!r}, expected a list such as ['head.fc']"
+            )
         self.work_dir = work_dir
         self.config = config
         self.drop = tuple(drop or ())

@@ -22,6 +22,7 @@ from ..report import (
 )
 from ..report.backends import send_metrics, send_pictures
 from ..report.page.run_note import NAME, PREDICTIONS, circumstances, describe
+from ..values import check_values
 from .checkpoint_hook import latest_checkpoint
 
 
@@ -57,6 +58,12 @@ class ReportHook(Hook):
         page: bool = True,
         most_images: int = 5000,
     ) -> None:
+        check_values(
+            'ReportHook',
+            num_images=(num_images, 'a whole number >= 0'),
+            score_thr=(score_thr, 'a number in [0, 1]'),
+            most_images=(most_images, 'a whole number >= 0'),
+        )
         self.num_images = num_images
         self.score_thr = score_thr
         self.page = page

@@ -13,6 +13,7 @@ from mmpretrain.registry import METRICS
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
 from ..frequency_module import without_statistics
+from ..values import check_values
 from .classification import SHOT_GROUPS, class_accuracy, group_means, reliability
 from .per_class import check_per_class_file, write_per_class
 
@@ -55,8 +56,7 @@ class LongTailAccuracy(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if num_bins < 1:
-            raise BadInputError(f'LongTailAccuracy.num_bins is {num_bins}, expected >= 1')
+        check_values('LongTailAccuracy', num_bins=(num_bins, 'a whole number >= 1'))
         if per_class_file is not None:
             check_per_class_file(per_class_file)
         self.num_bins = num_bins

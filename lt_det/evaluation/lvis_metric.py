@@ -20,6 +20,7 @@ from ..errors import BadInputError, DataWarning
 from ..formats.annotation_cache import load_columns
 from ..formats.annotation_columns import AnnotationColumns
 from ..frequency import ClassFrequency
+from ..values import check_values
 from .detections import Detections
 from .ground_truth import GroundTruth, check_bounds
 from .kept_detections import write_kept
@@ -95,6 +96,7 @@ class LongTailLVISMetric(BaseMetric):
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
         if not self.metrics or not set(self.metrics) <= set(IOU_TYPES):
             raise BadInputError(f'metric is {metric!r}; expected some of {IOU_TYPES}')
+        check_values('LongTailLVISMetric', max_per_img=(max_per_img, 'a whole number, or None'))
         if per_class_file is not None:
             check_per_class_file(per_class_file)
         self.ann_file = ann_file

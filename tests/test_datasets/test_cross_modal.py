@@ -152,7 +152,7 @@ def test_share_of_described_images(word_crops):
     assert len(described(1)) == 100 and len(described(0)) == 0
     assert len(described(0.5)) == 50 and len(described(0.1)) == 10
     assert described(0.1) < described(0.5) != described(0.5, seed=1)
-    with pytest.raises(BadInputError, match=r'described is 1\.5, expected a share in \[0, 1\]'):
+    with pytest.raises(BadInputError, match=r'described is 1\.5, expected a number in \[0, 1\]'):
         described(1.5)
 
 

@@ -148,7 +148,7 @@ def test_parts_need_less_memory_and_are_not_made_where_they_would_differ():
 
 @pytest.mark.parametrize('value', [0, -1, 2.5, True, '512'])
 def test_rois_at_once_has_to_be_a_positive_integer(value):
-    message = f'mask_head.rois_at_once is {value!r}, expected a positive integer or None'
+    message = f'mask_head.rois_at_once is {value!r}, expected a whole number >= 1, or None'
     with pytest.raises(BadInputError, match=re.escape(message)):
         pair(rois_at_once=value)
 

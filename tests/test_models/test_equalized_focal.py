@@ -160,7 +160,7 @@ def test_resumes_where_it_was():
         (dict(gamma=0), 'gamma is 0, expected a number > 0'),
         (dict(alpha=2), r'alpha is 2, expected a number in \[0, 1\]'),
         (dict(scale=-1), 'scale is -1, expected a number >= 0'),
-        (dict(reduction='all'), "reduction is 'all', expected 'mean', 'sum' or 'none'"),
+        (dict(reduction='all'), "reduction is 'all', expected one of .'mean', 'sum', 'none'"),
         (dict(use_sigmoid=False), 'use_sigmoid is False, expected True'),
     ],
 )

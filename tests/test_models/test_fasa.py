@@ -179,7 +179,7 @@ def test_a_head_of_half_precision_trains_on_virtual_features(dtype):
 @pytest.mark.parametrize(
     ('fasa', 'message'),
     [
-        (dict(num_virtual=0), 'num_virtual is 0, expected a number >= 1'),
+        (dict(num_virtual=0), 'num_virtual is 0, expected a whole number >= 1'),
         (dict(decay=0), 'decay is 0, expected'),
         (dict(power=-1), 'power is -1'),
         (dict(up=0), 'up is 0'),

@@ -179,7 +179,7 @@ def test_number_of_classes_is_that_of_the_head():
         (dict(limits=(-4.0, 100.0)), r'limits is .*, expected two rising numbers in \[-80, 80\]'),
         (dict(limits=[1.0]), r'limits is \[1.0\], expected two'),
         (dict(limits=4.0), 'limits is 4.0, expected two'),
-        (dict(reduction='median'), "reduction is 'median', expected 'mean', 'sum' or 'none'"),
+        (dict(reduction='median'), "reduction is 'median', expected one of .'mean', 'sum', 'none'"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -322,7 +322,10 @@ def test_federated_head_starts_at_the_prior_and_predicts_by_sigmoid():
 @pytest.mark.parametrize(
     ('loss', 'message'),
     [
-        (dict(type='FederatedLoss', num_sampled=0), 'num_sampled is 0, expected a number >= 1'),
+        (
+            dict(type='FederatedLoss', num_sampled=0),
+            'num_sampled is 0, expected a whole number',
+        ),
         (dict(type='FederatedLoss', power=-1), 'power is -1, expected'),
         (dict(type='FederatedLoss', use_sigmoid=False), 'use_sigmoid is False, expected True'),
         (dict(type='LongTailEQLV2Loss', use_sigmoid=False), 'EQLv2 needs sigmoids'),

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...datasets.class_names import load_class_names
 from ...errors import BadInputError
+from ...values import check_values
 from ..class_texts import encode_classes, tokenize_classes
 from ..layers.residual_adapter import ResidualAdapter
 from ..losses.class_contrastive_loss import class_contrastive_loss
@@ -120,14 +121,13 @@ class BALLAD(BaseClassifier):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        for key, value, known in (
-            ('phase', phase, tuple(TOWERS)),
-            ('precision', precision, PRECISIONS),
-        ):
-            if value not in known:
-                raise BadInputError(f"model.{key} is '{value}', expected one of {known}")
-        if text_chunk is not None and text_chunk < 1:
-            raise BadInputError(f'model.text_chunk is {text_chunk}, expected None or at least 1')
+        check_values(
+            'model',
+            phase=(phase, tuple(TOWERS)),
+            precision=(precision, PRECISIONS),
+            scale=(scale, 'a number > 0'),
+            text_chunk=(text_chunk, 'a whole number >= 1, or None'),
+        )
         model = build_clip(**clip)
         prepare = import_open_clip().get_model_preprocess_cfg(model)
         preprocessor = dict(

@@ -7,6 +7,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from ...values import check_values
 from ..layers.cam_calibration import CAMCalibration
 from .long_tail_cls_head import LongTailClsHead
 
@@ -40,6 +41,7 @@ class CAMCClsHead(LongTailClsHead):
     ) -> None:
         super().__init__(num_classes, in_channels, **kwargs)
         self.calibration = CAMCalibration(num_classes, in_channels, **(calibration or {}))
+        check_values('head', first_pass_weight=(first_pass_weight, 'a number >= 0'))
         self.first_pass_weight = first_pass_weight
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:

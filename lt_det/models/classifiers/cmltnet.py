@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import BadInputError
+from ...values import check_values
 from ..layers.word_vectors import WordTable
 from ..precision import full_precision, unit, widen
 from .long_tail_cls_head import LongTailClsHead
@@ -109,6 +110,15 @@ class CrossModalHead(LongTailClsHead):
                 'head.fusion=True with head.inference=False: there is nothing to fuse; set '
                 'fusion=False'
             )
+        check_values(
+            'head',
+            temperature=(temperature, 'a number > 0'),
+            distillation_temperature=(distillation_temperature, 'a number > 0'),
+            auxiliary=(auxiliary, 'a number >= 0'),
+            align_weight=(align_weight, 'a number >= 0'),
+            distill_weight=(distill_weight, 'a number >= 0'),
+            word_weight=(word_weight, 'a number >= 0'),
+        )
         super().__init__(
             num_classes,
             embed_dims,

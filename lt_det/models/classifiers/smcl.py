@@ -11,6 +11,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from ...errors import BadInputError
+from ...values import check_values
 from ..layers.minor_labels import MinorLabels
 from ..losses.balanced_contrastive_loss import Membership
 from ..losses.masked_loss import masked_loss
@@ -67,10 +68,9 @@ class SMCLClassifier(ImageClassifier):
         if data_preprocessor is None or isinstance(data_preprocessor, dict):
             data_preprocessor = {'type': 'MultiViewDataPreprocessor', **(data_preprocessor or {})}
         super().__init__(*args, data_preprocessor=data_preprocessor, **kwargs)
-        if target not in TARGETS:
-            raise BadInputError(f"model.target is '{target}', expected one of {TARGETS}")
-        if not masked_weight >= 0:
-            raise BadInputError(f'model.masked_weight is {masked_weight}, expected a number >= 0')
+        check_values(
+            'model', target=(target, TARGETS), masked_weight=(masked_weight, 'a number >= 0')
+        )
         if not hasattr(self.head, 'fc'):
             raise BadInputError(
                 f'model.head.type is {type(self.head).__name__}, which has no linear classifier '

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...data_buffers import DataBuffers
-from ...errors import check_values
+from ...values import check_values
 from ..precision import full_precision
 
 _SAMPLES = 256  # of which the embedding is there in full precision at a time
@@ -66,11 +66,11 @@ class CAMCalibration(DataBuffers):
         super().__init__()
         check_values(
             'calibration',
-            ('embed_channels', embed_channels, embed_channels >= 1, 'a number >= 1'),
-            ('top_k', top_k, top_k >= 1, 'a number >= 1'),
-            ('momentum', momentum, 0 <= momentum < 1, 'a number in [0, 1)'),
-            ('temperature', temperature, temperature > 0, 'a number > 0'),
-            ('label_prob', label_prob, 0 <= label_prob <= 1, 'a number in [0, 1]'),
+            embed_channels=(embed_channels, 'a whole number >= 1'),
+            top_k=(top_k, 'a whole number >= 1'),
+            momentum=(momentum, 'a number in [0, 1)'),
+            temperature=(temperature, 'a number > 0'),
+            label_prob=(label_prob, 'a number in [0, 1]'),
         )
         self.num_classes = num_classes
         self.top_k = min(top_k, num_classes)

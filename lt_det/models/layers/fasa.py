@@ -9,9 +9,9 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import check_values
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule
+from ...values import check_values
 
 
 class FASA(FrequencyModule):
@@ -67,11 +67,12 @@ class FASA(FrequencyModule):
         super().__init__(num_classes)
         check_values(
             'fasa',
-            ('num_virtual', num_virtual, num_virtual >= 1, 'a number >= 1'),
-            ('decay', decay, 0 < decay <= 1, 'a number in (0, 1]'),
-            ('power', power, power >= 0, 'a number >= 0'),
-            ('up', up, up > 0, 'a number > 0'),
-            ('down', down, down > 0, 'a number > 0'),
+            num_virtual=(num_virtual, 'a whole number >= 1'),
+            decay=(decay, 'a number in (0, 1]'),
+            power=(power, 'a number >= 0'),
+            up=(up, 'a number > 0'),
+            down=(down, 'a number > 0'),
+            begin=(begin, 'a whole number >= 0'),
         )
         self.num_virtual = num_virtual
         self.decay = decay

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule, without_statistics
+from ...values import check_values
 
 
 class MinorLabels(FrequencyModule):
@@ -30,11 +30,7 @@ class MinorLabels(FrequencyModule):
 
     def __init__(self, num_classes: int, power: float = 1.0) -> None:
         super().__init__(num_classes)
-        if not (power >= 0 and np.isfinite(power)):
-            raise BadInputError(
-                f'minor_power is {power}, expected a number >= 0: below 0 the frequent classes '
-                'would be drawn'
-            )
+        check_values('model', minor_power=(power, 'a number >= 0'))
         self.power = power
         self.register_buffer('upper', torch.zeros(num_classes), persistent=False)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...errors import BadInputError
+from ...values import check_values
 
 
 class ResidualAdapter(nn.Module):
@@ -24,8 +24,7 @@ class ResidualAdapter(nn.Module):
 
     def __init__(self, channels: int, ratio: float = 0.2) -> None:
         super().__init__()
-        if not 0 <= ratio <= 1:
-            raise BadInputError(f'adapter ratio is {ratio}, expected a number in [0, 1]')
+        check_values('model', ratio=(ratio, 'a number in [0, 1]'))
         self.ratio = ratio
         self.weight = nn.Parameter(torch.eye(channels))
 

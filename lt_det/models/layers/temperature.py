@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...errors import BadInputError
+from ...values import check_values
 
 
 def choose_temperature(owner: str, default: float, **named: float | None) -> float:
@@ -16,7 +17,6 @@ def choose_temperature(owner: str, default: float, **named: float | None) -> flo
         both = ' and '.join(f'{name}={value}' for name, value in given.items())
         raise BadInputError(f'{owner} has {both}, which name the same thing; give one of them')
     for name, value in given.items():
-        if not value > 0:
-            raise BadInputError(f'{owner}.{name} is {value}, expected a number > 0')
+        check_values(owner, **{name: (value, 'a number > 0')})
         return float(value)
     return default

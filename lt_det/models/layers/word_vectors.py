@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import BadInputError, MissingFileError, listed
+from ...values import check_values
 
 SOURCES = ('learned', 'file', 'open_clip')
 
@@ -48,8 +49,7 @@ class WordTable(nn.Module):
         super().__init__()
         if num_words < 1:
             raise BadInputError(f'the vocabulary has {num_words} words, expected at least 1')
-        if source not in SOURCES:
-            raise BadInputError(f"word_vectors.source is '{source}', expected one of {SOURCES}")
+        check_values('word_vectors', source=(source, SOURCES))
         if missing not in ('error', 'random'):
             raise BadInputError(
                 f"word_vectors.missing is '{missing}', expected 'error' or 'random'"

@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 
-from ...errors import BadInputError
+from ...values import check_values
 from ..precision import full_precision, unit
 
 
@@ -48,10 +48,11 @@ class BalancedContrastiveLoss(nn.Module):
         self, temperature: float = 0.1, class_average: bool = True, loss_weight: float = 1.0
     ) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise BadInputError(
-                f'BalancedContrastiveLoss.temperature is {temperature}, expected a number > 0'
-            )
+        check_values(
+            'BalancedContrastiveLoss',
+            temperature=(temperature, 'a number > 0'),
+            loss_weight=(loss_weight, 'a number >= 0'),
+        )
         self.temperature = temperature
         self.class_average = class_average
         self.loss_weight = loss_weight

@@ -7,10 +7,10 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import without_statistics
 from ...protocols import TakesClassFrequency
+from ...values import check_values
 from ..precision import widen
 
 
@@ -50,8 +50,11 @@ class ClassBalancedLoss(nn.Module):
 
     def __init__(self, loss: dict, beta: float = 0.9999, begin: int = 0) -> None:
         super().__init__()
-        if not 0 <= beta <= 1:
-            raise BadInputError(f'ClassBalancedLoss.beta is {beta}, expected a number in [0, 1]')
+        check_values(
+            'ClassBalancedLoss',
+            beta=(beta, 'a number in [0, 1]'),
+            begin=(begin, 'a whole number >= 0'),
+        )
         self.loss = MODELS.build(loss)
         self.beta = beta
         self.begin = begin

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...data_buffers import DataBuffers
-from ...errors import check_values
+from ...values import check_values
 from .sigmoid_head import SigmoidClassification, is_label
 
 _REDUCTIONS = ('mean', 'sum', 'none')
@@ -67,11 +67,12 @@ class EqualizedFocalLoss(SigmoidClassification, DataBuffers):
         super().__init__()
         check_values(
             'loss_cls',
-            ('gamma', gamma, gamma > 0, 'a number > 0'),
-            ('alpha', alpha, 0 <= alpha <= 1, 'a number in [0, 1]'),
-            ('scale', scale, scale >= 0, 'a number >= 0'),
-            ('reduction', reduction, reduction in _REDUCTIONS, "'mean', 'sum' or 'none'"),
-            ('use_sigmoid', use_sigmoid, use_sigmoid, 'True'),
+            gamma=(gamma, 'a number > 0'),
+            alpha=(alpha, 'a number in [0, 1]'),
+            scale=(scale, 'a number >= 0'),
+            reduction=(reduction, _REDUCTIONS),
+            loss_weight=(loss_weight, 'a number >= 0'),
+            use_sigmoid=(use_sigmoid, (True,)),
         )
         self.num_classes = num_classes
         self.gamma = gamma

@@ -7,9 +7,10 @@ from mmdet.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import BadInputError, check_values
+from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule, without_statistics
+from ...values import check_values
 from ..precision import widen
 from .sigmoid_head import SigmoidClassification, over_divisor
 
@@ -55,9 +56,10 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
         super().__init__(num_classes)
         check_values(
             'loss_cls',
-            ('num_sampled', num_sampled, num_sampled >= 1, 'a number >= 1'),
-            ('power', power, power >= 0, 'a number >= 0'),
-            ('use_sigmoid', use_sigmoid, use_sigmoid, 'True'),
+            num_sampled=(num_sampled, 'a whole number >= 1'),
+            power=(power, 'a number >= 0'),
+            loss_weight=(loss_weight, 'a number >= 0'),
+            use_sigmoid=(use_sigmoid, (True,)),
         )
         self.use_sigmoid = True
         self.num_sampled = min(num_sampled, num_classes)

@@ -10,7 +10,8 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ...errors import check_values
+from ...errors import BadInputError
+from ...values import check_values, is_kind
 from ..precision import widen
 from .sigmoid_head import IndependentScores, is_label
 
@@ -68,11 +69,18 @@ class GumbelLoss(IndependentScores, nn.Module):
     ) -> None:
         super().__init__()
         rising = isinstance(limits, Sequence) and len(limits) == 2
+        rising = rising and all(is_kind(limit, 'a number') for limit in limits)
         rising = rising and -_FARTHEST <= limits[0] < limits[1] <= _FARTHEST
+        if not rising:
+            raise BadInputError(
+                f'loss_cls.limits is {limits!r}, expected two rising numbers in '
+                f'[-{_FARTHEST:g}, {_FARTHEST:g}]'
+            )
         check_values(
             'loss_cls',
-            ('limits', limits, rising, f'two rising numbers in [-{_FARTHEST:g}, {_FARTHEST:g}]'),
-            ('reduction', reduction, reduction in _REDUCTIONS, "'mean', 'sum' or 'none'"),
+            num_classes=(num_classes, 'a whole number >= 1'),
+            reduction=(reduction, _REDUCTIONS),
+            loss_weight=(loss_weight, 'a number >= 0'),
         )
         self.num_classes = num_classes
         self.limits = tuple(limits)

@@ -12,6 +12,7 @@ from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import without_statistics
 from ...protocols import TakesClassFrequency
+from ...values import check_values
 from ..precision import widen
 from .sigmoid_head import is_label
 
@@ -48,6 +49,12 @@ class LDAMLoss(nn.Module):
         num_classes: int | None = None,
     ) -> None:
         super().__init__()
+        check_values(
+            'loss',
+            max_margin=(max_margin, 'a number >= 0'),
+            scale=(scale, 'a number > 0'),
+            num_classes=(num_classes, 'a whole number >= 1, or None'),
+        )
         self.num_classes = num_classes
         self.loss = MODELS.build(loss or dict(type='CrossEntropyLoss'))
         self.max_margin = max_margin

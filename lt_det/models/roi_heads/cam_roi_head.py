@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import BadInputError
+from ...values import check_values
 from ..layers.cam_calibration import CAMCalibration
 
 
@@ -63,6 +64,7 @@ class CAMCalibratedRoIHead(StandardRoIHead):
                 f'{self.mask_roi_extractor.out_channels}, expected {channels} as in '
                 'bbox_roi_extractor; or set roi_head.calibrate_mask=False'
             )
+        check_values('roi_head', first_pass_weight=(first_pass_weight, 'a number >= 0'))
         self.first_pass_weight = first_pass_weight
         self.first_pass = nn.Linear(channels, head.num_classes + 1)
         nn.init.normal_(self.first_pass.weight, std=0.01)

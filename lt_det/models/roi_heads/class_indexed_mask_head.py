@@ -22,6 +22,7 @@ from ...datasets.compact_masks import CompactMasks
 from ...datasets.mask_targets import mask_targets
 from ...errors import BadInputError
 from ...upload import upload
+from ...values import check_values
 from ..layers import ClassIndexedConv2d, ClassIndexedNormedConv2d, IndexableByClass
 from ..layers.class_indexed_conv import traced
 from .lazy_masks import LazyMasks
@@ -216,10 +217,7 @@ class ClassIndexedMaskHead(_ClassIndexed, FCNMaskHead):
     """
 
     def __init__(self, *args, rois_at_once: int | None = None, **kwargs) -> None:
-        if rois_at_once is not None and not (type(rois_at_once) is int and rois_at_once > 0):
-            raise BadInputError(
-                f'mask_head.rois_at_once is {rois_at_once!r}, expected a positive integer or None'
-            )
+        check_values('mask_head', rois_at_once=(rois_at_once, 'a whole number >= 1, or None'))
         super().__init__(*args, **kwargs)
         self.rois_at_once = rois_at_once
 

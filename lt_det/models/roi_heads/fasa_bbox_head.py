@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
+from ...values import check_values
 from ..layers.fasa import FASA
 from .long_tail_bbox_head import LongTailBBoxHead
 
@@ -38,6 +39,7 @@ class FASABBoxHead(LongTailBBoxHead):
                 "'CrossEntropyLoss', which has one softmax over classes and background"
             )
         self.fasa = FASA(self.num_classes, self.cls_last_dim, **(fasa or {}))
+        check_values('bbox_head', fasa_weight=(fasa_weight, 'a number >= 0'))
         self.fasa_weight = fasa_weight
 
     def set_class_frequency(self, frequency: ClassFrequency) -> None:
