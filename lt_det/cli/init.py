@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ..frequency import ClassFrequency
 
 
+WITH_MASKS, OF_BOXES = 'mask_rcnn_r50', 'faster_rcnn_r50'
+
+
 def models() -> list[str]:
     """Names of the models that there are bases for."""
     return sorted(MODELS)
@@ -37,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('val', help='validation json; its images must not be in training')
     parser.add_argument('--images', help='image folder; default: found near the json')
     parser.add_argument('--val-images', help='image folder of the validation; default: --images')
-    parser.add_argument('--model', default='mask_rcnn_r50', help='default: %(default)s')
+    parser.add_argument(
+        '--model', help=f'default: {WITH_MASKS}, or {OF_BOXES} where no object has a mask'
+    )
     parser.add_argument('--method', default='iif', help='default: %(default)s')
     parser.add_argument('--gpus', type=int, default=1, help='0 for a CPU; default: 1')
     parser.add_argument('--batch-size', type=int, default=4, help='images per GPU; default: 4')
@@ -76,18 +81,22 @@ def wrap(text: str, indent: str) -> list[str]:
 
 def run(args: argparse.Namespace) -> None:
     check_choices(args)
-    out = Path(args.out or f'{args.model}_{args.method}.py')
-    names_file = out.with_name(f'{out.stem}_classes.txt')
-    for path in (out, names_file):
-        refuse_to_overwrite(path)
     from ..formats.annotation_cache import load_columns
     from ..frequency import ClassFrequency
     from ..report.summary import summarize
 
-    train, val = (
-        load_columns(args.train, make_cache=False),
-        load_columns(args.val, make_cache=False),
-    )
+    train = None
+    if args.model is None:
+        train = load_columns(args.train, make_cache=False)
+        pastes = METHODS[args.method].paste
+        args.model = WITH_MASKS if pastes or has_masks(train) else OF_BOXES
+    check_method(args)
+    out = Path(args.out or f'{args.model}_{args.method}.py')
+    names_file = out.with_name(f'{out.stem}_classes.txt')
+    for path in (out, names_file):
+        refuse_to_overwrite(path)
+    train = train or load_columns(args.train, make_cache=False)
+    val = load_columns(args.val, make_cache=False)
     train.require_annotations()
     train.say_remarks(training=True)
     val.say_remarks(training=False)
@@ -205,16 +214,8 @@ def check_choices(args: argparse.Namespace) -> None:
         ('--model', args.model, models()),
         ('--method', args.method, list(METHODS)),
     ):
-        if value not in known:
+        if value is not None and value not in known:
             raise BadInputError(f'{option} is {value!r}; there are {", ".join(known)}')
-    if METHODS[args.method].roi_head and args.model.startswith('cascade'):
-        raise BadInputError(f'--method {args.method} has no cascade; expected a model without one')
-    own = MODELS[args.model]
-    if args.method not in own.methods:
-        raise BadInputError(
-            f'--method is {args.method!r}, which {args.model}, of {own.scores}, cannot have; '
-            f'expected one of {", ".join(own.methods)}'
-        )
     for option, value, least in (
         ('--gpus', args.gpus, 0),
         ('--batch-size', args.batch_size, 1),
@@ -224,7 +225,7 @@ def check_choices(args: argparse.Namespace) -> None:
             raise BadInputError(f'{option} is {value}, expected {least} or more')
     if not 0 < args.bounds[0] < args.bounds[1]:
         raise BadInputError(f'--bounds is {args.bounds}, expected two rising numbers')
-    if args.weights == 'coco' and args.model.endswith('_r18'):
+    if args.weights == 'coco' and (args.model or '').endswith('_r18'):
         raise BadInputError(
             f'--weights is coco, which {args.model} has none of; expected imagenet, none or a file'
         )
@@ -239,6 +240,15 @@ def check_choices(args: argparse.Namespace) -> None:
         raise BadInputError(
             f'--weights is {args.weights}, which does not begin as a checkpoint; expected coco, '
             'imagenet, none, or a file that torch.save wrote'
+        )
+
+
+def check_method(args: argparse.Namespace) -> None:
+    own = MODELS[args.model]
+    if args.method not in own.methods:
+        raise BadInputError(
+            f'--method is {args.method!r}, which {args.model}, of {own.scores}, cannot have; '
+            f'expected one of {", ".join(own.methods)}'
         )
 
 
@@ -271,6 +281,14 @@ def classes_to_train(
     return names
 
 
+def has_masks(train: AnnotationColumns) -> bool:
+    """Whether any object that is learned has a mask; a file without objects has."""
+    from ..formats.annotation_masks import NO_MASK
+
+    usable = train.arrays['usable'] & ~train.arrays['crowd']
+    return not usable.any() or (train.arrays['mask_problem'][usable] != NO_MASK).any()
+
+
 def check_masks(train: AnnotationColumns, args: argparse.Namespace) -> None:
     import numpy as np
 
@@ -281,7 +299,7 @@ def check_masks(train: AnnotationColumns, args: argparse.Namespace) -> None:
     without = train.arrays['mask_problem'] == NO_MASK
     if not own.masks or not usable.any():
         return
-    if without[usable].all():
+    if not has_masks(train):
         raise BadInputError(
             f'--model is {args.model}, but no annotation of {args.train} has a mask; expected a '
             f'model of boxes: {", ".join(name for name in models() if not MODELS[name].masks)}'

@@ -155,7 +155,7 @@ def test_unknown_choices_list_those_there_are(data, capsys):
         (['--weights', 'absent.pth'], 'absent.pth; expected coco, imagenet, none'),
         (['--model', 'mask_rcnn_r18', '--weights', 'coco'], 'expected imagenet, none or a file'),
         (['--out', 'absent/mine.py'], 'the folder absent does not exist'),
-        (['--model', 'cascade_rcnn_r50', '--method', 'camc'], 'has no cascade'),
+        (['--model', 'cascade_rcnn_r50', '--method', 'camc'], "'camc', which cascade_rcnn_r50"),
         (
             ['--model', 'retinanet_r50', '--method', 'softmax'],
             "--method is 'softmax', which retinanet_r50, of independent sigmoids, cannot have; "
@@ -214,6 +214,11 @@ def test_a_model_with_masks_needs_masks(data, capsys):
     assert 'no annotation of train.json has a mask' in message
     assert 'faster_rcnn_r50' in message
     assert init('--model', 'faster_rcnn_r50') == 0
+    assert init('--method', 'softmax') == 0  # a model of boxes is chosen
+    assert 'faster_rcnn_r50_softmax.py: faster_rcnn_r50, softmax' in capsys.readouterr().out
+    assert init('--method', 'softmax', '--out', 'mine.py') == 0
+    assert 'mine.py: faster_rcnn_r50' in capsys.readouterr().out
+    assert '--model is mask_rcnn_r50' in refused(capsys, '--method', 'copy_paste')
 
 
 def test_masks_that_a_model_cannot_learn_are_refused(data, capsys):
