@@ -11,8 +11,9 @@ from types import ModuleType
 from ..version import __version__
 from .common import user_errors
 
-# in the order of a person's way: look at the data, write a config, train, test, use
+# in the order of a person's way: split and look at the data, write a config, train, test, use
 COMMANDS = (
+    'split',
     'inspect',
     'init',
     'train',
@@ -25,7 +26,7 @@ COMMANDS = (
 )
 
 WAY = """\
-your own data:
+your own data (lt_det split all.json makes train.json and val.json of one file):
   lt_det inspect train.json val.json --images images/
   lt_det init train.json val.json --images images/ --model mask_rcnn_r50 --method iif --out mine.py
   lt_det train mine.py

@@ -14,6 +14,7 @@ from ..formats.annotation_cache import load_columns
 from ..formats.json_file import read_json
 from ..frequency import ClassFrequency
 from .imbalance import long_tail_counts
+from .json_part import json_part
 
 ORDERS = ('frequency', 'random')
 
@@ -195,32 +196,8 @@ def long_tail_file(
         len(subset.images),
         columns.category_names,
     )
-    content = _part(read_json(source), set(arrays['image_id'][kept].tolist()))
-    number_of = {category['id']: number for number, category in enumerate(columns.categories)}
-    _recount(content['categories'], number_of, frequency)
-    text = json.dumps(content)
+    ids = set(arrays['image_id'][kept].tolist())
+    text = json.dumps(json_part(read_json(source), ids, columns, frequency))
     with out.open('x', encoding='utf-8') as file:
         file.write(text)
     return subset, frequency
-
-
-def _part(content: dict, ids: set) -> dict:
-    """``content`` with the images of these ids and their annotations."""
-    return {
-        **content,
-        'images': [record for record in content['images'] if record['id'] in ids],
-        'annotations': [r for r in content['annotations'] if r['image_id'] in ids],
-    }
-
-
-def _recount(categories: list[dict], number_of: dict, frequency: ClassFrequency) -> None:
-    groups = frequency.groups('lvis')
-    for category in categories:
-        number = number_of[category['id']]
-        for key, value in (
-            ('image_count', int(frequency.image_count[number])),
-            ('instance_count', int(frequency.instance_count[number])),
-            ('frequency', str(groups[number])),
-        ):
-            if key in category:
-                category[key] = value
