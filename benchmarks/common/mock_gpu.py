@@ -100,12 +100,16 @@ class MockTensor(Tensor):
         return _run(operation, args, kwargs or {})
 
 
-def place() -> str:
-    """File and line of the innermost call outside torch; of a wait in a backward pass, a name."""
+def place(*but: str) -> str:
+    """File and line of the innermost call outside torch; of a wait in a backward pass, a name.
+
+    Args:
+        *but: Files that are not meant either.
+    """
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if name != __file__ and not name.startswith(_TORCH):
+        if name not in (__file__, *but) and not name.startswith(_TORCH):
             return f'{short(name)}:{frame.f_lineno}'
         frame = frame.f_back
     return 'backward pass'

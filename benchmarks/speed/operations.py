@@ -6,7 +6,8 @@ numbers are those of the code, the same on every machine and at every size of im
 counted on a GPU that is not there (benchmarks/common/mock_gpu.py): Mask R-CNN R50 with few
 channels, with its LVIS config as it is and with MMDetection's own parts in the place of ours.
 Then the time and the memory of assigning objects to the anchors of an image of 800 x 1333 pixels
-and to 2,000 proposals, and of drawing 256 of the anchors, on one thread.
+and to 2,000 proposals, of drawing 256 of the anchors, and of NMS among the candidates of an RPN, on
+one thread.
 
     python benchmarks/speed/operations.py
 
@@ -27,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/
 
 # isort: split
-from common.origin import option_parser, origin, publish, table_page
+from common.origin import ROOT, option_parser, origin, publish, table_page
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,11 +49,16 @@ from speed.gpu_steps.detectors import STOCK, build, make_batch, num_classes
 import torch
 from common.allocations import peak_mb
 from common.mock_gpu import MockGpu
+from mmdet.models.dense_heads import RPNHead
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from mmdet.models.task_modules.samplers import RandomSampler
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.structures import InstanceData
 from speed.gpu_steps.context import Context
 from speed.gpu_steps.training_cost import make_step
 
+from lt_det.models.quick_rpn_head import QuickRPNHead
 from lt_det.models.task_modules import QuickRandomSampler, VectorizedMaxIoUAssigner
 
 R50 = {'model.backbone.depth': 50, 'model.neck.in_channels': [32, 64, 128, 256]}
@@ -104,6 +110,40 @@ def drawing(boxes: int, repeats: int) -> dict:
     return compared(f'drawing 256 of {boxes:,} boxes', calls, repeats)
 
 
+def proposing(repeats: int) -> dict:
+    """Of candidates with random scores, at random places about the anchors of an image."""
+    cfg = Config.fromfile(ROOT / 'configs/_base_/models/mask_rcnn_r50_fpn_lvis.py').model
+    heads = {
+        name: MODELS.build({**cfg.rpn_head, 'type': kind, 'num_classes': 1})
+        for name, kind in dict(stock=RPNHead, ours=QuickRPNHead).items()
+    }
+    height, width = 800, 1333
+    sizes = [(-(-height // stride), -(-width // stride)) for stride in (4, 8, 16, 32, 64)]
+    generator = torch.Generator().manual_seed(0)
+    boxes, levels = [], []
+    for level, anchors in enumerate(
+        heads['stock'].prior_generator.grid_priors(sizes, device='cpu')
+    ):
+        chosen = torch.randperm(len(anchors), generator=generator)[
+            : cfg.train_cfg.rpn_proposal.nms_pre
+        ]
+        side = anchors[chosen, 2:] - anchors[chosen, :2]
+        moved = torch.randn(len(chosen), 2, generator=generator) * side / 4
+        boxes.append(anchors[chosen] + moved.repeat(1, 2))
+        levels.append(torch.full((len(chosen),), level))
+    boxes, levels = torch.cat(boxes), torch.cat(levels)
+    results = InstanceData(
+        bboxes=boxes, scores=torch.rand(len(boxes), generator=generator), level_ids=levels
+    )
+    calls = {
+        name: lambda head=head: head._bbox_post_process(results.clone(), cfg.train_cfg.rpn_proposal)
+        for name, head in heads.items()
+    }
+    stock, ours = (call() for call in calls.values())
+    assert torch.equal(stock.bboxes, ours.bboxes)
+    return compared(f'the best {len(ours)} of {len(boxes):,} candidates after NMS', calls, repeats)
+
+
 def compared(stage: str, calls: dict[str, Callable], repeats: int) -> dict:
     """A row: medians of the time of calls that take turns, and their peaks of memory."""
     row: dict = dict(stage=stage)
@@ -153,6 +193,7 @@ def main() -> None:
         for boxes in (ANCHORS, PROPOSALS)
         for objects in (1, 12, 100, 300)
     ]
+    content['rows'].append(proposing(5 * args.repeats))
     content['rows'] += [drawing(boxes, 5 * args.repeats) for boxes in (ANCHORS, PROPOSALS)]
     publish(args.out, 'operations', content, report(content))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -79,7 +80,7 @@ class IIF(LogitAdjustment):
             count=(count, COUNTS),
             min_weight=(min_weight, 'a finite number > 0'),
         )
-        if norm not in (None, 'mean') and not is_kind(norm, 'a number > 0'):
+        if norm not in (None, 'mean', math.inf) and not is_kind(norm, 'a number > 0'):
             raise BadInputError(
                 f"adjustment.norm is {norm!r}, expected a number > 0, 'mean' or None"
             )

@@ -43,6 +43,7 @@ EQUAL: dict[str, tuple[str, tuple[str, ...]]] = {
     'LongTailClsHead': ('LinearClsHead', ('adjustment', 'cls_predictor_cfg', 'train_predictor')),
     'LongTailSeesawLoss': ('SeesawLoss', ()),
     'MultiViewDataPreprocessor': ('ClsDataPreprocessor', ()),
+    'QuickRPNHead': ('RPNHead', ()),
     'QuickRandomSampler': ('RandomSampler', ()),
     'SMCLClassifier': ('ImageClassifier', _SMCL),
     'VectorizedMaxIoUAssigner': ('MaxIoUAssigner', ()),

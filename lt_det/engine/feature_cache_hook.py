@@ -16,6 +16,9 @@ from ..datasets.feature_cache import DTYPES, FeatureCacheDataset, state_key
 from ..errors import BadInputError
 from ..values import check_values
 
+# what a loader keeps where features are not cached
+OF_WORKERS = ('num_workers', 'prefetch_factor', 'persistent_workers', 'timeout')
+
 
 @HOOKS.register_module()
 class FeatureCacheHook(Hook):
@@ -96,12 +99,14 @@ class FeatureCacheHook(Hook):
         )
         if self.cached:
             self._open(runner, model, dataset, loader)
+        workers = {name: getattr(loader, name) for name in OF_WORKERS}
         loop.dataloader = DataLoader(
             dataset,
             batch_size=loader.batch_size,
             sampler=loader.sampler,
             # reading a few rows is not worth a process
-            num_workers=0 if self.cached else loader.num_workers,
+            **({} if self.cached else workers),
+            pin_memory=loader.pin_memory,
             collate_fn=loader.collate_fn,
             drop_last=loader.drop_last,
             worker_init_fn=loader.worker_init_fn,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from mmdet.models.dense_heads.anchor_head import AnchorHead
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -67,10 +68,24 @@ class _Recomputed:
     recomputes = False  # whether a training has called it
 
     def forward(self, *args, **kwargs):
+        return self._kept(super().forward, *args, **kwargs)
+
+    def _kept(self, function, *args, **kwargs):
+        """What a function gives, of which nothing else is kept in training."""
         if not (self.training and torch.is_grad_enabled()):
-            return super().forward(*args, **kwargs)
+            return function(*args, **kwargs)
         self.recomputes = True
-        return checkpoint(super().forward, *args, use_reentrant=False, **kwargs)
+        return checkpoint(function, *args, use_reentrant=False, **kwargs)
+
+
+class _RecomputedLevels(_Recomputed):
+    """Of an RPN and the like, level by level: in the backward pass one is there at a time."""
+
+    def forward(self, *args, **kwargs):
+        return super(_Recomputed, self).forward(*args, **kwargs)
+
+    def forward_single(self, *args, **kwargs):
+        return self._kept(super().forward_single, *args, **kwargs)
 
 
 def _find(model: nn.Module, name: str) -> nn.Module:
@@ -96,4 +111,6 @@ def _refuse_norms(part: nn.Module, name: str) -> None:
 def _change(part: nn.Module) -> None:
     """The class of a part, mixed with :class:`_Recomputed`, under its name."""
     kind = type(part)
-    part.__class__ = type(kind.__name__, (_Recomputed, kind), dict(__module__=kind.__module__))
+    by_level = kind.forward is AnchorHead.forward  # which calls forward_single for each
+    mixed = _RecomputedLevels if by_level else _Recomputed
+    part.__class__ = type(kind.__name__, (mixed, kind), dict(__module__=kind.__module__))

@@ -5,6 +5,7 @@ from . import (
     instance_tta,
     layers,
     losses,
+    quick_rpn_head,
     roi_heads,
     task_modules,
 )

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.models.dense_heads import RPNHead
 from mmdet.models.necks import FPN
 from mmengine.model import ExponentialMovingAverage
 from torch import Tensor, nn
@@ -75,6 +76,28 @@ def test_results_gradients_and_names_stay(dtype):
     with torch.no_grad():
         for one, other in zip(ours.eval()(images), stock.eval()(images), strict=True):
             assert torch.equal(one, other)
+
+
+def test_an_rpn_is_computed_level_by_level():
+    torch.manual_seed(0)
+    stock = RPNHead(num_classes=1, in_channels=4, feat_channels=8).train()
+    ours = deepcopy(stock)
+    hook, runner = changed(nn.ModuleDict(dict(rpn_head=ours)), 'rpn_head')
+    levels = [torch.randn(2, 4, side, side, requires_grad=True) for side in (16, 8)]
+    gradients = []
+    for head in (stock, ours):
+        scores, boxes = head(levels)
+        loss = sum(value.square().mean() for value in (*scores, *boxes))
+        gradients.append(torch.autograd.grad(loss, [*levels, *head.parameters()]))
+    for one, other in zip(*gradients, strict=True):
+        assert torch.equal(one, other)
+    computed = []
+    ours.rpn_conv.register_forward_hook(lambda module, inputs, output: computed.append(len(output)))
+    scores, boxes = ours(levels)
+    assert len(computed) == 2
+    scores[1].sum().backward()
+    assert len(computed) == 3  # the level of this loss alone
+    hook.after_train_iter(runner, 0)
 
 
 def test_a_copy_computes_with_its_own_weights():

@@ -6,12 +6,16 @@ import json
 import signal
 import sys
 import time
+import warnings
 from types import SimpleNamespace
 
 import pytest
 import torch
 from speed import gpu
+from speed.gpu_steps import syncs
 from speed.gpu_steps.context import Context
+
+from ..conftest import ROOT
 
 
 def good(context: Context) -> None:
@@ -66,6 +70,44 @@ def test_status_of_a_step(step, status, reason, monkeypatch, tmp_path):
     assert 'not run' in page
     if step is good:
         assert written['rows'][0]['found'] == 1.235
+
+
+def test_a_wait_is_counted_where_the_code_is(monkeypatch):
+    """A warning of torch comes through the warnings module, whose frames are not what waits."""
+    monkeypatch.setattr(torch.cuda, 'set_sync_debug_mode', lambda mode: None)
+    text = "warnings.warn('called a synchronizing CUDA operation')"
+    code = compile(text, str(ROOT / 'lt_det/models/losses/seesaw.py'), 'exec')
+
+    def step() -> None:
+        exec(code, dict(warnings=warnings))
+        warnings.warn('something else', stacklevel=2)
+
+    context = SimpleNamespace(on_gpu=True, synchronize=lambda: None)
+    assert syncs.waits(context, step) == {'lt_det/models/losses/seesaw.py:1': 1}
+
+
+@pytest.mark.parametrize('where', ['synchronize', 'free'])
+def test_the_other_steps_run_in_a_new_process_where_the_device_is_lost(
+    where, monkeypatch, tmp_path, capsys
+):
+    def lost(context) -> None:
+        raise RuntimeError('CUDA error: an illegal memory access was encountered')
+
+    started = []
+    monkeypatch.setattr(Context, where, lost)
+    monkeypatch.setattr(gpu, 'take_step', lambda number, context, results: started.append(number))
+    monkeypatch.setattr(gpu.os, 'execv', lambda program, options: started.append(options))
+    arguments = ['gpu.py', '--cpu-dry-run', '--steps', '4,8', '--out', str(tmp_path)]
+    monkeypatch.setattr(sys, 'argv', arguments)
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        gpu.main()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    first, again, *_ = started
+    assert first == 4
+    assert again[again.index('--steps') + 1] == '8'
+    assert isinstance(started[-1], int)  # after the last step there is nothing to start
 
 
 def test_unknown_step(monkeypatch, capsys):

@@ -14,12 +14,12 @@ class Step(NamedTuple):
 STEPS = {
     0: Step('versions and data', 'preparation', 60),
     1: Step('CPU and GPU agree in float32', 'agreement', 80),
-    3: Step('training in mixed precision', 'mixed_precision', 150),
+    3: Step('training in mixed precision', 'mixed_precision', 90),
     4: Step('cost of training', 'training_cost', 120),
     5: Step('cost of inference', 'inference', 80),
-    7: Step('several processes', 'distributed', 90),
-    6: Step('BALLAD', 'ballad', 80),
-    2: Step('waits for the device', 'syncs', 30),
-    9: Step('the same twice', 'determinism', 30),
     8: Step('switches of the backbone', 'backbone', 90),
+    7: Step('several processes', 'distributed', 60),
+    2: Step('waits for the device', 'syncs', 30),
+    9: Step('the same twice', 'determinism', 50),
+    6: Step('BALLAD', 'ballad', 60),
 }

@@ -34,6 +34,7 @@ TOLERANCE = {'loss': 1e-5, 'buffer': 1e-4, 'gradient': 1e-4, 'value': 1e-4, 'det
 # a gradient through ReLUs: of a unit in a million, rounding changes the sign, which moves the norm
 # by the root of that (float32 against float64 of a mask head on a CPU: 9e-4)
 TOLERANCE['rectified'] = 5e-3
+TOLERANCE['deep'] = 2e-2  # through 20 such layers: 3e-3 between two libraries of one CPU
 PIXELS = 1e-5  # share of the pixels that may differ
 
 

@@ -34,9 +34,9 @@ def labelled(classes: int, device: torch.device) -> list[DataSample]:
     return [DataSample().set_gt_label(label).to(device) for label in labels]
 
 
-def through_relus(found: dict[str, Tensor], of: str) -> dict[str, Tensor]:
+def through_relus(found: dict[str, Tensor], of: str, how: str = 'rectified') -> dict[str, Tensor]:
     """Results of a network of many layers by names that allow for the rounding of each."""
-    names = {name: name.replace('gradient', 'rectified gradient') for name in found}
+    names = {name: name.replace('gradient', f'{how} gradient') for name in found}
     return {f'{names[name].replace("loss", "value")} of {of}': found[name] for name in found}
 
 
@@ -84,7 +84,7 @@ def backbones(sizes: Sizes, device: torch.device) -> dict[str, Tensor]:
         images = images.to(device).requires_grad_()
         last = network(images)[-1]
         results = with_gradients(last.square().mean(), images=images, stem=network.conv1.weight)
-        found |= through_relus(results, type(network).__name__)
+        found |= through_relus(results, type(network).__name__, 'deep')
     return found
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata as metadata
 import platform
+import sys
 
 import torch
 
+from lt_det.compat.ops import Ops
 from lt_det.datasets.glyphs import make_glyphs
 
 from .context import Context
@@ -25,8 +27,11 @@ def run(context: Context) -> None:
         except metadata.PackageNotFoundError:
             versions[name] = 'missing'
     context.note('versions', **versions)
+    # lt_det's stand for those that are not: with them stock has other times, and needs more memory
+    compiled = not isinstance(sys.modules['mmcv._ext'], Ops)
+    context.note('operations of MMCV', compiled=compiled)
     if context.on_gpu:
-        properties = torch.cuda.get_device_properties(0)
+        properties = torch.cuda.get_device_properties(context.device)
         context.note(
             'device',
             name=properties.name,

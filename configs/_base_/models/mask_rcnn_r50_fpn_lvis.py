@@ -2,6 +2,7 @@ model = dict(
     type='MaskRCNN',
     data_preprocessor=dict(
         type='DetDataPreprocessor',
+        non_blocking=True,  # images lie in page-locked memory: pin_memory of the loaders
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
@@ -21,7 +22,8 @@ model = dict(
     ),
     neck=dict(type='FPN', in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=5),
     rpn_head=dict(
-        type='RPNHead',
+        # RPNHead suppresses all of its candidates
+        type='QuickRPNHead',
         in_channels=256,
         feat_channels=256,
         anchor_generator=dict(

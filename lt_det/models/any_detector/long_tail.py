@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from mmdet.models.task_modules.samplers import RandomSampler
@@ -19,6 +20,7 @@ from ...frequency_module import FrequencyModule
 from ...protocols import TakesClassifier
 from ..dense_nms import use_topk_nms
 from ..losses.head_losses import check_adjustable, check_loss, complete_losses
+from ..quick_rpn_head import QuickRPNHead
 from ..roi_heads import Float32RoIExtractor
 from ..task_modules import QuickRandomSampler, VectorizedMaxIoUAssigner
 from .adjusted_logits import AdjustedLogits
@@ -58,7 +60,8 @@ def long_tail(
         classifiers: Paths of the layers that compute class logits, where the head is not known
             (:data:`.class_logits.HEADS`).
         topk_nms: Whether dense heads look at candidates only until the best ``max_per_img`` are
-            known, with the same detections (:func:`lt_det.models.dense_nms.use_topk_nms`).
+            known, with the same detections (:func:`lt_det.models.dense_nms.use_topk_nms`), and each
+            ``RPNHead`` of the config likewise, with the same proposals (:class:`.QuickRPNHead`).
         quick_targets: Whether each ``MaxIoUAssigner`` of the config is the one without a loop over
             objects, with the same results (:class:`.VectorizedMaxIoUAssigner`), and each
             ``RandomSampler`` the one that does not permute all boxes, which draws others from the
@@ -77,6 +80,8 @@ def long_tail(
     types: dict[type, type] = {}
     if quick_targets:
         types |= {MaxIoUAssigner: VectorizedMaxIoUAssigner, RandomSampler: QuickRandomSampler}
+    if topk_nms:
+        types[RPNHead] = QuickRPNHead
     if float32_rois:
         types[SingleRoIExtractor] = Float32RoIExtractor
     built = MODELS.build(with_types(config, types))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import BadInputError
+from ...upload import upload
 from ...values import check_values
 from ..layers.word_vectors import WordTable
 from ..precision import full_precision, unit, widen
@@ -244,8 +245,8 @@ class CrossModalHead(LongTailClsHead):
         labels = torch.cat([sample.gt_label for sample in data_samples])
         # counts are exact in the precision of the parameters, not in that of autocast
         has_word = stack_words(data_samples, self.num_words)
-        has_word = has_word.to(self.words.weight, non_blocking=True)
-        self.positive_weight = self.positive_weight.to(has_word, non_blocking=True)  # moves once
+        has_word = upload(has_word, self.words.weight.device).to(self.words.weight.dtype)
+        self.positive_weight = upload(self.positive_weight, has_word.device).to(has_word.dtype)
         described = has_word.any(1)
         # a described image weighs as much among few as among many
         share = described.to(has_word).mean()

@@ -11,6 +11,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from ...errors import BadInputError
+from ...upload import upload
 from ...values import check_values
 from ..layers.minor_labels import MinorLabels
 from ..losses.balanced_contrastive_loss import Membership
@@ -133,7 +134,7 @@ class SMCLClassifier(ImageClassifier):
             return None
         share = torch.stack([sample.visible_share for sample in data_samples])
         # the clean view is not asked for
-        share = share.to(self.head.fc.weight.device, non_blocking=True)
+        share = upload(share, self.head.fc.weight.device)
         return share[:, -views:].T.flatten()
 
     def _masked_loss(

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule, without_statistics
+from ...upload import upload
 from ...values import check_values
 from ..precision import widen
 from .sigmoid_head import SigmoidClassification, over_divisor
@@ -146,7 +147,7 @@ class FederatedLoss(SigmoidClassification, FrequencyModule):
             return sampled
         # to the device once a batch
         negative, not_exhaustive = self._lists = tuple(
-            lists.to(labels.device, non_blocking=True) for lists in self._lists
+            upload(lists, labels.device) for lists in self._lists
         )
         considered = ((sampled | negative) & ~not_exhaustive)[self._image_of_roi]
         label, is_object = self._columns(labels)
