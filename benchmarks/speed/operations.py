@@ -111,24 +111,24 @@ def drawing(boxes: int, repeats: int) -> dict:
 
 
 def proposing(repeats: int) -> dict:
-    """Of candidates with random scores, at random places about the anchors of an image."""
+    """NMS among candidates with random scores, at random places about anchors of an image."""
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/mask_rcnn_r50_fpn_lvis.py').model
     heads = {
         name: MODELS.build({**cfg.rpn_head, 'type': kind, 'num_classes': 1})
         for name, kind in dict(stock=RPNHead, ours=QuickRPNHead).items()
     }
-    height, width = 800, 1333
-    sizes = [(-(-height // stride), -(-width // stride)) for stride in (4, 8, 16, 32, 64)]
+    sizes = [(-(-800 // stride), -(-1333 // stride)) for stride in (4, 8, 16, 32, 64)]
     generator = torch.Generator().manual_seed(0)
     boxes, levels = [], []
     for level, anchors in enumerate(
         heads['stock'].prior_generator.grid_priors(sizes, device='cpu')
     ):
-        chosen = torch.randperm(len(anchors), generator=generator)[
-            : cfg.train_cfg.rpn_proposal.nms_pre
-        ]
+        number = min(len(anchors), cfg.train_cfg.rpn_proposal.nms_pre)
+        # about places of which there are a quarter as many
+        places = torch.randperm(len(anchors), generator=generator)[: number // 4]
+        chosen = places[torch.arange(number) % len(places)]
         side = anchors[chosen, 2:] - anchors[chosen, :2]
-        moved = torch.randn(len(chosen), 2, generator=generator) * side / 4
+        moved = torch.randn(len(chosen), 2, generator=generator) * side / 8
         boxes.append(anchors[chosen] + moved.repeat(1, 2))
         levels.append(torch.full((len(chosen),), level))
     boxes, levels = torch.cat(boxes), torch.cat(levels)

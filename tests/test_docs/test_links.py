@@ -132,7 +132,13 @@ CLASSES = set(re.findall(r"^class (\w+)|\bname='(\w+)'", sources('lt_det'), re.M
 CLASSES = {name for pair in CLASSES for name in pair}
 # of OpenMMLab
 CLASSES |= {'CrossEntropyLoss', 'FCNMaskHead', 'LVISMetric', 'MaxIoUAssigner', 'Pretrained'}
-CLASSES |= {'MultiImageMixDataset', 'PackDetInputs', 'RandomSampler', 'SingleRoIExtractor'}
+CLASSES |= {
+    'MultiImageMixDataset',
+    'PackDetInputs',
+    'RPNHead',
+    'RandomSampler',
+    'SingleRoIExtractor',
+}
 FOLDERS = r'configs|tools|benchmarks|lt_det|tests|docs|requirements'
 
 
