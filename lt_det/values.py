@@ -31,8 +31,8 @@ def is_kind(value: object, kind: str) -> bool:
     """
     if value is None:
         return kind.endswith(_OR_NONE)
-    if kind == 'True or False' or isinstance(value, bool):
-        return kind == 'True or False' and isinstance(value, bool)
+    if (flag := kind.startswith('True or False')) or isinstance(value, bool):
+        return flag and isinstance(value, bool)
     if not isinstance(value, Integral if 'whole' in kind else Real) or not math.isfinite(value):
         return False
     _, _, limit = kind.removesuffix(_OR_NONE).partition('number')

@@ -208,16 +208,10 @@ class _Conversion:
         return new
 
     def _cosine(self, config: ConfigDict, path: str) -> ConfigDict:
-        scales = [config.get(key) for key in ('scale', 'temperature', 'tempearture')]
-        scale = self._learned(path, next((s for s in scales if s is not None), 20.0))
+        scale = self._learned(path, config.get('scale', 20.0))
         if not config.get('normalize_features', True):
             self._normalise(path, scale)
             return ConfigDict(type='Linear')
-        if not config.get('normalize_weights', True):
-            raise BadInputError(
-                f"{path} is a 'CosineLinear' with normalize_weights=False: MMDetection has no "
-                'layer that normalises features alone'
-            )
         # eps is added to the norms there; so small, it changes none in float32
         return ConfigDict(type='NormedLinear', eps=1e-12, **{temperature_key(): scale})
 
@@ -226,9 +220,7 @@ class _Conversion:
         config, path = node.get('cls_predictor_cfg') or dict(type='Linear'), _join(path, 'fc')
         name = _name(config.get('type'))
         if name == 'CosineLinear' and not config.get('normalize_features', True):
-            keys = ('scale', 'temperature', 'tempearture')
-            scale = next((config[key] for key in keys if config.get(key) is not None), 20.0)
-            self._normalise(path, self._learned(path, scale))
+            self._normalise(path, self._learned(path, config.get('scale', 20.0)))
         elif name != 'Linear':
             raise BadInputError(
                 f"model.{path} is a '{name}': the heads of MMPretrain that a rule can be folded "

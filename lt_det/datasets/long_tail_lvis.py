@@ -20,6 +20,7 @@ from ..formats.annotation_remarks import say
 from ..formats.image_paths import find_image, require_names
 from ..formats.restricted_pickle import INSTANCES, read_pickle
 from ..frequency import ClassFrequency
+from ..values import check_values
 from .class_names import with_class_names
 from .class_selection import select_categories
 from .image_files import check_image_files
@@ -73,6 +74,11 @@ class LongTailLVISDataset(BaseDetDataset):
         check_images: bool = True,
         **kwargs,
     ) -> None:
+        check_values(
+            'dataset',
+            cache=(cache, 'True or False'),
+            check_images=(check_images, 'True or False'),
+        )
         self.cache = cache
         self.check_images = check_images
         super().__init__(*args, data_prefix={'img': '', **(data_prefix or {})}, **kwargs)

@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform, Compose
 from mmpretrain.registry import TRANSFORMS
 
 from ..errors import BadInputError
-from ..values import check_values
+from ..values import check_values, is_kind
 from .saliency import build_saliency, salient_point
 
 
@@ -33,7 +33,8 @@ def check_mask_arguments(name: str, prob: float, alpha: float, fill: object) -> 
         BadInputError: ``prob`` not in [0, 1], ``alpha`` not positive, or ``fill`` an unknown word.
     """
     check_values(name, prob=(prob, 'a number in [0, 1]'), alpha=(alpha, 'a number > 0'))
-    if isinstance(fill, str) and fill != 'background':
+    numbers = fill if isinstance(fill, Sequence) and not isinstance(fill, str) else [fill]
+    if fill != 'background' and not all(is_kind(number, 'a number') for number in numbers):
         raise BadInputError(f"{name}.fill is {fill!r}, expected numbers or 'background'")
 
 
@@ -153,6 +154,8 @@ class MaskedMultiView(BaseTransform):
                 f'MaskedMultiView has {len(transforms)} pipelines in transforms and '
                 f'{len(num_views)} numbers in num_views, expected equally many'
             )
+        for number in num_views:
+            check_values('MaskedMultiView', num_views=(number, 'a whole number >= 1'))
         pipelines = [Compose(list(steps)) for steps in transforms]
         self.views = [pipeline for pipeline, n in zip(pipelines, num_views) for _ in range(n)]
 

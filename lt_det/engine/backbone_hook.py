@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..bare_model import bare_model
 from ..errors import BadInputError
+from ..values import check_values
 
 
 @HOOKS.register_module()
@@ -67,6 +68,11 @@ class BackboneHook(Hook):
                 f'BackboneHook.compile is {compile!r}, expected True, False or a dict of arguments '
                 'of torch.compile'
             )
+        check_values(
+            'BackboneHook',
+            channels_last=(channels_last, 'True or False'),
+            fold_norms=(fold_norms, 'True or False'),
+        )
         if compile is False and not channels_last and not fold_norms:
             raise BadInputError(
                 'BackboneHook has compile=False, channels_last=False and fold_norms=False, which '

@@ -21,6 +21,7 @@ from ..protocols import (
     TakesClassFrequency,
     WelcomesClassFrequency,
 )
+from ..values import check_values
 from .model_checks import (
     check_epoch_is_told,
     check_num_classes,
@@ -68,6 +69,7 @@ class ClassFrequencyHook(Hook):
             )
         self.ann_file = ann_file
         self.empty_classes = empty_classes
+        check_values('ClassFrequencyHook', replace=(replace, 'True or False'))
         self.replace = replace
         self.training_frequency: ClassFrequency | None = None
         self._counting: list[EndsIteration] = []

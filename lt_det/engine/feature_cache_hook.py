@@ -60,6 +60,8 @@ class FeatureCacheHook(Hook):
             views=(views, 'a whole number >= 1'),
             seed=(seed, 'a whole number >= 0'),
             dtype=(dtype, DTYPES),
+            cached=(cached, 'True or False'),
+            replace=(replace, 'True or False, or None'),
         )
         self.views = views
         self.folder = folder

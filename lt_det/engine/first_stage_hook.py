@@ -26,7 +26,7 @@ class FirstStageHook(Hook):
         drop: Prefixes of parameters that start anew, e.g. ``['head.fc']`` (cRT).
 
     Raises:
-        BadInputError: ``drop`` is one text.
+        BadInputError: ``drop`` is one text, or has what no parameter begins with.
         MissingFileError: The work dir has no checkpoint.
     """
 
@@ -47,7 +47,14 @@ class FirstStageHook(Hook):
         if runner._has_loaded:  # resumed, or load_from
             return
         revise = [(rf'^{re.escape(prefix)}\b', f'dropped.{prefix}') for prefix in self.drop]
-        runner.load_checkpoint(self._find(), revise_keys=revise)
+        path = self._find()
+        state = runner.load_checkpoint(path, revise_keys=revise)['state_dict']
+        for prefix, (pattern, _) in zip(self.drop, revise):
+            if not any(re.match(pattern, name) for name in state):
+                raise BadInputError(
+                    f'FirstStageHook.drop has {prefix!r}, with which no parameter in {path} '
+                    f'begins; expected the beginning of a name, as {next(reversed(state), "")!r}'
+                )
 
     def _find(self) -> str:
         folder = Path(self.work_dir)

@@ -62,6 +62,7 @@ class ReportHook(Hook):
             'ReportHook',
             num_images=(num_images, 'a whole number >= 0'),
             score_thr=(score_thr, 'a number in [0, 1]'),
+            page=(page, 'True or False'),
             most_images=(most_images, 'a whole number >= 0'),
         )
         self.num_images = num_images

@@ -96,7 +96,9 @@ class LongTailLVISMetric(BaseMetric):
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
         if not self.metrics or not set(self.metrics) <= set(IOU_TYPES):
             raise BadInputError(f'metric is {metric!r}; expected some of {IOU_TYPES}')
-        check_values('LongTailLVISMetric', max_per_img=(max_per_img, 'a whole number, or None'))
+        if max_per_img != -1:  # all
+            limit = (max_per_img, 'a whole number >= 1, or None')
+            check_values('LongTailLVISMetric', max_per_img=limit)
         if per_class_file is not None:
             check_per_class_file(per_class_file)
         self.ann_file = ann_file

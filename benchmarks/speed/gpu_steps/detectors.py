@@ -70,6 +70,7 @@ STOCK = {
     'model.roi_head.bbox_roi_extractor.type': 'SingleRoIExtractor',
     'model.roi_head.mask_roi_extractor.type': 'SingleRoIExtractor',
     'model.train_cfg.rpn.assigner.type': 'MaxIoUAssigner',
+    'model.data_preprocessor.non_blocking': False,
     'model.rpn_head.type': 'RPNHead',
     'model.train_cfg.rpn.sampler.type': 'RandomSampler',
     'model.train_cfg.rcnn.assigner.type': 'MaxIoUAssigner',

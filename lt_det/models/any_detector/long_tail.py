@@ -18,6 +18,7 @@ from ...config_parts import with_types
 from ...errors import BadInputError
 from ...frequency_module import FrequencyModule
 from ...protocols import TakesClassifier
+from ...values import check_values
 from ..dense_nms import use_topk_nms
 from ..losses.head_losses import check_adjustable, check_loss, complete_losses
 from ..quick_rpn_head import QuickRPNHead
@@ -76,6 +77,12 @@ def long_tail(
             the loss cannot follow; heads have different numbers of classes, or one has an
             adjustment of its own.
     """
+    check_values(
+        'model',
+        topk_nms=(topk_nms, 'True or False'),
+        quick_targets=(quick_targets, 'True or False'),
+        float32_rois=(float32_rois, 'True or False'),
+    )
     config = complete_losses(ConfigDict(model, type=detector))
     types: dict[type, type] = {}
     if quick_targets:

@@ -106,13 +106,12 @@ class CrossModalHead(LongTailClsHead):
         init_cfg: dict | None = None,
         **kwargs,
     ) -> None:
-        if fusion and not inference:
-            raise BadInputError(
-                'head.fusion=True with head.inference=False: there is nothing to fuse; set '
-                'fusion=False'
-            )
         check_values(
             'head',
+            alignment=(alignment, 'True or False'),
+            inference=(inference, 'True or False'),
+            fusion=(fusion, 'True or False'),
+            deploy=(deploy, 'True or False'),
             temperature=(temperature, 'a number > 0'),
             distillation_temperature=(distillation_temperature, 'a number > 0'),
             auxiliary=(auxiliary, 'a number >= 0'),
@@ -120,6 +119,11 @@ class CrossModalHead(LongTailClsHead):
             distill_weight=(distill_weight, 'a number >= 0'),
             word_weight=(word_weight, 'a number >= 0'),
         )
+        if fusion and not inference:
+            raise BadInputError(
+                'head.fusion=True with head.inference=False: there is nothing to fuse; set '
+                'fusion=False'
+            )
         super().__init__(
             num_classes,
             embed_dims,

@@ -14,6 +14,7 @@ from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...frequency_module import FrequencyModule
 from ...protocols import TakesClassFrequency, TakesClassifier
+from ...values import check_values
 from ..losses.class_count import with_class_count
 
 LINEAR = ('Linear', 'mmdet.Linear')
@@ -59,6 +60,7 @@ class LongTailClsHead(LinearClsHead):
         super().__init__(num_classes, in_channels, **kwargs)
         if cls_predictor_cfg is not None:
             self.fc = build_predictor(cls_predictor_cfg, in_channels, num_classes)
+        check_values('head', train_predictor=(train_predictor, 'True or False'))
         self.fc.requires_grad_(train_predictor)
         self.statistics = FrequencyModule(num_classes)
         self.adjustment = None

@@ -9,9 +9,8 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...errors import BadInputError
+from ...values import check_values
 from ..precision import full_precision, unit, widen
-from .temperature import choose_temperature
 
 
 @MODELS.register_module()
@@ -28,38 +27,30 @@ class CosineLinear(nn.Linear):
         scale: Factor of the cosines, > 0; where it is learned, its start.
         learn_scale: Learn the scale as the square of a parameter, which keeps it positive.
         normalize_features: Whether features are divided by their norm.
-        normalize_weights: Whether class weights are divided by their norm.
-        temperature, tempearture: Names of ``scale`` in MMDetection 3.x and 2.x.
 
     Raises:
-        BadInputError: The scale is not positive, given twice, or nothing is normalised.
+        BadInputError: The scale is not positive.
     """
 
     def __init__(
         self,
         in_features: int,
         out_features: int,
-        scale: float | None = None,
+        scale: float = 20.0,
         learn_scale: bool = False,
         normalize_features: bool = True,
-        normalize_weights: bool = True,
-        temperature: float | None = None,
-        tempearture: float | None = None,
     ) -> None:
-        if not (normalize_features or normalize_weights):
-            raise BadInputError(
-                'CosineLinear has normalize_features=False and normalize_weights=False, expected '
-                "one of them to be True; without both it is type='Linear'"
-            )
+        check_values(
+            'CosineLinear',
+            scale=(scale, 'a number > 0'),
+            learn_scale=(learn_scale, 'True or False'),
+            normalize_features=(normalize_features, 'True or False'),
+        )
         super().__init__(in_features, out_features, bias=False)
         self.normalize_features = normalize_features
-        self.normalize_weights = normalize_weights
-        start = choose_temperature(
-            'CosineLinear', 20.0, scale=scale, temperature=temperature, tempearture=tempearture
-        )
-        self.fixed_scale = None if learn_scale else start
+        self.fixed_scale = None if learn_scale else float(scale)
         if learn_scale:
-            self.root_scale = nn.Parameter(torch.tensor(math.sqrt(start)))
+            self.root_scale = nn.Parameter(torch.tensor(math.sqrt(scale)))
 
     @property
     def scale(self) -> float | Tensor:
@@ -67,19 +58,17 @@ class CosineLinear(nn.Linear):
         return self.root_scale.square() if self.fixed_scale is None else self.fixed_scale
 
     def reset_parameters(self) -> None:
-        """Normal weights: only their directions count where they are normalised."""
+        """Normal weights: only their directions count."""
         nn.init.normal_(self.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (..., C + 1) of features (..., D), in float32 at least."""
         with full_precision(x):  # scaled, the steps of half precision between cosines are wide
             x = unit(x) if self.normalize_features else widen(x)
-            weight = unit(self.weight) if self.normalize_weights else widen(self.weight)
-            return self.scale * F.linear(x, weight)
+            return self.scale * F.linear(x, unit(self.weight))
 
     def extra_repr(self) -> str:
         return (
             f'{super().extra_repr()}, scale={float(self.scale):g}, '
-            f'learned={self.fixed_scale is None}, features={self.normalize_features}, '
-            f'weights={self.normalize_weights}'
+            f'learned={self.fixed_scale is None}, features={self.normalize_features}'
         )

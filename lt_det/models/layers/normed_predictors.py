@@ -9,6 +9,7 @@ from mmdet.models.layers import normed_predictor
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from ...values import check_values
 from ..precision import full_precision
 from .temperature import choose_temperature
 
@@ -28,6 +29,12 @@ class _Temperature:
             type(self).__name__, 20.0, temperature=temperature, tempearture=tempearture
         )
         super().__init__(*args, **kwargs)
+        check_values(
+            type(self).__name__,
+            power=(getattr(self, 'power', 1.0), 'a number > 0'),
+            eps=(getattr(self, 'eps', 1e-6), 'a number > 0'),
+            learn_temperature=(learn_temperature, 'True or False'),
+        )
         self.temperature = start
         if learn_temperature:
             self.root_temperature = nn.Parameter(torch.tensor(math.sqrt(start)))

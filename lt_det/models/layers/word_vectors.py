@@ -49,10 +49,15 @@ class WordTable(nn.Module):
         super().__init__()
         if num_words < 1:
             raise BadInputError(f'the vocabulary has {num_words} words, expected at least 1')
-        check_values('word_vectors', source=(source, SOURCES))
-        if missing not in ('error', 'random'):
+        check_values(
+            'word_vectors',
+            width=(width, 'a whole number >= 1'),
+            source=(source, SOURCES),
+            missing=(missing, ('error', 'random')),
+        )
+        if prompt.count('{}') != 1:
             raise BadInputError(
-                f"word_vectors.missing is '{missing}', expected 'error' or 'random'"
+                f'word_vectors.prompt is {prompt!r}, expected one {{}} for the word'
             )
         self.source = source
         self.path = path

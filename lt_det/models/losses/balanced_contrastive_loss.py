@@ -51,6 +51,7 @@ class BalancedContrastiveLoss(nn.Module):
         check_values(
             'BalancedContrastiveLoss',
             temperature=(temperature, 'a number > 0'),
+            class_average=(class_average, 'True or False'),
             loss_weight=(loss_weight, 'a number >= 0'),
         )
         self.temperature = temperature

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ...data_buffers import DataBuffers
 from ...errors import BadInputError
+from ...values import check_values
 from .sigmoid_head import SigmoidClassification, is_label, over_divisor
 
 
@@ -32,6 +33,9 @@ class LongTailEQLV2Loss(SigmoidClassification, DataBuffers, EQLV2Loss):
 
     Args:
         **kwargs: Those of ``EQLV2Loss``, but for ``use_distributed``.
+
+    Raises:
+        BadInputError: ``use_sigmoid=False``, or a number outside its range.
     """
 
     data_buffers = ('pos_grad', 'neg_grad', 'pos_neg')
@@ -40,6 +44,14 @@ class LongTailEQLV2Loss(SigmoidClassification, DataBuffers, EQLV2Loss):
         if not kwargs.get('use_sigmoid', True):
             raise BadInputError('loss_cls.use_sigmoid is False, but EQLv2 needs sigmoids')
         super().__init__(**kwargs)
+        check_values(
+            'loss_cls',
+            num_classes=(self.num_classes, 'a whole number >= 1'),
+            gamma=(self.gamma, 'a number > 0'),
+            mu=(self.mu, 'a number'),
+            alpha=(self.alpha, 'a number >= 0'),
+            loss_weight=(self.loss_weight, 'a number >= 0'),
+        )
 
     def forward(
         self,

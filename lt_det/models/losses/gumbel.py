@@ -80,6 +80,7 @@ class GumbelLoss(IndependentScores, nn.Module):
             'loss_cls',
             num_classes=(num_classes, 'a whole number >= 1'),
             reduction=(reduction, _REDUCTIONS),
+            test_with_obj=(test_with_obj, 'True or False'),
             loss_weight=(loss_weight, 'a number >= 0'),
         )
         self.num_classes = num_classes

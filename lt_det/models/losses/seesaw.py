@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ...data_buffers import DataBuffers
 from ...errors import BadInputError
+from ...values import check_values
 from ..precision import widen
 from .class_count import other_class_count
 
@@ -31,7 +32,7 @@ class LongTailSeesawLoss(DataBuffers, SeesawLoss):
         **kwargs: Those of ``SeesawLoss``.
 
     Raises:
-        BadInputError: ``use_sigmoid=True``.
+        BadInputError: ``use_sigmoid=True``, or a number outside its range.
     """
 
     data_buffers = ('cum_samples',)
@@ -40,6 +41,13 @@ class LongTailSeesawLoss(DataBuffers, SeesawLoss):
         if kwargs.get('use_sigmoid'):
             raise BadInputError('loss_cls.use_sigmoid is True, but the Seesaw loss needs a softmax')
         super().__init__(**kwargs)
+        check_values(
+            'loss_cls',
+            num_classes=(self.num_classes, 'a whole number >= 1'),
+            p=(self.p, 'a number >= 0'),
+            q=(self.q, 'a number >= 0'),
+            eps=(self.eps, 'a number in (0, 1]'),
+        )
 
     def get_cls_channels(self, num_classes: int) -> int:
         """Channels of the predictor: the classes, object and background.

@@ -50,6 +50,11 @@ class _ClassIndexed:
         lazy_masks: bool = True,
         **kwargs,
     ) -> None:
+        check_values(
+            'mask_head',
+            class_agnostic=(class_agnostic, 'True or False'),
+            lazy_masks=(lazy_masks, 'True or False'),
+        )
         predictor_cfg = dict(predictor_cfg or dict(type='Conv'))
         if not class_agnostic:
             predictor_cfg['type'] = _class_indexed(predictor_cfg.get('type'))

@@ -14,6 +14,7 @@ from ...adjustments import build_adjustment, show_classifier
 from ...errors import BadInputError
 from ...frequency import ClassFrequency
 from ...protocols import TakesClassFrequency, TakesClassifier, TakesRois
+from ...values import check_values
 from ..layers.class_indexed_linear import ClassIndexedLinear, ClassIndexedOutputs
 from ..losses.class_count import with_class_count
 from ..losses.head_losses import check_adjustable
@@ -70,6 +71,12 @@ class LongTailBBoxHead(ConvFCBBoxHead):
             kwargs['loss_cls'] = with_class_count(
                 kwargs['loss_cls'], kwargs['num_classes'], 'bbox_head', 'bbox_head.loss_cls', MODELS
             )
+        check_values(
+            'bbox_head',
+            topk_nms=(topk_nms, 'True or False'),
+            class_indexed_reg=(class_indexed_reg, 'True or False'),
+            reg_class_agnostic=(kwargs.get('reg_class_agnostic', False), 'True or False'),
+        )
         if class_indexed_reg and not kwargs.get('reg_class_agnostic', False):
             regression = kwargs.get('reg_predictor_cfg') or dict(type='Linear')
             if regression['type'] in _LINEAR:
