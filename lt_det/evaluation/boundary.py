@@ -28,7 +28,7 @@ def check_installed() -> None:
     if find_spec('vernier') is None:
         raise BadInputError(
             "iou_type 'boundary' needs vernier, which is not installed: "
-            "pip install 'lt_det[boundary]'"
+            "pip install 'vernier>=0.5.4,<0.6'"
         )
 
 

@@ -49,7 +49,7 @@ class LVISEvaluator:
     Args:
         annotations: Path of an LVIS or COCO json, its content, its columns, or a ``GroundTruth``.
         iou_type: 'bbox', 'segm', or 'boundary': masks that also agree on their boundaries (needs
-            ``pip install vernier``).
+            ``pip install 'vernier>=0.5.4,<0.6'``).
         max_dets: Number of detections that count, of an image (lvis) or of each category of an
             image (coco), all if negative; by default 300 and 100.
         skip_invalid: Whether to leave invalid detections out and count them in ``skipped``, by

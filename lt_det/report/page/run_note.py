@@ -18,7 +18,11 @@ from ...version import __version__
 
 NAME = 'run.json'
 PREDICTIONS = 'predictions.npz'
-_PACKAGES = ('torch', 'onedl-mmengine', 'onedl-mmdetection', 'onedl-mmpretrain', 'hotcoco')
+_PACKAGES = (
+    *('torch', 'hotcoco'),
+    *('onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection', 'onedl-mmpretrain'),
+    *('mmengine', 'mmcv', 'mmcv-lite', 'mmdet', 'mmpretrain'),
+)
 
 
 def describe(cfg: Mapping, part: str) -> dict[str, Any]:
