@@ -271,6 +271,10 @@ def user_errors(verbose: bool = False) -> Iterator[None]:
         print(f'error: {error}', file=sys.stderr)
         # 2, as argparse ends on a bad argument
         sys.exit(2)
+    except BrokenPipeError:  # as into `head`, which has read enough
+        # else Python complains at its end that it cannot write the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # what shells take for an end by SIGPIPE
     except OSError as error:
         if error.errno not in OF_THE_MACHINE:
             raise

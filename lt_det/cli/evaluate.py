@@ -253,12 +253,9 @@ def class_names(args: argparse.Namespace, results: str, truth: GroundTruth) -> l
     if args.classes == ['by-id']:
         return truth.category_names
     if len(args.classes) == 1 and Path(args.classes[0]).is_file():
-        try:
-            return Path(args.classes[0]).read_text(encoding='utf-8-sig').splitlines()
-        except (OSError, ValueError) as error:
-            raise BadInputError(
-                f'--classes {args.classes[0]}: expected a name per line: {error}'
-            ) from None
+        from ..datasets.class_names import read_class_names
+
+        return read_class_names(args.classes[0])
     return args.classes
 
 

@@ -105,8 +105,8 @@ def _reasons(factor: float, threshold: float | None, num_images: int) -> list[st
     reasons = [
         f'iif (link smooth), trained with it: {_pair("iif_smooth")}; softmax: {_pair("softmax")}; '
         f'imbalance here: {factor:,.0f}',
-        f'with a trained softmax detector in hand, NorCal at test alone: {_pair("norcal")}; not '
-        f'iif at test alone: {_pair("iif_post")}',
+        'with a trained detector in hand, lt_det calibrate chooses a rule for test; of a softmax, '
+        f'NorCal: {_pair("norcal")}, not iif: {_pair("iif_post")}',
     ]
     rfs = f'rfs, which repeats images of rare classes, where those matter most: {_pair("rfs")}'
     if threshold is None:

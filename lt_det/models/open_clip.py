@@ -27,7 +27,7 @@ def import_open_clip() -> Any:
         import open_clip
     except ModuleNotFoundError as error:
         raise BadInputError(
-            f"this model needs open_clip ({error}): pip install open_clip_torch"
+            f'this model needs open_clip ({error}): pip install open_clip_torch'
         ) from error
     return open_clip
 

@@ -59,7 +59,7 @@ def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise BadInputError("t-SNE needs scikit-learn: pip install scikit-learn") from error
+        raise BadInputError('t-SNE needs scikit-learn: pip install scikit-learn') from error
     if len(features) < 4:
         raise BadInputError(f't-SNE needs at least 4 images, there are {len(features)}')
     perplexity = min(30, (len(features) - 1) / 3)

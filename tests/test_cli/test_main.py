@@ -69,3 +69,18 @@ def test_weights_that_cannot_be_fetched_are_named():
         download_errors(dict(load_from='https://weights.pth')),
     ):
         raise URLError('no route')
+
+
+def test_a_reader_that_has_enough_ends_a_command_quietly():
+    """As `head`: the rest of the output has nowhere to go."""
+    code = (
+        'import sys\nfrom lt_det.cli.common import user_errors\n'
+        'with user_errors():\n    while True:\n        print("line")'
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b'line\n'
+        process.stdout.close()
+        assert process.stderr.read() == b''
+        assert process.wait() == 141

@@ -125,7 +125,7 @@ def test_per_class_file_table_and_plots(predictions, tmp_path):
 
 
 def test_bad_input(predictions):
-    with pytest.raises(BadInputError, match='num_bins is 0, expected >= 1'):
+    with pytest.raises(BadInputError, match='num_bins is 0, expected a whole number >= 1'):
         LongTailAccuracy(num_bins=0)
     with pytest.raises(BadInputError, match=r'expected the ending \.csv or \.parquet'):
         LongTailAccuracy(per_class_file='a.txt')

@@ -163,7 +163,7 @@ def test_boundary_ap_takes_the_lower_iou(lvis_api, lvis_annotations, lvis_detect
 
 def test_boundary_ap_without_vernier_is_refused_at_once(lvis_annotations, monkeypatch):
     monkeypatch.setattr(boundary, 'find_spec', lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install 'lt_det\[boundary\]'"):
+    with pytest.raises(ValueError, match="pip install 'vernier"):
         LVISEvaluator(lvis_annotations, 'boundary')
 
 

@@ -73,7 +73,7 @@ def test_classes_of_a_model_go_by_name(tmp_path, ann_file, samples, ending):
         torch.save([{'image_id': 3, 'instances': numbers}], results)
     done = run(results, '--ann', ann_file)
     assert done.returncode == 2 and 'numbers its classes and does not name them' in done.stderr
-    names.write_text('\n'.join(('name8', 'name7', 'name4')), encoding='utf-8-sig')
+    names.write_text('name8\nname7 \nname4\n\n', encoding='utf-16')
     found = read_foreign(results, ('name8', 'name7', 'name4'), IDS)
     expected = LVISEvaluator(ann_file).evaluate(found['bbox'])
     assert expected != LVISEvaluator(ann_file).evaluate(records_of(samples, with_mask=False))
