@@ -42,6 +42,10 @@ class FRACAL(LogitAdjustment):
 
     Attributes:
         dimension: Buffer (C,).
+
+    Raises:
+        BadInputError: ``lam`` is no number >= 0, ``count`` is unknown, or dimensions are not (C,)
+            positive numbers.
     """
 
     dimension: Tensor

@@ -63,6 +63,10 @@ class IIF(LogitAdjustment):
             paper's code).
         norm: q > 0 divides the weights by their q-norm, ``'mean'`` by their mean.
         min_weight: Floor of the weights, before ``norm``.
+
+    Raises:
+        BadInputError: A number or a word that is none of the above, or a rule for test alone on
+            independent sigmoids.
     """
 
     def __init__(

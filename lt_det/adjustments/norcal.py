@@ -25,6 +25,10 @@ class NorCal(LogitAdjustment):
         gamma: Strength, >= 0.
         count: ``'image'`` or ``'instance'``.
         stage: The method is post-hoc, hence ``'test'``.
+
+    Raises:
+        BadInputError: ``gamma`` is no number >= 0, ``count`` is unknown, or scores are independent
+            sigmoids, which have no background.
     """
 
     needs_background = True

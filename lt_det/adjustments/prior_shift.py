@@ -36,6 +36,10 @@ class PriorShift(LogitAdjustment):
         tau: Strength, finite; 1 is the Bayes-consistent choice.
         count: ``'image'`` or ``'instance'``.
         stage: ``'train'`` or ``'test'``; it decides the sign, so ``'both'`` is refused.
+
+    Raises:
+        BadInputError: ``tau`` is no finite number, ``count`` is unknown, or ``stage`` is
+            ``'both'``.
     """
 
     multiplies = False

@@ -24,6 +24,10 @@ class Temperature(LogitAdjustment):
     Args:
         temperature: T > 0.
         stage: The method is post-hoc, hence ``'test'``.
+
+    Raises:
+        BadInputError: ``temperature`` is no number > 0, or scores are independent sigmoids, of
+            which it changes no order.
     """
 
     optional = True

@@ -16,11 +16,12 @@ from ..values import check_values
 class RepeatFactorDataset(ClassBalancedDataset):
     """MMEngine's ClassBalancedDataset, with the same indices, of any data set, without reading it.
 
-    Every image is repeated ``ceil(max_c sqrt(oversample_thr / f_c))`` times, where f_c is the share
-    of the images with class c, over the classes of the image; an image without annotations counts
-    in the shares and is not repeated. What a wrapper inside joins, repeats or leaves out counts as
-    it is shown: joined files have the factors of one file that holds all. The labels come at once
-    from a data set with ``all_cat_ids`` (LongTailLVISDataset), from others item by item.
+    Repeat factor sampling (Gupta et al., LVIS, CVPR 2019): every image is repeated ``ceil(max_c
+    sqrt(oversample_thr / f_c))`` times, where f_c is the share of the images with class c, over the
+    classes of the image; an image without annotations counts in the shares and is not repeated.
+    What a wrapper inside joins, repeats or leaves out counts as it is shown: joined files have the
+    factors of one file that holds all. The labels come at once from a data set with ``all_cat_ids``
+    (LongTailLVISDataset), from others item by item.
 
     Args:
         dataset: Data set, wrapped or not (:func:`lt_det.dataset_parts.items_of`), or its config.

@@ -55,6 +55,10 @@ class ClassFrequencyHook(Hook):
 
     Attributes:
         training_frequency: ClassFrequency of the training set, None before a training.
+
+    Raises:
+        BadInputError: An argument is none of the above; when a run begins, the training set has
+            other classes than the model or the checkpoint, or classes without an image.
     """
 
     # Before hooks that copy the model (EMA) or save it.

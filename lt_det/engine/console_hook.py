@@ -30,6 +30,9 @@ class ConsoleHook(Hook):
 
     Args:
         interval: Seconds between two lines where the output is no terminal.
+
+    Raises:
+        BadInputError: ``interval`` is no number >= 0.
     """
 
     # after the hooks that count, load and log

@@ -46,6 +46,9 @@ class ReportHook(Hook):
         most_images: Of larger data no detections are kept, which take memory in all processes until
             the end of an evaluation; the page then has numbers only. ``predictions_file`` of
             LongTailLVISMetric keeps them all the same.
+
+    Raises:
+        BadInputError: A number is outside its range.
     """
 
     # After the hooks that write into the metrics' dict.

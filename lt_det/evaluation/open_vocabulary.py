@@ -24,6 +24,9 @@ class OpenVocabularyAccuracy(BaseMetric):
 
     Args:
         unseen: Labels of the classes that were not in training.
+
+    Raises:
+        BadInputError: When images are evaluated, a label of ``unseen`` is none of the classes.
     """
 
     default_prefix = 'accuracy'

@@ -29,6 +29,9 @@ class CAMCClsHead(LongTailClsHead):
         calibration: Arguments of CAMCalibration, but for numbers of classes and channels.
         first_pass_weight: Weight of the loss of the first pass.
         **kwargs: Those of LongTailClsHead.
+
+    Raises:
+        BadInputError: A number is outside its range.
     """
 
     def __init__(
