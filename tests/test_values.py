@@ -95,54 +95,37 @@ def own_components() -> dict[str, type]:
     }
 
 
-def numbers_of(kind: type) -> list[str]:
-    """Arguments of its own that are one number."""
-    parameters = inspect.signature(kind.__init__).parameters.values()
-    own = '__init__' in vars(kind) and kind.__init__.__module__.startswith('lt_det.')
-    kinds = {'int', 'float', 'int | None', 'float | None'}
-    return [p.name for p in parameters if own and p.annotation in kinds and p.name not in SIZES]
+def arguments(annotations: set[str], but: set[str]) -> list:
+    """Cases of a component, and of an argument of its own that has one of some annotations."""
+    return [
+        pytest.param(name, kind, argument.name, id=f'{name}.{argument.name}')
+        for name, kind in sorted(own_components().items())
+        if name not in ELSEWHERE and '__init__' in vars(kind)
+        if kind.__init__.__module__.startswith('lt_det.')
+        for argument in inspect.signature(kind.__init__).parameters.values()
+        if argument.annotation in annotations and argument.name not in but
+    ]
 
 
-# checked otherwise, or read by MMDetection's own base class
-OTHER = {'use_sigmoid', 'lazy_init', 'classwise', 'fixed_ap'}
+NUMBERS = arguments({'int', 'float', 'int | None', 'float | None'}, SIZES)
+FLAGS = arguments({'bool'}, {'use_sigmoid', 'lazy_init', 'classwise', 'fixed_ap'})
 
 
-def flags_of(kind: type) -> list[str]:
-    parameters = inspect.signature(kind.__init__).parameters.values()
-    own = '__init__' in vars(kind) and kind.__init__.__module__.startswith('lt_det.')
-    return [p.name for p in parameters if own and p.annotation == 'bool' and p.name not in OTHER]
-
-
-CASES = [
-    (name, kind, key)
-    for name, kind in sorted(own_components().items())
-    if name not in ELSEWHERE
-    for key in numbers_of(kind)
-]
-
-
-@pytest.mark.parametrize(('name', 'kind', 'key'), CASES, ids=[f'{c[0]}.{c[2]}' for c in CASES])
+@pytest.mark.parametrize(('name', 'kind', 'key'), NUMBERS)
 def test_no_component_trains_with_what_is_no_number(name, kind, key):
     for value in ('0.5', math.nan, -math.inf, True):
         with pytest.raises(BadInputError, match=rf'\b{key} is {value!r}'):
             kind(**{**NEEDED.get(name, {}), key: value})
 
 
-FLAGS = [
-    (name, kind, key)
-    for name, kind in sorted(own_components().items())
-    if name not in ELSEWHERE
-    for key in flags_of(kind)
-]
-
-
-@pytest.mark.parametrize(('name', 'kind', 'key'), FLAGS, ids=[f'{c[0]}.{c[2]}' for c in FLAGS])
+@pytest.mark.parametrize(('name', 'kind', 'key'), FLAGS)
 def test_no_component_takes_a_text_for_true(name, kind, key):
     for value in ('no', 0):  # --cfg-options KEY=no is a text
         with pytest.raises(BadInputError, match=rf'\b{key} is {value!r}, expected True or False'):
             kind(**{**NEEDED.get(name, {}), key: value})
 
 
-def test_components_have_numbers():
-    assert len(CASES) >= 47
+def test_components_are_found():
+    assert len(NUMBERS) >= 47
+    assert len(FLAGS) >= 20
     assert own_components().keys() >= ELSEWHERE
