@@ -17,8 +17,13 @@ def plain_dataset(cfg: Mapping, loader: str) -> Mapping | None:
     Returns:
         None where there is none, or several.
     """
-    datasets = _with_file((cfg.get(loader) or {}).get('dataset'))
+    datasets = plain_datasets(cfg, loader)
     return datasets[0] if len(datasets) == 1 else None
+
+
+def plain_datasets(cfg: Mapping, loader: str) -> list[Any]:
+    """Configs of the data sets of a loader that have an ``ann_file``, without wrappers."""
+    return _with_file((cfg.get(loader) or {}).get('dataset'))
 
 
 def annotation_file(dataset: Mapping | None) -> str | None:

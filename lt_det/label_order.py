@@ -12,9 +12,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .config_parts import annotation_file, lvis_metric, plain_dataset
-from .errors import BadInputError, DataWarning
+from .config_parts import annotation_file, lvis_metric, plain_datasets
+from .errors import BadInputError, DataWarning, listed
 from .formats.json_file import read_json
+
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def label_order(cfg: Mapping, names: Sequence[str]) -> tuple[str, ...]:
@@ -26,15 +28,84 @@ def label_order(cfg: Mapping, names: Sequence[str]) -> tuple[str, ...]:
 
     Returns:
         ``names``, in the order of the training json where the training set is a CocoDataset. Where
-        that is not there, the json of validation or test tells the order.
+        that is not there, the json of validation or test tells the order; where no json is, a
+        warning says so.
     """
-    training = plain_dataset(cfg, 'train_dataloader')
-    if training is None or numbers_by_json(training):
-        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            found = _order_of(plain_dataset(cfg, loader), names)
-            if found is not None:
-                return found
+    if plain_datasets(cfg, 'train_dataloader') and not follow_json(cfg):
+        return tuple(names)
+    datasets = _that_tell(cfg)
+    found = _first_order(datasets, names)
+    if found is not None:
+        return found
+    paths = dict.fromkeys(map(annotation_file, datasets))
+    if paths and not any(osp.isfile(path) for path in paths):
+        warnings.warn(
+            f'none of {", ".join(map(str, paths))} is there, by which CocoDataset numbers labels; '
+            "labels are taken to have the order of metainfo['classes'], which may be another",
+            DataWarning,
+            stacklevel=2,
+        )
     return tuple(names)
+
+
+def _that_tell(cfg: Mapping) -> list[Mapping]:
+    """Configs of data sets whose json may tell the order, that of the training first."""
+    return [d for loader in _LOADERS for d in plain_datasets(cfg, loader) if numbers_by_json(d)]
+
+
+def _first_order(datasets: Sequence[Mapping], names: Sequence[str]) -> tuple[str, ...] | None:
+    orders = (_order_of(dataset, names) for dataset in datasets)
+    return next((order for order in orders if order is not None), None)
+
+
+def check_categories(cfg: Mapping, part: str) -> None:
+    """Refuse a json of CocoDataset without some of the classes: it would shift all labels behind.
+
+    A test on such a json is one of the same labels where the training json lacks the same.
+
+    Args:
+        cfg: The whole config.
+        part: ``'train'``, ``'val'`` or ``'test'``.
+
+    Raises:
+        BadInputError: Names the json, the first class that it lacks and what it has.
+    """
+    for dataset in plain_datasets(cfg, f'{part}_dataloader'):
+        names, there = classes_of(dataset), _categories(dataset)
+        if names is None or there is None or set(names) <= set(there):
+            continue
+        shown = [name for name in there if name in set(names)]
+        trained = plain_datasets(cfg, 'train_dataloader') if part != 'train' else ()
+        if shown and any(_present(other, names) == shown for other in trained):
+            continue
+        raise without_categories(dataset, f'{part}_dataloader.dataset', there)
+
+
+def without_categories(dataset: Mapping, key: str, there: Sequence[str]) -> BadInputError:
+    """What to say of a data set whose json lacks some of its classes.
+
+    Args:
+        dataset: Its config.
+        key: Where that stands.
+        there: Names of the categories in its json.
+    """
+    names = classes_of(dataset) or ()
+    missing = [name for name in names if name not in set(there)]
+    lacks = (
+        f'{annotation_file(dataset)} has no category {missing[0]!r} '
+        f'({len(missing)} of {len(names)} are missing)'
+    )
+    expected = f'expected the names of that file: {listed(there)}'
+    if (dataset.get('metainfo') or {}).get('classes') is None:
+        kind = str(getattr(dataset.get('type'), '__name__', dataset.get('type')))
+        return BadInputError(
+            f'{key}.metainfo has no classes, so that those of {kind} are taken, but {lacks}; '
+            f'{expected}'
+        )
+    return BadInputError(
+        f'{key}.metainfo.classes is not of the file: {lacks}, so that all labels behind it would '
+        f'be those of other classes; {expected}'
+    )
 
 
 def check_order(cfg: Mapping, part: str) -> None:
@@ -46,14 +117,18 @@ def check_order(cfg: Mapping, part: str) -> None:
 
     Raises:
         BadInputError: Its json has the categories in another order than training, and its metric
-            goes by the order.
+            goes by the order; or see :func:`check_categories`.
     """
-    dataset = plain_dataset(cfg, f'{part}_dataloader') or {}
-    written = (dataset.get('metainfo') or {}).get('classes')
-    if lvis_metric(cfg, f'{part}_evaluator') or not isinstance(written, (list, tuple)):
+    check_categories(cfg, part)
+    if lvis_metric(cfg, f'{part}_evaluator'):
         return
-    found = _order_of(dataset, written)
-    if found is not None and found != tuple(written):
+    for dataset in plain_datasets(cfg, f'{part}_dataloader'):
+        written = (dataset.get('metainfo') or {}).get('classes')
+        if not isinstance(written, (list, tuple)):
+            continue
+        found = _order_of(dataset, written)
+        if found is None or found == tuple(written):
+            continue
         label = next(k for k, pair in enumerate(zip(written, found)) if pair[0] != pair[1])
         raise BadInputError(
             f'{annotation_file(dataset)}: categories are in another order than in training, by '
@@ -65,31 +140,42 @@ def check_order(cfg: Mapping, part: str) -> None:
 
 def _order_of(dataset: Mapping | None, names: Sequence[str]) -> tuple[str, ...] | None:
     """The names as the json of a CocoDataset orders them; None where it has others or is none."""
+    found = _present(dataset, names)
+    return tuple(found) if found is not None and sorted(found) == sorted(names) else None
+
+
+def _present(dataset: Mapping | None, names: Sequence[str]) -> list[str] | None:
+    """Those of the names that the json of a CocoDataset has, in its order."""
+    there, wanted = _categories(dataset), set(names)
+    return None if there is None else [name for name in there if name in wanted]
+
+
+def _categories(dataset: Mapping | None) -> list[str] | None:
+    """Names of the categories in the json of a CocoDataset; None where it is not one, or none."""
     path = annotation_file(dataset)
     if path is None or not numbers_by_json(dataset) or not osp.isfile(path):
         return None
     content = read_json(path)
     categories = content.get('categories') if isinstance(content, dict) else None
-    wanted = set(names)
-    named = [one.get('name') for one in categories or () if isinstance(one, dict)]
-    found = tuple(name for name in named if name in wanted)
-    return found if sorted(found) == sorted(names) else None
+    return [str(one.get('name')) for one in categories or () if isinstance(one, dict)]
 
 
 def put_in_label_order(cfg: Mapping) -> None:
-    """Rewrite the ``metainfo['classes']`` of a config whose order is not that of the labels."""
-    training = plain_dataset(cfg, 'train_dataloader') or plain_dataset(cfg, 'test_dataloader') or {}
-    written = (training.get('metainfo') or {}).get('classes')
-    if not numbers_by_json(training) or not isinstance(written, (list, tuple)):
+    """Rewrite the classes of data sets whose order in a config is not that of the labels."""
+    training = plain_datasets(cfg, 'train_dataloader') or plain_datasets(cfg, 'test_dataloader')
+    if not training or not all(map(numbers_by_json, training)):
         return
-    names = label_order(cfg, written)
-    if names == tuple(written):
+    written = classes_of(training[0])
+    if written is None:
+        return
+    names = _first_order(_that_tell(cfg), written)
+    if names is None or names == written:
         return
     label = next(k for k, pair in enumerate(zip(written, names)) if pair[0] != pair[1])
     warnings.warn(
-        "metainfo['classes'] of the config is not in the order of the json, by which CocoDataset "
-        f'numbers labels: label {label} is {names[label]!r}, not {written[label]!r}; the names are '
-        'taken in the order of the json',
+        "metainfo['classes'] of the config, or of its data set, is not in the order of the json, "
+        f'by which CocoDataset numbers labels: label {label} is {names[label]!r}, not '
+        f'{written[label]!r}; the names are taken in the order of the json',
         DataWarning,
         stacklevel=2,
     )
@@ -101,11 +187,56 @@ def put_in_label_order(cfg: Mapping) -> None:
         for key in ('classes', 'palette'):
             if isinstance(metainfo.get(key), (list, tuple)) and len(metainfo[key]) == len(order):
                 metainfo[key] = [metainfo[key][number] for number in order]
+    for loader in _LOADERS:  # those whose names are of their type, or in a file
+        for dataset in plain_datasets(cfg, loader):
+            theirs = classes_of(dataset) if numbers_by_json(dataset) else None
+            if theirs is not None and theirs != names and sorted(theirs) == sorted(names):
+                dataset['metainfo'] = {**(dataset.get('metainfo') or {}), 'classes': list(names)}
+
+
+def follow_json(cfg: Mapping) -> bool:
+    """Whether the labels of a training are numbered by its json, whatever names are listed."""
+    training = plain_datasets(cfg, 'train_dataloader')
+    return bool(training) and all(map(numbers_by_json, training))
 
 
 def numbers_by_json(dataset: Mapping | None) -> bool:
     """Whether the config of a data set is of one whose labels follow its json."""
-    return str((dataset or {}).get('type')).rpartition('.')[2] == 'CocoDataset'
+    kind = (dataset or {}).get('type')
+    if str(kind).rpartition('.')[2] == 'CocoDataset':
+        return True
+    # registries are asked for no others: that imports all data sets
+    if not str(annotation_file(dataset)).endswith('.json'):
+        return False
+    from mmdet.datasets import CocoDataset
+
+    kind = _class_of(kind)
+    return (
+        isinstance(kind, type)
+        and issubclass(kind, CocoDataset)
+        and kind.load_data_list is CocoDataset.load_data_list
+    )
+
+
+def classes_of(dataset: Mapping) -> tuple[str, ...] | None:
+    """Names of the classes of a data set by its config, else by its type; None without any."""
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    if classes is None and numbers_by_json(dataset):
+        classes = getattr(_class_of(dataset.get('type')), 'METAINFO', {}).get('classes')
+    if isinstance(classes, str) and osp.isfile(classes):
+        from mmengine.fileio import list_from_file
+
+        classes = list_from_file(classes)  # as MMEngine does
+    return tuple(classes) if isinstance(classes, (list, tuple)) else None
+
+
+def _class_of(kind: Any) -> Any:
+    """The class of a data set that a config names, None where there is none of that name."""
+    if not isinstance(kind, str):
+        return kind
+    from mmdet.registry import DATASETS
+
+    return DATASETS.get(kind)
 
 
 def _with_classes(part: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import BadInputError
-from ..label_order import check_order
+from ..label_order import check_categories, check_order
 from .common import add_common_arguments, build_runner, download_errors, load_config
 from .config_errors import config_errors
 from .console import quiet_loggers
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.gpus > 1:
         return start_processes(args)
     cfg = load_config(args)
+    check_categories(cfg, 'train')
     check_order(cfg, 'val')
     make_resumable(cfg)
     if args.amp:

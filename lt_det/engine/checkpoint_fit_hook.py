@@ -11,12 +11,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ..bare_model import bare_model
-from ..config_parts import plain_dataset
 from ..errors import BadInputError
-from ..label_order import numbers_by_json
+from ..label_order import follow_json
 from ..models.any_detector.class_logits import find_class_logits
-
-_TRAIN = 'train_dataloader'
 
 
 @HOOKS.register_module()
@@ -36,7 +33,7 @@ class CheckpointFitHook(Hook):
         check_fits(bare_model(runner.model), checkpoint, source)
         loader = getattr(runner._test_loop, 'dataloader', None)
         # a CocoDataset numbers labels by its json, whatever names a checkpoint lists
-        if loader is not None and not numbers_by_json(plain_dataset(runner.cfg, _TRAIN)):
+        if loader is not None and not follow_json(runner.cfg):
             metainfo = getattr(loader.dataset, 'metainfo', None) or {}
             check_names(metainfo.get('classes'), checkpoint, source)
 

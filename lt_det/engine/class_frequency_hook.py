@@ -15,6 +15,7 @@ from ..dataset_parts import items_of
 from ..errors import BadInputError, MissingFileError, UserError, listed
 from ..frequency import ClassFrequency
 from ..frequency_module import COUNT_BUFFERS, FrequencyModule, frequency_modules
+from ..label_order import follow_json
 from ..protocols import (
     EndsIteration,
     TakesBoxDimension,
@@ -139,7 +140,9 @@ class ClassFrequencyHook(Hook):
             _check_fits(bare_model(runner.model), state)
             return
         difference = _difference(self.training_frequency, state)
-        renamed = _other_names(self.training_frequency, checkpoint.get('meta') or {})
+        renamed = _other_names(
+            self.training_frequency, checkpoint.get('meta') or {}, follow_json(runner.cfg)
+        )
         if difference is None and renamed is None:
             return
         if self.replace:
@@ -170,7 +173,7 @@ class ClassFrequencyHook(Hook):
 
     def _fill(self, runner: Runner, metrics: list) -> None:
         model = bare_model(runner.model)
-        needy = [module for module in frequency_modules(model) if not _satisfied(module)]
+        needy = [m for one in _models(runner) for m in frequency_modules(one) if not _satisfied(m)]
         welcome = [metric for metric in metrics if isinstance(metric, WelcomesClassFrequency)]
         metrics = [metric for metric in metrics if isinstance(metric, TakesClassFrequency)]
         known = self.training_frequency or _carried(model)
@@ -211,7 +214,8 @@ class ClassFrequencyHook(Hook):
 
     def _set_box_dimension(self, runner: Runner, dataset) -> None:
         """Only for rules that ask for it: it reads every box."""
-        rules = [m for m in bare_model(runner.model).modules() if isinstance(m, TakesBoxDimension)]
+        modules = [module for model in _models(runner) for module in model.modules()]
+        rules = [module for module in modules if isinstance(module, TakesBoxDimension)]
         asking = [rule for rule in rules if not rule.has_dimension]
         if not asking:
             return
@@ -227,6 +231,12 @@ class ClassFrequencyHook(Hook):
             num_classes = _num_classes(model if dataset is None else dataset)
             return ClassFrequency.from_annotation_file(self.ann_file, num_classes)
         return ClassFrequency.from_dataset(dataset)
+
+
+def _models(runner: Runner) -> list[nn.Module]:
+    """The model, and averages that take its place in a test, with buffers of their own (EMA)."""
+    averages = [hook.ema_model.module for hook in runner.hooks if hasattr(hook, 'ema_model')]
+    return [bare_model(runner.model), *averages]
 
 
 def _num_classes(source) -> int | None:
@@ -270,11 +280,19 @@ def _check_fits(model: nn.Module, state: dict) -> None:
             )
 
 
-def _other_names(training: ClassFrequency, meta: dict) -> str | None:
-    """The first difference of the class names in a checkpoint to those of the training set."""
+def _other_names(training: ClassFrequency, meta: dict, in_any_order: bool) -> str | None:
+    """The first difference of the class names in a checkpoint to those of the training set.
+
+    Args:
+        training: Statistics with names.
+        meta: Of the checkpoint.
+        in_any_order: Whether the order in the checkpoint may not be that of its labels.
+    """
     dataset_meta = meta.get('dataset_meta')
     names = dataset_meta.get('classes') if isinstance(dataset_meta, dict) else None
     if not isinstance(names, (list, tuple)) or training.class_names is None:
+        return None
+    if in_any_order and sorted(map(str, names)) == sorted(training.class_names):
         return None
     for label, (ours, theirs) in enumerate(zip(training.class_names, names)):
         if ours != theirs:

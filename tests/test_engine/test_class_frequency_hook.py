@@ -249,6 +249,7 @@ def test_groups_of_a_stock_detector_come_from_its_training_set(tiny_glyphs, tmp_
         cfg=Config(dict(train_dataloader=dict(dataset=dataset))),
         test_evaluator=SimpleNamespace(metrics=[metric]),
         logger=SimpleNamespace(warning=said.append),
+        hooks=[],
     )
     ClassFrequencyHook().before_test(runner)
     assert found == ([ClassFrequency.from_annotation_file(ann_file)] if wants else [])
@@ -259,6 +260,28 @@ def test_groups_of_a_stock_detector_come_from_its_training_set(tiny_glyphs, tmp_
     ClassFrequencyHook().before_test(runner)
     assert found == [] and len(said) == 2 * wants
     assert all(line.startswith('no APr, APc, APf: the training set cannot be') for line in said)
+
+
+def test_an_average_of_the_model_gets_statistics_too():
+    """EMAHook(update_buffers=True) puts the buffers of its average in the place of the model's."""
+
+    def adjusted() -> torch.nn.Module:
+        return build_adjustment(dict(type='NorCal', gamma=1.0), num_classes=3, num_extra=1)
+
+    model = torch.nn.ModuleDict(dict(rule=adjusted()))
+    average = SimpleNamespace(module=torch.nn.ModuleDict(dict(rule=adjusted())))
+    runner = SimpleNamespace(
+        model=model,
+        cfg=Config(dict(train_dataloader=dict(dataset=dict(type='CocoDataset')))),
+        test_evaluator=SimpleNamespace(metrics=[]),
+        hooks=[SimpleNamespace(), SimpleNamespace(ema_model=average)],
+    )
+    hook = ClassFrequencyHook()
+    hook._read_training = lambda runner: (None, ClassFrequency([8, 2, 1]))
+    hook.before_test(runner)
+    assert model['rule'].has_frequency
+    assert torch.equal(average.module['rule'].shift, model['rule'].shift)
+    assert model['rule'].shift[0] < 0
 
 
 def test_unknown_adjustment(runner):
