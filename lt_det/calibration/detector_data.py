@@ -13,7 +13,13 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
 
 from ..adjustments.box_dimension import box_dimension_of
-from ..config_parts import annotation_file, image_folder, lvis_metric, plain_dataset
+from ..config_parts import (
+    annotation_file,
+    image_folder,
+    lvis_metric,
+    plain_dataset,
+    plain_datasets,
+)
 from ..engine.first_images_hook import check_first_images
 from ..errors import BadInputError, DataWarning, MissingFileError
 from ..evaluation.engine import MAX_DETS
@@ -23,6 +29,7 @@ from ..formats.annotation_cache import load_columns
 from ..formats.annotation_columns import AnnotationColumns
 from ..formats.image_paths import find_images
 from ..frequency import ClassFrequency
+from ..label_order import classes_of, without_categories
 
 
 class DetectorData:
@@ -63,14 +70,20 @@ class DetectorData:
         self.held_out = str(held_out)
         metric = lvis_metric(cfg, 'test_evaluator')
         self._bounds = metric.get('bounds')
-        trained = annotation_file(plain_dataset(cfg, 'train_dataloader'))
-        self.train_file = _file(train, '--train') if train else trained
+        trained = [annotation_file(part) for part in plain_datasets(cfg, 'train_dataloader')]
+        # of several, counts would have to be summed, which --train of a joined json does
+        one = trained[0] if len(trained) == 1 else None
+        self.train_file = _file(train, '--train') if train else one
+        self._trained = [path for path in trained if path is not None]
         _file(held_out, '--held-out')
         columns = load_columns(held_out, make_cache=False)
         self._guard(cfg, columns, test, images, given=bool(train))
         config = ConfigDict(test.to_dict())
         config.pop('indices', None)
         config.update(ann_file=osp.abspath(held_out), test_mode=True)
+        named = classes_of(test)
+        if named is not None and not set(named) & set(columns.category_names):
+            raise without_categories(config, 'test_dataloader.dataset', columns.category_names)
         if images is not None:
             config.data_prefix = dict(img=osp.abspath(images))
         self.dataset = DATASETS.build(config)
@@ -98,9 +111,15 @@ class DetectorData:
             BadInputError: There are none, or they are of other classes.
         """
         if carried is None and self._train is None:
+            several = len(self._trained) > 1
+            where = (
+                f'the config trains on {len(self._trained)} jsons'
+                if several
+                else f'the training json of the config ({self.train_file or "none"}) is not there'
+            )
             raise BadInputError(
-                'the checkpoint carries no class statistics, and the training json of the config '
-                f'({self.train_file or "none"}) is not there; expected --train TRAIN.json'
+                f'the checkpoint carries no class statistics, and {where}; expected --train with '
+                f'{"one json of all that was trained on" if several else "TRAIN.json"}'
             )
         if carried is not None:
             counts, source = carried, 'the checkpoint'
@@ -172,16 +191,24 @@ class DetectorData:
         given: bool,
     ) -> None:
         mine = _paths(columns, images if images is not None else image_folder(test))
-        if self._train is None:
+        trained = plain_datasets(cfg, 'train_dataloader')
+        for part in trained if len(trained) > 1 and not given else ():
+            path = annotation_file(part)
+            if osp.isfile(path):
+                other = load_columns(path, make_cache=False)
+                _refuse_shared(columns, mine, other, image_folder(part), 'trained on')
+        absent = [path for path in self._trained if not osp.isfile(path)]
+        if self._train is not None:
+            config = trained[0] if trained else test
+            _refuse_shared(columns, mine, self._train, image_folder(config), 'trained on')
+        elif absent or not trained:
+            which = ', '.join(absent) or 'the'
             warnings.warn(
-                f'whether held-out images were trained on is not known: {self.train_file or "the"} '
-                'training json of the config is not there; --train says where it is',
+                f'whether held-out images were trained on is not known: {which} training json of '
+                'the config is not there; --train says where it is',
                 DataWarning,
                 stacklevel=4,
             )
-        else:
-            config = plain_dataset(cfg, 'train_dataloader') or test
-            _refuse_shared(columns, mine, self._train, image_folder(config), 'trained on')
         tested = annotation_file(plain_dataset(cfg, 'test_dataloader'))
         if tested is None or not osp.isfile(tested):
             return

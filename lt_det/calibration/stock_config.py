@@ -12,8 +12,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
 from torch import Tensor
 
+from ..config_parts import annotation_file
 from ..errors import BadInputError, DataWarning
 from ..formats.annotation_cache import load_columns
+from ..label_order import label_order
 from .choice import Choice
 from .stock_model import PACKAGE, StockModel, is_own, named, stock_model
 
@@ -114,7 +116,24 @@ class _Converter:
         if self.lvis is not None:
             return {**node, 'type': self.lvis}
         metainfo = dict(classes=list(self.choice.classes), palette=palette(self.choice.num_classes))
-        return {**node, 'type': 'CocoDataset', 'metainfo': metainfo}
+        node = {**node, 'type': 'CocoDataset', 'metainfo': metainfo}
+        self._warn_of_another_order(node)
+        return node
+
+    def _warn_of_another_order(self, node: dict) -> None:
+        """Where the json of a CocoDataset orders its categories otherwise than the model."""
+        there = label_order({'test_dataloader': {'dataset': node}}, self.choice.classes)
+        for label, (ours, theirs) in enumerate(zip(self.choice.classes, there)):
+            if ours != theirs:
+                warnings.warn(
+                    f'{annotation_file(node)}: categories are in another order than the classes of '
+                    f'the model, and MMDetection would take label {label}, {ours!r}, for '
+                    f'{theirs!r}: the stock config cannot be scored on that file; expected one in '
+                    'the order of the model',
+                    DataWarning,
+                    stacklevel=2,
+                )
+                return
 
     def detection_metric(self, node: dict) -> dict:
         metric = node.get('metric', 'bbox')

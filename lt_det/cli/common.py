@@ -133,12 +133,14 @@ def load_config(args: argparse.Namespace) -> Config:
     check_kinds(cfg, args.config)
     warn_of_misspelt_keys(cfg)
     cfg.launcher = getattr(args, 'launcher', 'none')
-    add_statistics(cfg)
+    options = args.cfg_options or {}
+    kind = (cfg.get('model') or {}).get('type')
+    add_statistics(cfg, options.get('model.type', kind))  # first: an option may change the hook
     try:
-        cfg.merge_from_dict(args.cfg_options or {})
-        add_statistics(cfg)  # where an option has set the type
+        cfg.merge_from_dict(options)
     except (KeyError, IndexError, TypeError) as error:
         raise BadInputError(f'--cfg-options does not fit {args.config}: {error}') from error
+    check_kinds(cfg, args.config)
     put_in_label_order(cfg)
     fit_loader_options(cfg)
     if getattr(args, 'work_dir', None) is not None:
@@ -225,14 +227,18 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
-def add_statistics(cfg: Config) -> None:
+def add_statistics(cfg: Config, kind: str | None) -> None:
     """Add the hook that brings class statistics to a detector that ``LongTail`` adjusts.
 
     A config of MMDetection with ``type='LongTail'`` as its one change has none.
+
+    Args:
+        cfg: The whole config.
+        kind: ``model.type`` of it, or that of an option.
     """
     hooks = cfg.get('custom_hooks') or []
     known = any(str(hook.get('type')).endswith('ClassFrequencyHook') for hook in hooks)
-    if (cfg.get('model') or {}).get('type') == 'LongTail' and not known:
+    if kind == 'LongTail' and not known:
         cfg.custom_hooks = [*hooks, dict(type='ClassFrequencyHook')]
 
 

@@ -92,6 +92,8 @@ def run(args: argparse.Namespace) -> None:
         args.model = WITH_MASKS if pastes or has_masks(train) else OF_BOXES
     check_method(args)
     out = Path(args.out or f'{args.model}_{args.method}.py')
+    if out.suffix != '.py':
+        raise BadInputError(f'--out is {out}, expected the name of a config, which ends in .py')
     names_file = out.with_name(f'{out.stem}_classes.txt')
     for path in (out, names_file):
         refuse_to_overwrite(path)

@@ -19,6 +19,7 @@ from ..bare_model import bare_model
 from ..report.summary import summarize, summarize_shots
 from ..report.table import DETECTION_COLUMNS, IOU_TYPES
 from ..values import check_values
+from .report_hook import ReportHook
 
 
 @HOOKS.register_module()
@@ -76,7 +77,8 @@ class ConsoleHook(Hook):
         self._close()
         line = metrics_line(metrics or {})
         # ReportHook prints the table of the last one
-        if line and is_main_process() and runner.iter < runner.max_iters:
+        last = runner.iter >= runner.max_iters and _reports(runner)
+        if line and is_main_process() and not last:
             print(f'epoch {runner.epoch}: {line}' if runner.max_epochs else line, flush=True)
 
     def before_test_epoch(self, runner: Runner) -> None:
@@ -89,6 +91,9 @@ class ConsoleHook(Hook):
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._close()
+        line = metrics_line(metrics or {})
+        if line and is_main_process() and not _reports(runner):
+            print(line, flush=True)
 
     def after_train(self, runner: Runner) -> None:
         self._close()
@@ -106,6 +111,10 @@ class ConsoleHook(Hook):
         if self._line:
             self._line.close()
             self._line = None
+
+
+def _reports(runner: Runner) -> bool:
+    return any(isinstance(hook, ReportHook) for hook in runner.hooks)
 
 
 class ProgressLine:

@@ -16,7 +16,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
-from ..errors import BadInputError, DataWarning
+from ..errors import BadInputError, DataWarning, listed
 from ..formats.annotation_cache import load_columns
 from ..formats.annotation_columns import AnnotationColumns
 from ..frequency import ClassFrequency
@@ -147,6 +147,20 @@ class LongTailLVISMetric(BaseMetric):
         self._dataset_meta = dataset_meta
         if dataset_meta and dataset_meta.get('classes'):
             self._categories = match_classes(dataset_meta['classes'], self.truth)
+            self._say_what_does_not_count()
+
+    def _say_what_does_not_count(self) -> None:
+        annotated = self.truth.annotated(np.ones(self.truth.num_images, bool))
+        left_out = np.flatnonzero(annotated & ~self._used)
+        if len(left_out) and is_main_process():
+            names = [self.truth.category_names[k] for k in left_out.tolist()]
+            warnings.warn(
+                f'{self.ann_file} has objects of {len(names)} classes that the model does not '
+                f'have, which do not count: {listed(names)}; AP of a model that has them is a mean '
+                'over more classes',
+                DataWarning,
+                stacklevel=3,
+            )
 
     @property
     def _used(self) -> np.ndarray:

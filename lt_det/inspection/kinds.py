@@ -204,7 +204,7 @@ ANNOTATION_KINDS: dict[str, Kind] = {
         'classes',
         'without annotations',
         _LEFT_OUT,
-        _used('their AP is -1 and not in the mean'),
+        _used('without objects there, their AP is -1 and not in the mean'),
     ),
     'class_lost': Kind(
         'classes',

@@ -32,7 +32,7 @@ def test_a_message_is_one_line_of_bounded_length(kind):
 
 def test_a_config_without_a_model():
     cfg = Config(dict(model=None))
-    add_statistics(cfg)
+    add_statistics(cfg, None)
     assert cfg.to_dict() == {'model': None}
 
 

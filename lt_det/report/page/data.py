@@ -142,12 +142,19 @@ def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -
         if kept is not None:
             kept.set_groups(truth)
     if kept is None or not kept.detections:
-        tiles = _tiles(run, base, {}, {}, {})
+        tiles = _tiles(run, base, {}, {}, {}, same=True)
         return {'tiles': tiles, 'provenance': provenance(run, base, truth, None)}
     if other is not None and not np.array_equal(other.images & kept.images, kept.images):
         raise BadInputError(
             f'{base.folder} was scored on {int(other.images.sum())} images, {run.folder} on '
             f'{int(kept.images.sum())}, not all of them the same; expected the same images'
+        )
+    same = other is None or np.array_equal(other.categories, kept.categories)
+    if not same:
+        run.notes.append(
+            f'{run.folder} was scored on {int(kept.categories.sum())} classes, {base.folder} on '
+            f'{int(other.categories.sum())}: numbers of the baseline are here of the classes of '
+            f'{run.folder}, which are not those of its metrics.json'
         )
     weights = resample(kept.images, resamples, seed)
     main = max(kept.detections)  # masks, where there are any
@@ -169,7 +176,7 @@ def _detector(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -
         'iou_type': main,
         'groups': _groups(run, truth, kept),
         'provenance': provenance(run, base, truth, kept),
-        'tiles': _tiles(run, base, judged, judged_other, groups),
+        'tiles': _tiles(run, base, judged, judged_other, groups, same),
         'classes': classes,
         **parts,
         'gallery': crops.result(),
@@ -219,8 +226,12 @@ def _tiles(
     judged: dict[str, Precision],
     others: dict[str, Precision],
     groups: dict[str, np.ndarray],
+    same: bool,
 ) -> list[dict]:
-    """Headline numbers, as ``metrics.json`` has them; intervals where detections are there."""
+    """Headline numbers, as ``metrics.json`` has them; intervals where detections are there.
+
+    Of a baseline that was not scored on the ``same`` classes they are computed on those of the run.
+    """
     tiles = []
     for iou_type in IOU_TYPES:
         for metric in _METRICS:
@@ -231,6 +242,8 @@ def _tiles(
             means = _means(run, judged, groups, iou_type, metric, value)
             tile['interval'] = None if means is None else centred_interval(means)
             before = known(base.metrics, f'{iou_type}_{metric}') if base else None
+            if before is not None and not same:
+                before = _mean(others, groups, iou_type, metric)
             tile['against'] = before
             tile['difference'] = None if before is None else value - before
             tile['difference_interval'] = None
@@ -240,6 +253,14 @@ def _tiles(
                     tile['difference_interval'] = interval_of((means - theirs)[1:])
             tiles.append(tile)
     return tiles
+
+
+def _mean(
+    judged: dict[str, Precision], groups: dict[str, np.ndarray], iou_type: str, metric: str
+) -> float | None:
+    if iou_type not in judged or metric not in groups:
+        return None
+    return float(judged[iou_type].means(groups[metric])[0])
 
 
 def _means(
