@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from lt_det.errors import BadInputError, DataWarning
-from lt_det.label_order import check_order, label_order, put_in_label_order
+from lt_det.label_order import (
+    check_categories,
+    check_order,
+    classes_of,
+    follow_json,
+    label_order,
+    numbers_by_json,
+    put_in_label_order,
+)
 
 NAMES = ('zebra', 'ant', 'cat')  # with ids 7, 2, 5
 SORTED = tuple(sorted(NAMES))
@@ -104,3 +113,89 @@ def test_names_of_a_checkpoint(tmp_path):
     assert label_order(cfg, ('ant', 'dog')) == ('ant', 'dog')
     cfg.train_dataloader.dataset.ann_file = 'none.json'
     assert label_order(cfg, SORTED) == NAMES[::-1]
+
+
+def coco(folder: Path, names: tuple[str, ...], classes: tuple[str, ...] | None, **more) -> dict:
+    metainfo = {} if classes is None else dict(metainfo=dict(classes=classes))
+    ann_file = annotations(folder, f'{"_".join(names)}.json', names)
+    return (
+        dict(dict(type='CocoDataset', data_root=str(folder), ann_file=ann_file), **metainfo) | more
+    )
+
+
+def loaders(**datasets: dict) -> Config:
+    parts = {f'{part}_dataloader': dict(dataset=data) for part, data in datasets.items()}
+    return Config({**parts, 'val_evaluator': dict(type='CocoMetric')})
+
+
+@DATASETS.register_module()
+class AnimalDataset(CocoDataset):
+    """As the tutorial of MMDetection has it: the names are of the class, not of the config."""
+
+    METAINFO = dict(classes=SORTED, palette=[(0, 0, 0)] * 3)
+
+
+def test_a_data_set_of_ones_own_is_numbered_by_its_json_too(tmp_path):
+    data = coco(tmp_path, NAMES, None, type='AnimalDataset')
+    assert numbers_by_json(data) and classes_of(data) == SORTED
+    cfg = loaders(train=data, val=data)
+    assert label_order(cfg, SORTED) == NAMES
+    with pytest.warns(DataWarning, match="label 0 is 'zebra', not 'ant'"):
+        put_in_label_order(cfg)
+    assert cfg.val_dataloader.dataset.metainfo.classes == list(NAMES)
+    options = cfg.train_dataloader.dataset.to_dict() | dict(data_prefix=dict(img=''), pipeline=[])
+    built = DATASETS.build(options)
+    labels = [one['bbox_label'] for one in built[0]['instances']]
+    assert [built.metainfo['classes'][k] for k in labels] == list(NAMES)
+
+
+def test_what_overrides_the_numbers_is_not_numbered_by_its_json(tmp_path):
+    for kind in ('LVISV1Dataset', 'LongTailLVISDataset', 'no such type', 'Objects365V1Dataset'):
+        assert not numbers_by_json(coco(tmp_path, NAMES, NAMES, type=kind))
+
+
+def test_joined_data_sets_are_numbered_by_their_json(tmp_path):
+    parts = [coco(tmp_path, NAMES, SORTED), coco(tmp_path, NAMES, SORTED)]
+    cfg = loaders(train=dict(type='ConcatDataset', datasets=parts))
+    assert follow_json(cfg)
+    with pytest.warns(DataWarning, match="label 0 is 'zebra', not 'ant'"):
+        put_in_label_order(cfg)
+    classes = [part.metainfo.classes for part in cfg.train_dataloader.dataset.datasets]
+    assert classes == [list(NAMES)] * 2
+    parts[1] = coco(tmp_path, NAMES, SORTED, type='LongTailLVISDataset')
+    assert not follow_json(loaders(train=dict(type='ConcatDataset', datasets=parts)))
+
+
+def test_a_json_without_some_classes_is_refused(tmp_path):
+    """CocoDataset would give the label of each class behind it to another."""
+    whole, part = coco(tmp_path, NAMES, NAMES), coco(tmp_path, NAMES[::2], NAMES)
+    message = r"zebra_cat.json has no category 'ant' \(1 of 3 are missing\).*file: 'zebra', 'cat'$"
+    with pytest.raises(BadInputError, match=rf'^train_dataloader\.dataset\.metainfo.*{message}'):
+        check_categories(loaders(train=part), 'train')
+    with pytest.raises(BadInputError, match=rf'^val_dataloader\.dataset\.metainfo.*{message}'):
+        check_order(loaders(train=whole, val=part), 'val')
+    check_order(loaders(train=part, val=part), 'val')  # the same labels
+    check_categories(loaders(train=whole), 'train')
+    check_categories(loaders(train={**part, 'data_root': 'nowhere'}), 'train')
+
+
+def test_classes_that_nobody_gave_are_those_of_coco(tmp_path):
+    cfg = loaders(train=coco(tmp_path, NAMES, None))
+    cfg.train_dataloader.dataset.metainfo = dict(CLASSES=NAMES)  # as in MMDetection 2.x
+    with pytest.raises(BadInputError, match=r'metainfo has no classes, so that those of CocoData'):
+        check_categories(cfg, 'train')
+
+
+def test_classes_in_a_file(tmp_path):
+    (tmp_path / 'names.txt').write_text('\n'.join(SORTED))
+    data = coco(tmp_path, NAMES, str(tmp_path / 'names.txt'))
+    assert classes_of(data) == SORTED
+    with pytest.warns(DataWarning, match="label 0 is 'zebra', not 'ant'"):
+        put_in_label_order(cfg := loaders(train=data))
+    assert cfg.train_dataloader.dataset.metainfo.classes == list(NAMES)
+
+
+def test_an_order_that_no_json_tells_is_said(tmp_path):
+    cfg = loaders(train=coco(tmp_path, NAMES, SORTED, data_root='nowhere'))
+    with pytest.warns(DataWarning, match=r'none of nowhere/zebra_ant_cat\.json is there'):
+        assert label_order(cfg, SORTED) == SORTED

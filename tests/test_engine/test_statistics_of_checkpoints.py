@@ -49,7 +49,7 @@ def test_nothing_of_the_old_data_is_left_after_replacing(prefix):
     new.fracal.set_box_dimension(np.array([1.1, 1.2, 1.3]))
     expected = buffers(new)
     said = []
-    runner = SimpleNamespace(model=new, logger=SimpleNamespace(warning=said.append))
+    runner = SimpleNamespace(cfg={}, model=new, logger=SimpleNamespace(warning=said.append))
     hook = ClassFrequencyHook(replace=True)
     hook.training_frequency = frequency
     checkpoint = dict(state_dict=state, ema_state_dict=dict(state))
@@ -74,7 +74,9 @@ def test_other_class_names_are_said(tmp_path):
     ):
         said = []
         runner = SimpleNamespace(
-            model=LongTailSeesawLoss(num_classes=2), logger=SimpleNamespace(warning=said.append)
+            cfg={},
+            model=LongTailSeesawLoss(num_classes=2),
+            logger=SimpleNamespace(warning=said.append),
         )
         for replace, kept in ((False, True), (True, words is None)):
             hook = ClassFrequencyHook(replace=replace)
@@ -91,7 +93,7 @@ def test_other_class_names_are_said(tmp_path):
 
 def test_statistics_of_another_number_of_classes_are_refused_at_test():
     saved = build_adjustment(dict(type='IIF'), ClassFrequency([5, 3, 1])).state_dict()
-    runner = SimpleNamespace(model=build_adjustment(dict(type='IIF'), num_classes=2))
+    runner = SimpleNamespace(cfg={}, model=build_adjustment(dict(type='IIF'), num_classes=2))
     with pytest.raises(BadInputError, match=r'statistics of 3 classes.*num_classes=2'):
         ClassFrequencyHook().after_load_checkpoint(runner, dict(state_dict=saved))
 
@@ -103,17 +105,17 @@ def test_statistics_of_a_checkpoint_have_any_type(dtype):
     state = {key: value.to(dtype) for key, value in model.state_dict().items()}
     hook = ClassFrequencyHook()
     hook.training_frequency = frequency
-    hook.after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=state))
+    hook.after_load_checkpoint(SimpleNamespace(cfg={}, model=model), dict(state_dict=state))
     state['0.image_count'][1] = 4
     with pytest.raises(BadInputError, match=r'another data set .* 3 against 4'):
-        hook.after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=state))
+        hook.after_load_checkpoint(SimpleNamespace(cfg={}, model=model), dict(state_dict=state))
 
 
 @pytest.mark.parametrize('value', [None, [5, 3, 1]])
 def test_a_part_of_the_statistics_is_refused_in_training_too(value):
     frequency = ClassFrequency([5, 3, 1], num_images=6)
     model = torch.nn.Sequential(build_adjustment(dict(type='IIF'), frequency))
-    hook, runner = ClassFrequencyHook(), SimpleNamespace(model=model)
+    hook, runner = ClassFrequencyHook(), SimpleNamespace(cfg={}, model=model)
     for hook.training_frequency in (frequency, None):
         state = {**model.state_dict(), '0.image_count': value}
         hook.after_load_checkpoint(runner, dict(state_dict=state))  # loading it says so

@@ -155,7 +155,9 @@ def test_flows_and_scores(page):
 def test_hover_shows_the_class(page):
     page.locator('.scatter').scroll_into_view_if_needed()
     box = page.locator('.dot[data-class="1"]').bounding_box()
-    page.mouse.move(box['x'] + box['width'] / 2, box['y'] + box['height'] / 2)
+    page.mouse.move(
+        box['x'] + box['width'] / 2, box['y'] + box['height'] / 2, steps=3
+    )  # as by hand
     tip = page.locator('#tip')
     tip.wait_for(state='visible')
     lines = texts(page, '#tip div')
