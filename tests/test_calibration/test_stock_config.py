@@ -6,6 +6,7 @@ import importlib
 import inspect
 import itertools
 import json
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from lt_det.calibration import stock_model
-from lt_det.calibration.stock_config import models_of, palette, stock_config
+from lt_det.calibration.stock_config import _Converter, models_of, palette, stock_config
 from lt_det.errors import BadInputError, DataWarning
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -219,3 +220,21 @@ def test_neighbours_have_other_colours():
     assert all(0 <= value < 256 for colour in colours for value in colour)
     for first, second in itertools.pairwise(colours):
         assert sum(abs(a - b) for a, b in zip(first, second)) > 60
+
+
+def test_a_test_file_in_another_order_is_said(tmp_path):
+    names = ['class 1', 'class 0']
+    path = tmp_path / 'val.json'
+    path.write_text(
+        json.dumps(dict(categories=[dict(id=n, name=name) for n, name in enumerate(names)]))
+    )
+    data = dict(type='LongTailLVISDataset', ann_file=str(path))
+    converter = _Converter(choice('detector', 2))
+    with pytest.warns(DataWarning, match="would take label 0, 'class 0', for 'class 1'"):
+        assert converter.detection_data(data)['type'] == 'CocoDataset'
+    path.write_text(
+        json.dumps(dict(categories=[dict(id=9 - n, name=f'class {n}') for n in (0, 1)]))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        converter.detection_data(data)

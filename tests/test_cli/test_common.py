@@ -83,6 +83,19 @@ def test_an_option_without_a_value_is_named(option, words, capsys):
     assert said.startswith('lt_det train: error: argument --cfg-options: ') and words in said
 
 
+def test_options_for_a_hook_that_an_option_asks_for(tmp_path):
+    (tmp_path / 'mine.py').write_text(
+        "model = dict(type='DINO')\ncustom_hooks = [dict(type='A')]\n"
+    )
+    options = {'model.type': 'LongTail', 'custom_hooks.1.empty_classes': 'warn'}
+    args = Namespace(config=str(tmp_path / 'mine.py'), cfg_options=options)
+    hooks = load_config(args).custom_hooks
+    assert hooks == [dict(type='A'), dict(type='ClassFrequencyHook', empty_classes='warn')]
+    args.cfg_options = {'test_evaluator': "{'type':'x'}"}
+    with pytest.raises(BadInputError, match='test_evaluator is .*, expected a list'):
+        load_config(args)
+
+
 def test_an_interruption_is_one_line(tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt

@@ -4,6 +4,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from lt_det.cli.console import (
     quiet_loggers,
     show_data_warnings,
 )
+from lt_det.engine import ConsoleHook, ReportHook
 from lt_det.engine.console_hook import ProgressLine, metrics_line
 from lt_det.errors import DataWarning
 
@@ -113,6 +115,20 @@ def test_progress_without_a_terminal_is_a_line_at_the_end_of_an_interval(capsys,
 )
 def test_metrics_in_a_line(metrics, line):
     assert metrics_line(metrics) == line
+
+
+@pytest.mark.parametrize('reports', [True, False])
+def test_metrics_are_printed_where_no_report_does(reports, capsys):
+    hooks = [ReportHook()] if reports else []
+    runner = SimpleNamespace(hooks=hooks, iter=8, max_iters=8, epoch=2, max_epochs=2)
+    hook = ConsoleHook()
+    hook.after_test_epoch(runner, {'coco/bbox_AP': 0.25})
+    hook.after_val_epoch(runner, {'coco/bbox_AP': 0.5})
+    expected = '' if reports else 'bbox AP 0.250\nepoch 2: bbox AP 0.500\n'
+    assert capsys.readouterr().out == expected
+    runner.iter = 4
+    hook.after_val_epoch(runner, {'coco/bbox_AP': 0.5})
+    assert capsys.readouterr().out == 'epoch 2: bbox AP 0.500\n'
 
 
 def test_a_log_in_a_locale_without_the_characters_has_escapes(tmp_path, capsys):

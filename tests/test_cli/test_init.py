@@ -148,6 +148,7 @@ def test_unknown_choices_list_those_there_are(data, capsys):
     ('options', 'words'),
     [
         (['--gpus', '-1'], '--gpus is -1, expected 0 or more'),
+        (['--out', 'mine'], '--out is mine, expected the name of a config, which ends in .py'),
         (['--batch-size', '0'], '--batch-size is 0, expected 1 or more'),
         (['--epochs', '0'], '--epochs is 0, expected 1 or more'),
         (['--bounds', '100', '10'], 'expected two rising numbers'),

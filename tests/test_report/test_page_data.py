@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lt_det.errors import BadInputError, MissingFileError
+from lt_det.evaluation import LVISEvaluator
 from lt_det.evaluation.kept_detections import write_kept
 from lt_det.evaluation.streaming import rows_that_count
 from lt_det.formats.segmentations import to_rle
@@ -148,6 +149,31 @@ def test_kept_detections_give_the_page_of_the_result_files(tmp_path):
     of_kept = collect(tmp_path / 'run', resamples=20)
     for key in of_results:
         assert of_kept[key] == of_results[key], key
+
+
+def test_a_baseline_with_more_classes_is_compared_on_those_of_the_run(tmp_path):
+    _, evaluators, records = write_run(tmp_path / 'run', 3, 'coco', masks=False, shift=5)
+    whole, _, old = write_run(tmp_path / 'base', 3, 'coco', masks=False)
+    truth = evaluators['bbox'].truth
+    used = np.arange(truth.num_categories) > 0
+    some = LVISEvaluator(truth, 'bbox', category_ids=truth.category_ids[used])
+    metrics = {f'bbox_{key}': value for key, value in some.evaluate(records['bbox']).items()}
+    (tmp_path / 'run/metrics.json').write_text(json.dumps(metrics))
+    found = some.read(records['bbox'])
+    kept = {'bbox': found.take(rows_that_count(truth, found, 100))}
+    write_kept(tmp_path / 'run/predictions.npz', truth, np.ones(truth.num_images, bool), used, kept)
+    page = collect(tmp_path / 'run', tmp_path / 'base', resamples=5)
+    before = some.evaluate(old['bbox'])['AP']
+    tile = next(tile for tile in page['tiles'] if tile['metric'] == 'AP')
+    assert tile['value'] == metrics['bbox_AP']
+    assert tile['against'] == pytest.approx(before, abs=1e-9)
+    assert tile['against'] != pytest.approx(whole['bbox_AP'], abs=1e-3)
+    assert tile['difference'] == pytest.approx(tile['value'] - before, abs=1e-9)
+    assert tile['difference_interval'] is not None
+    number = truth.num_categories
+    said = f'was scored on {number - 1} classes, {tmp_path / "base"} on {number}: numbers of'
+    assert [note for note in page['notes'] if said in note]
+    assert not [note for note in page['notes'] if 'are they of another test' in note]
 
 
 def test_groups_are_those_of_the_run_not_of_the_baseline(tmp_path):
