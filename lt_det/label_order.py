@@ -7,9 +7,11 @@ number them alike. Whoever takes class k to be ``classes[k]`` would read another
 
 from __future__ import annotations
 
+import os
 import os.path as osp
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .config_parts import annotation_file, lvis_metric, plain_datasets
@@ -155,6 +157,13 @@ def _categories(dataset: Mapping | None) -> list[str] | None:
     path = annotation_file(dataset)
     if path is None or not numbers_by_json(dataset) or not osp.isfile(path):
         return None
+    state = os.stat(path)
+    return _names_in(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _names_in(path: str, *state: int) -> list[str]:
+    """Names of the categories of a json, which is read once while it stays as it is."""
     content = read_json(path)
     categories = content.get('categories') if isinstance(content, dict) else None
     return [str(one.get('name')) for one in categories or () if isinstance(one, dict)]

@@ -122,6 +122,8 @@ class _Converter:
 
     def _warn_of_another_order(self, node: dict) -> None:
         """Where the json of a CocoDataset orders its categories otherwise than the model."""
+        if not Path(annotation_file(node) or '').is_file():
+            return
         there = label_order({'test_dataloader': {'dataset': node}}, self.choice.classes)
         for label, (ours, theirs) in enumerate(zip(self.choice.classes, there)):
             if ours != theirs:
