@@ -39,7 +39,7 @@ def label_order(cfg: Mapping, names: Sequence[str]) -> tuple[str, ...]:
     found = _first_order(datasets, names)
     if found is not None:
         return found
-    paths = dict.fromkeys(map(annotation_file, datasets))
+    paths = dict.fromkeys(annotation_file(dataset) or '' for dataset in datasets)
     if paths and not any(osp.isfile(path) for path in paths):
         warnings.warn(
             f'none of {", ".join(map(str, paths))} is there, by which CocoDataset numbers labels; '
@@ -198,8 +198,8 @@ def put_in_label_order(cfg: Mapping) -> None:
                 metainfo[key] = [metainfo[key][number] for number in order]
     for loader in _LOADERS:  # those whose names are of their type, or in a file
         for dataset in plain_datasets(cfg, loader):
-            theirs = classes_of(dataset) if numbers_by_json(dataset) else None
-            if theirs is not None and theirs != names and sorted(theirs) == sorted(names):
+            other = classes_of(dataset) if numbers_by_json(dataset) else None
+            if other is not None and other != names and sorted(other) == sorted(names):
                 dataset['metainfo'] = {**(dataset.get('metainfo') or {}), 'classes': list(names)}
 
 
@@ -220,11 +220,9 @@ def numbers_by_json(dataset: Mapping | None) -> bool:
     from mmdet.datasets import CocoDataset
 
     kind = _class_of(kind)
-    return (
-        isinstance(kind, type)
-        and issubclass(kind, CocoDataset)
-        and kind.load_data_list is CocoDataset.load_data_list
-    )
+    if not (isinstance(kind, type) and issubclass(kind, CocoDataset)):
+        return False
+    return getattr(kind, 'load_data_list', None) is CocoDataset.load_data_list
 
 
 def classes_of(dataset: Mapping) -> tuple[str, ...] | None:
