@@ -112,7 +112,9 @@ class IIF(LogitAdjustment):
             weight = LINKS[self.link](n, max(total, 1))
         low = np.flatnonzero(weight < self.min_weight)
         if len(low):
-            warn_classes(frequency, low, f'have a weight below {self.min_weight}, which is used')
+            warn_classes(
+                frequency, low, f'have a weight of IIF below {self.min_weight}, which is used'
+            )
             weight = np.maximum(weight, self.min_weight)
         if self.norm == 'mean':
             weight = weight / weight.mean()

@@ -51,7 +51,7 @@ OF_THE_MACHINE = {
 
 
 class KeyValueAction(argparse.Action):
-    """MMEngine's DictAction, imported when the option is used."""
+    """MMEngine's DictAction, imported when the option is used; a text keeps its spaces."""
 
     def __call__(
         self,
@@ -69,6 +69,12 @@ class KeyValueAction(argparse.Action):
             DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
         except AssertionError as error:  # of brackets
             parser.error(f'argument {option_string}: {error}')
+        given = getattr(namespace, self.dest)
+        for text in values:
+            key, _, value = text.partition('=')
+            whole = value.strip('\'"')
+            if isinstance(given[key], str) and given[key] == whole.replace(' ', ''):
+                given[key] = whole  # a path, say
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

@@ -101,7 +101,7 @@ def test_class_without_images_counts_as_one_with_a_single_image():
 )
 def test_weights_of_very_frequent_classes_are_raised_to_the_floor(link, images):
     frequency = ClassFrequency([images, 1], num_images=100, class_names=['often', 'seldom'])
-    with pytest.warns(UserWarning, match="classes 'often' have a weight below 0.2"):
+    with pytest.warns(UserWarning, match="classes 'often' have a weight of IIF below 0.2"):
         adjustment = build_adjustment(dict(type='IIF', link=link, min_weight=0.2), frequency)
     assert adjustment.scale[0].item() == pytest.approx(0.2)
     assert adjustment.scale[1] > 0.2

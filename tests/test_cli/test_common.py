@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import gc
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pickle import UnpicklingError
 
 import pytest
 from mmengine.config import Config
 
 from lt_det.cli import common, test, train
-from lt_det.cli.common import build_runner, load_config, rare_collections
+from lt_det.cli.common import KeyValueAction, build_runner, load_config, rare_collections
 from lt_det.cli.main import main
 from lt_det.errors import BadInputError, MissingFileError, UserError
 
@@ -81,6 +81,15 @@ def test_an_option_without_a_value_is_named(option, words, capsys):
     assert ended.value.code == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith('lt_det train: error: argument --cfg-options: ') and words in said
+
+
+def test_a_path_keeps_its_spaces():
+    parser = ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValueAction)
+    text = ['load_from=my folder/a b.pth', 'a="x y"', 'b=[1, 2 , c d]', 'c= 3', 'd=1, 2', 'e=']
+    assert parser.parse_args(['--cfg-options', *text]).cfg_options == dict(
+        load_from='my folder/a b.pth', a='x y', b=[1, 2, 'cd'], c=3, d=[1, 2], e=''
+    )
 
 
 def test_options_for_a_hook_that_an_option_asks_for(tmp_path):
