@@ -11,13 +11,16 @@ import os
 import os.path as osp
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from functools import lru_cache
+from io import StringIO
 from typing import Any
 
 from .config_parts import annotation_file, lvis_metric, plain_datasets
 from .errors import BadInputError, DataWarning, listed
 from .formats.json_file import read_json
 
+_BY_ID = ('LongTailLVISDataset', 'LVISDataset', 'LVISV1Dataset', 'LVISV05Dataset')
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -212,14 +215,15 @@ def follow_json(cfg: Mapping) -> bool:
 def numbers_by_json(dataset: Mapping | None) -> bool:
     """Whether the config of a data set is of one whose labels follow its json."""
     kind = (dataset or {}).get('type')
-    if str(kind).rpartition('.')[2] == 'CocoDataset':
+    name = str(kind).rpartition('.')[2]
+    if name == 'CocoDataset':
         return True
     # registries are asked for no others: that imports all data sets
-    if not str(annotation_file(dataset)).endswith('.json'):
+    if name in _BY_ID or not str(annotation_file(dataset)).endswith('.json'):
         return False
+    kind = _class_of(kind)
     from mmdet.datasets import CocoDataset
 
-    kind = _class_of(kind)
     if not (isinstance(kind, type) and issubclass(kind, CocoDataset)):
         return False
     return getattr(kind, 'load_data_list', None) is CocoDataset.load_data_list
@@ -239,11 +243,10 @@ def classes_of(dataset: Mapping) -> tuple[str, ...] | None:
 
 def _class_of(kind: Any) -> Any:
     """The class of a data set that a config names, None where there is none of that name."""
-    if not isinstance(kind, str):
-        return kind
-    from mmdet.registry import DATASETS
+    with redirect_stdout(StringIO()):  # what packages print when they are imported
+        from mmdet.registry import DATASETS
 
-    return DATASETS.get(kind)
+        return DATASETS.get(kind) if isinstance(kind, str) else kind
 
 
 def _with_classes(part: Any) -> Iterator[Any]:
