@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def classifies(cfg: Mapping) -> bool:
+    """Whether a config is of MMPretrain."""
+    return cfg.get('default_scope') == 'mmpretrain'
+
+
 def plain_dataset(cfg: Mapping, loader: str) -> Mapping | None:
     """Config of the one data set of a loader that has an ``ann_file``, without wrappers.
 

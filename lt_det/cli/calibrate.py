@@ -13,12 +13,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config_parts import classifies
 from ..errors import BadInputError, MissingFileError
 from ..formats.files import check_folder, check_is_file
 from .common import add_config_arguments, download_errors, load_config
 from .config_errors import config_errors
 from .console import quiet_loggers
-from .test import classifies
 
 if TYPE_CHECKING:
     from mmengine.config import Config

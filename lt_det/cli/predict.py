@@ -19,6 +19,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config_parts import classifies
 from ..errors import BadInputError, MissingFileError, listed
 from ..formats.files import whole_file, write_text
 from .common import add_config_arguments, load_config
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     if args.ann and not Path(args.ann).is_file():
         raise MissingFileError(f'--ann {args.ann} does not exist')
     cfg = load_config(args)
-    if cfg.get('default_scope') == 'mmpretrain':
+    if classifies(cfg):
         raise BadInputError(
             f"{args.config} is of a classifier, expected a detector; mmpretrain's "
             'ImageClassificationInferencer predicts with it'

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config_parts import classifies
 from ..errors import BadInputError
 from ..formats.files import check_is_file, check_writable
 from ..label_order import check_order
@@ -33,10 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a shown image stays')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     add_common_arguments(parser)
-
-
-def classifies(cfg: Config) -> bool:
-    return cfg.get('default_scope') == 'mmpretrain'
 
 
 def show_predictions(cfg: Config, args: argparse.Namespace) -> Config:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from ..config_parts import classifies
 from ..errors import BadInputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def use_tta(cfg: Config) -> None:
 
 
 def _default_model(cfg: Config) -> dict:
-    if cfg.get('default_scope') == 'mmpretrain':
+    if classifies(cfg):
         return dict(type='AverageClsScoreTTA')
     nms = dict(type='nms', iou_threshold=0.5)
     return dict(type='InstanceTTAModel', tta_cfg=dict(nms=nms, max_per_img=300))

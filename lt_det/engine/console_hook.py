@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..adjustments.base import LogitAdjustment
 from ..bare_model import bare_model
+from ..config_parts import classifies
 from ..report.summary import summarize, summarize_shots
 from ..report.table import DETECTION_COLUMNS, IOU_TYPES
 from ..values import check_values
@@ -163,9 +164,8 @@ class ProgressLine:
 def describe_data(runner: Runner) -> str:
     """One line on the training and validation data."""
     words = [f'data: {len(runner.train_dataloader.dataset):,} training images']
-    classifies = runner.cfg.get('default_scope') == 'mmpretrain'
     words += [
-        (summarize_shots if classifies else summarize)(hook.training_frequency)
+        (summarize_shots if classifies(runner.cfg) else summarize)(hook.training_frequency)
         for hook in runner.hooks
         if getattr(hook, 'training_frequency', None) is not None
     ][:1]

@@ -150,7 +150,7 @@ def test_a_download_that_fails(monkeypatch):
 
 def test_without_open_clip(monkeypatch):
     monkeypatch.setitem(sys.modules, 'open_clip', None)
-    with pytest.raises(BadInputError, match=r"needs open_clip .*: pip install open_clip_torch"):
+    with pytest.raises(BadInputError, match=r'needs open_clip .*: pip install open_clip_torch'):
         build_clip('RN50')
 
 

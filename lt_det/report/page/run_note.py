@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ...config_parts import annotation_file, image_folder, lvis_metric, plain_dataset
+from ...config_parts import annotation_file, classifies, image_folder, lvis_metric, plain_dataset
 from ...errors import BadInputError
 from ...formats.json_file import read_json
 from ...version import __version__
@@ -41,7 +41,7 @@ def describe(cfg: Mapping, part: str) -> dict[str, Any]:
     metric = lvis_metric(cfg, f'{part}_evaluator')
     bounds = metric.get('bounds')
     return {
-        'kind': 'classifier' if cfg.get('default_scope') == 'mmpretrain' else 'detector',
+        'kind': 'classifier' if classifies(cfg) else 'detector',
         'ann_file': metric.get('ann_file') or annotation_file(data),
         'images': image_folder(data or {}),
         'train_ann_file': annotation_file(plain_dataset(cfg, 'train_dataloader')),
