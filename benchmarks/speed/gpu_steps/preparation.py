@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata as metadata
 import platform
-import sys
+from importlib import import_module
 
 import torch
 
@@ -28,7 +28,7 @@ def run(context: Context) -> None:
             versions[name] = 'missing'
     context.note('versions', **versions)
     # lt_det's stand for those that are not: with them stock has other times, and needs more memory
-    compiled = not isinstance(sys.modules['mmcv._ext'], Ops)
+    compiled = not isinstance(import_module('mmcv._ext'), Ops)
     context.note('operations of MMCV', compiled=compiled)
     if context.on_gpu:
         properties = torch.cuda.get_device_properties(context.device)
