@@ -63,6 +63,16 @@ def _first_order(datasets: Sequence[Mapping], names: Sequence[str]) -> tuple[str
     return next((order for order in orders if order is not None), None)
 
 
+def first_moved(names: Sequence[str], known: Sequence[str]) -> int | None:
+    """The first label whose class has another label in a second list; None where all agree.
+
+    Classes that are in one of the lists alone, as under another spelling, move nothing.
+    """
+    label_of = {name: label for label, name in enumerate(known)}
+    moved = (k for k, name in enumerate(names) if label_of.get(name, k) != k)
+    return next(moved, None)
+
+
 def check_categories(cfg: Mapping, part: str) -> None:
     """Refuse a json of CocoDataset without some of the classes: it would shift all labels behind.
 

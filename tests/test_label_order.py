@@ -16,6 +16,7 @@ from lt_det.label_order import (
     check_categories,
     check_order,
     classes_of,
+    first_moved,
     follow_json,
     label_order,
     numbers_by_json,
@@ -199,3 +200,19 @@ def test_an_order_that_no_json_tells_is_said(tmp_path):
     cfg = loaders(train=coco(tmp_path, NAMES, SORTED, data_root='nowhere'))
     with pytest.warns(DataWarning, match=r'none of nowhere/zebra_ant_cat\.json is there'):
         assert label_order(cfg, SORTED) == SORTED
+
+
+@pytest.mark.parametrize(
+    ('names', 'known', 'label'),
+    [
+        ('abc', 'abc', None),
+        ('aBc', 'abc', None),  # another spelling
+        ('ab', 'abc', None),
+        ('acb', 'abc', 1),
+        ('aCb', 'abc', 2),  # one is spelled otherwise, and sorted to another place
+        ('ac', 'abc', 1),
+        ('', 'abc', None),
+    ],
+)
+def test_the_first_class_that_has_another_label(names, known, label):
+    assert first_moved(names, known) == label

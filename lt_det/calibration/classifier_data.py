@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mmpretrain.registry import DATASETS
 
 from ..dataset_parts import items_of
+from ..engine.model_checks import check_same_order
 from ..errors import BadInputError, DataWarning, MissingFileError
 from ..frequency import ClassFrequency
 
@@ -59,6 +61,12 @@ class ClassifierData:
         self.classes = [str(name) for name in dataset.metainfo.get('classes') or ()]
         if not len(dataset):
             raise BadInputError(f'{held_out} has no image')
+        if not self.classes:
+            raise BadInputError(
+                f'test_dataloader.dataset ({self.config.type}) names no classes where it reads a '
+                'list; expected classes=[...] there, in the order of the labels (of folders, by '
+                'name)'
+            )
         self.labels = np.asarray(dataset.get_gt_labels(), np.int64)
         outside = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
         if len(outside):
@@ -67,6 +75,8 @@ class ClassifierData:
                 f'0..{len(self.classes) - 1}'
             )
         self._train = self._read_train(cfg, test, train)
+        if self._train is not None:
+            check_same_order(self._train, dataset)
         self._guard(dataset, held_out, test, train)
 
     def frequency(self, carried: ClassFrequency | None) -> ClassFrequency:
@@ -129,6 +139,13 @@ class ClassifierData:
         mine = image_paths(dataset)
         if mine is None:
             return
+        repeated = [path for path, count in Counter(mine).items() if count > 1]
+        if repeated:
+            raise BadInputError(
+                f'{held_out}: {len(repeated)} images are there more than once, the first is '
+                f'{os.path.relpath(repeated[0])}; expected each once: a copy in the other half '
+                'would pass for an image that the choice has not seen'
+            )
         if self._train is not None:
             where = train or 'the training list of the config'
             _refuse_shared(mine, image_paths(self._train), held_out, where, 'trained on')

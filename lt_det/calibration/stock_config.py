@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -80,6 +81,9 @@ def stock_config(
         if not _is_own_name(hook)
     }
     return Config(ConfigDict(parts)), model
+
+
+_PLAIN = re.compile(rb'(?!\xef\xbb\xbf)\S(.*\S)? \d+')  # lines of lists as MMPretrain's own
 
 
 class _Converter:
@@ -164,6 +168,17 @@ class _Converter:
 
     def list_data(self, node: dict) -> dict:
         node = _without(node, 'num_classes', 'check_images', 'classes', 'metainfo')
+        path = Path(annotation_file(node) or '')
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+        odd = [number for number, line in enumerate(lines, 1) if not _PLAIN.fullmatch(line)]
+        if odd:
+            warnings.warn(
+                f'{path}: line {odd[0]} ({len(odd)} such lines) is none that MMPretrain reads, '
+                'which asks for a path, one space and a label, without byte order mark and empty '
+                'lines: the stock config cannot be scored on that list',
+                DataWarning,
+                stacklevel=2,
+            )
         return {**node, 'type': 'CustomDataset', 'classes': list(self.choice.classes)}
 
     def cifar(self, node: dict) -> dict:

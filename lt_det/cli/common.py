@@ -69,6 +69,11 @@ class KeyValueAction(argparse.Action):
             DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
         except AssertionError as error:  # of brackets
             parser.error(f'argument {option_string}: {error}')
+        except RecursionError:
+            parser.error(
+                f'argument {option_string}: a value cannot be read; expected numbers, texts and '
+                'lists of them, and of a dict key by key: model.head.adjustment.type=NorCal'
+            )
         given = getattr(namespace, self.dest)
         for text in values:
             key, _, value = text.partition('=')

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..bare_model import bare_model
 from ..errors import BadInputError
-from ..label_order import follow_json
+from ..label_order import first_moved, follow_json
 from ..models.any_detector.class_logits import find_class_logits
 
 
@@ -33,13 +33,14 @@ class CheckpointFitHook(Hook):
         check_fits(bare_model(runner.model), checkpoint, source)
         loader = getattr(runner._test_loop, 'dataloader', None)
         # a CocoDataset numbers labels by its json, whatever names a checkpoint lists
-        if loader is not None and not follow_json(runner.cfg):
+        open_vocabulary = hasattr(bare_model(runner.model), 'eval_tokens')
+        if loader is not None and not follow_json(runner.cfg) and not open_vocabulary:
             metainfo = getattr(loader.dataset, 'metainfo', None) or {}
             check_names(metainfo.get('classes'), checkpoint, source)
 
 
 def check_names(names: Sequence[str] | None, checkpoint: Mapping[str, Any], source: str) -> None:
-    """Refuse a checkpoint that numbers the same classes in another order.
+    """Refuse a checkpoint that gives a class another label.
 
     Args:
         names: Of the classes of the test, in the order of their labels; None if it has none.
@@ -53,15 +54,14 @@ def check_names(names: Sequence[str] | None, checkpoint: Mapping[str, Any], sour
     dataset_meta = meta.get('dataset_meta') if isinstance(meta, Mapping) else None
     trained = dataset_meta.get('classes') if isinstance(dataset_meta, Mapping) else None
     lists = all(isinstance(one, (list, tuple)) for one in (names, trained))
-    if not lists or list(names) == list(trained):
+    label = first_moved(names, trained) if lists else None
+    if label is None:
         return
-    if sorted(map(str, names)) != sorted(map(str, trained)):
-        return
-    label = next(k for k, pair in enumerate(zip(names, trained)) if pair[0] != pair[1])
+    there = repr(trained[label]) if label < len(trained) else 'none'
     raise BadInputError(
-        f'checkpoint {source} has the classes in another order: label {label} is '
-        f'{trained[label]!r} there and {names[label]!r} in the test set; expected the names of '
-        "metainfo['classes'] in the order of the training"
+        f'checkpoint {source} has the classes in another order: label {label} is {there} there '
+        f'and {names[label]!r} in the test set ({len(trained)} and {len(names)} classes); expected '
+        "the names of metainfo['classes'] in the order of the training"
     )
 
 

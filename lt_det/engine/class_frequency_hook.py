@@ -27,6 +27,7 @@ from .model_checks import (
     check_epoch_is_told,
     check_num_classes,
     check_same_classes,
+    check_same_order,
     check_sampler_is_told,
 )
 
@@ -207,6 +208,9 @@ class ClassFrequencyHook(Hook):
                 f'cannot be read: {error}; or set ann_file of ClassFrequencyHook'
             ) from error
         check_num_classes(bare_model(runner.model), frequency, runner.cfg)
+        tested = getattr(runner._test_loop, 'dataloader', None)
+        if dataset is not None and tested is not None:
+            check_same_order(dataset, tested.dataset)
         for module in needy:
             module.set_class_frequency(frequency)
         self._set_box_dimension(runner, dataset)

@@ -21,12 +21,13 @@ class FirstStageHook(Hook):
     of the second stage is complete.
 
     Args:
-        work_dir: Work dir of the first stage.
+        work_dir: Work dir of the first stage, or a checkpoint.
         config: Its config, for the message when it has not been trained.
         drop: Prefixes of parameters that start anew, e.g. ``['head.fc']`` (cRT).
 
     Raises:
-        BadInputError: ``drop`` is one text, or has what no parameter begins with.
+        BadInputError: ``drop`` is one text, stands beside ``load_from``, or has what no parameter
+            begins with.
         MissingFileError: The work dir has no checkpoint.
     """
 
@@ -40,7 +41,15 @@ class FirstStageHook(Hook):
         self.drop = tuple(drop or ())
 
     def before_run(self, runner: Runner) -> None:
-        if hasattr(runner._train_loop, 'dataloader') and not (runner._resume or runner._load_from):
+        if not hasattr(runner._train_loop, 'dataloader') or runner._resume:
+            return
+        if runner._load_from and self.drop:
+            raise BadInputError(
+                f'load_from is {runner._load_from}, and FirstStageHook.drop {list(self.drop)}, '
+                'which would drop nothing of it; expected that file as work_dir of FirstStageHook, '
+                'without load_from'
+            )
+        if not runner._load_from:
             self._find()
 
     def before_train(self, runner: Runner) -> None:
@@ -58,6 +67,8 @@ class FirstStageHook(Hook):
 
     def _find(self) -> str:
         folder = Path(self.work_dir)
+        if folder.is_file():
+            return str(folder)
         checkpoint = latest_checkpoint(folder)
         if checkpoint is None:
             command = f'lt_det train {_reachable(self.config)}' if self.config else ''

@@ -14,6 +14,7 @@ from ..dataset_parts import class_names, items_of
 from ..errors import BadInputError
 from ..frequency import ClassFrequency
 from ..frequency_module import FrequencyModule
+from ..label_order import first_moved
 from ..models.any_detector.class_logits import class_heads, num_object_classes
 from ..protocols import TakesClassFrequency, TakesEpoch
 from .module_epoch_hook import ModuleEpochHook
@@ -111,6 +112,19 @@ def check_same_classes(train: Any, val: Any) -> None:
     raise BadInputError(
         f"class {label} is '{ours[label]}' in the training set and '{theirs[label]}' in the "
         'validation set'
+    )
+
+
+def check_same_order(train: Any, test: Any) -> None:
+    """Refuse a test set in which a class has another label than in training."""
+    ours, theirs = (class_names(items_of(dataset).parts) for dataset in (train, test))
+    label = None if ours is None or theirs is None else first_moved(theirs, ours)
+    if label is None:
+        return
+    there = repr(ours[label]) if label < len(ours) else 'none'
+    raise BadInputError(
+        f'label {label} is {theirs[label]!r} in the test set and {there} in the training set; '
+        'expected the same order of classes'
     )
 
 

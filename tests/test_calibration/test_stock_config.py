@@ -238,3 +238,17 @@ def test_a_test_file_in_another_order_is_said(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         converter.detection_data(data)
+
+
+def test_a_list_that_mmpretrain_does_not_read_is_said(tmp_path):
+    path = tmp_path / 'val.txt'
+    converter = _Converter(choice('classifier', 2))
+    data = dict(type='ListFileDataset', ann_file=str(path))
+    path.write_bytes(b'a b/c.jpg 0\nd.jpg 11\n')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert converter.list_data(data)['type'] == 'CustomDataset'
+    for text in (b'\xef\xbb\xbfa.jpg 0', b'a.jpg 0\n\nb.jpg 1', b'a.jpg\t0', b'a.jpg  0'):
+        path.write_bytes(text)
+        with pytest.warns(DataWarning, match=r'val\.txt: line \d \(1 such lines\) is none that'):
+            converter.list_data(data)

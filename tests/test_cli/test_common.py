@@ -73,7 +73,12 @@ def test_predictions_that_cannot_be_written_are_refused_before_the_test(
 
 
 @pytest.mark.parametrize(
-    ('option', 'words'), [('KEY', "'KEY', expected KEY=VALUE"), ('a=[(1]', 'Imbalanced brackets')]
+    ('option', 'words'),
+    [
+        ('KEY', "'KEY', expected KEY=VALUE"),
+        ('a=[(1]', 'Imbalanced brackets'),
+        ("a=[dict(b=1,c='x'),dict(b=2,c='y')]", 'key by key'),
+    ],
 )
 def test_an_option_without_a_value_is_named(option, words, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -228,6 +228,7 @@ def test_a_list_without_images_of_the_last_class(tmp_path, trains):
         _val_loop=None,
         logger=logging.getLogger('none'),
         test_evaluator=SimpleNamespace(metrics=[]),
+        _test_loop=None,
     )
     hook = ClassFrequencyHook(ann_file=str(path), empty_classes='warn')
     hook.before_run(runner)
@@ -274,6 +275,7 @@ def test_an_average_of_the_model_gets_statistics_too():
         model=model,
         cfg=Config(dict(train_dataloader=dict(dataset=dict(type='CocoDataset')))),
         test_evaluator=SimpleNamespace(metrics=[]),
+        _test_loop=None,
         hooks=[SimpleNamespace(), SimpleNamespace(ema_model=average)],
     )
     hook = ClassFrequencyHook()

@@ -125,3 +125,27 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / 'predictions.npz').write_bytes(b'no archive')
     with pytest.raises(BadInputError, match='expected predictions of a classifier'):
         Classified.read(tmp_path / 'predictions.npz')
+
+
+def test_a_baseline_is_of_the_same_images_in_any_order(tmp_path):
+    write_run(tmp_path / 'run', 1)
+    write_run(tmp_path / 'base', 2)
+    path = tmp_path / 'base/predictions.npz'
+    results = Classified.read(path)
+    results.image = Classified.read(tmp_path / 'run/predictions.npz').image
+    results.write(path)
+    expected = collect(tmp_path / 'run', tmp_path / 'base', resamples=5)
+    order = np.random.default_rng(0).permutation(len(results.label))
+    for name in ('label', 'predicted', 'confidence', 'image'):
+        setattr(results, name, getattr(results, name)[order])
+    results.write(path)
+    assert collect(tmp_path / 'run', tmp_path / 'base', resamples=5)['tiles'] == expected['tiles']
+    for name in ('image', 'name'):
+        other = Classified.read(path)
+        values = getattr(other, name).astype('U99')
+        values[0] = 'another.png'
+        setattr(other, name, values)
+        other.write(path)
+        with pytest.raises(BadInputError, match='images, labels or names of classes differ'):
+            collect(tmp_path / 'run', tmp_path / 'base', resamples=5)
+        results.write(path)

@@ -30,16 +30,39 @@ _MOST_CONFUSIONS = 2000
 _NEAR = 1e-6
 
 
+def _files(results: Classified) -> np.ndarray:
+    """Names of the images, without folders, which may lie elsewhere for another run."""
+    return np.array([path.replace('\\', '/').rpartition('/')[2] for path in results.image])
+
+
+def _as_ordered(theirs: Classified, mine: Classified) -> None:
+    """Bring results into the order of others, where both are of the same images."""
+    paths = mine.image.tolist()
+    if len(set(paths)) < len(paths) or sorted(paths) != sorted(theirs.image.tolist()):
+        return
+    place = {path: number for number, path in enumerate(theirs.image.tolist())}
+    order = np.array([place[path] for path in paths], np.int64)
+    for name in ('label', 'predicted', 'confidence', 'image'):
+        setattr(theirs, name, getattr(theirs, name)[order])
+
+
 def classifier_parts(run: RunFiles, base: RunFiles | None, resamples: int, seed: int) -> dict:
     """All of the schema that is of the evaluation."""
     mine, theirs = (None if r is None else _read(r) for r in (run, base))
     if mine is None:
         tiles = _tiles(run, base, {}, {})
         return {'tiles': tiles, 'provenance': _provenance(run, base, None)}
-    if theirs is not None and not np.array_equal(mine.label, theirs.label):
+    if theirs is not None:
+        _as_ordered(theirs, mine)
+    if theirs is not None and not (
+        np.array_equal(mine.label, theirs.label)
+        and np.array_equal(mine.name, theirs.name)
+        and np.array_equal(_files(mine), _files(theirs))
+    ):
         raise BadInputError(
-            f'{base.folder} was tested on {len(theirs.label)} images, {run.folder} on '
-            f'{len(mine.label)}, with other labels; expected a baseline on the same images'
+            f'{base.folder} was tested on {len(theirs.label)} images of {len(theirs.name)} '
+            f'classes, {run.folder} on {len(mine.label)} of {len(mine.name)}, and images, labels '
+            'or names of classes differ; expected a baseline on the same images'
         )
     weights = resample(np.ones(len(mine.label), bool), resamples, seed)
     values = resampled(mine, weights)

@@ -26,6 +26,7 @@ def shared_lists(tiny_crops: Path, held_out: Path, folder: Path) -> dict[str, Pa
     for name, lines in (
         ('train', [f'{folder}/link/{line}' for line in train[:3]]),
         ('test', test[5:7]),
+        ('twice', held_out.read_text().splitlines()[2:5]),
     ):
         lists[name] = folder / f'{name}_held.txt'
         lists[name].write_text('\n'.join(lines) + '\n' + held_out.read_text())
@@ -37,6 +38,7 @@ def shared_lists(tiny_crops: Path, held_out: Path, folder: Path) -> dict[str, Pa
     [
         ('train', r'3 of 99 held-out images are in the training list of the config.*not trained'),
         ('test', r'2 of 98 held-out images are in the test list of the config.*not tested on'),
+        ('twice', r'twice_held\.txt: 3 images are there more than once, the first is .*each once'),
     ],
 )
 def test_images_of_training_and_test_are_refused(
