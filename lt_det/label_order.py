@@ -59,7 +59,7 @@ def _that_tell(cfg: Mapping) -> list[Mapping]:
 
 
 def _first_order(datasets: Sequence[Mapping], names: Sequence[str]) -> tuple[str, ...] | None:
-    orders = (_order_of(dataset, names) for dataset in datasets)
+    orders = (order_in_json(dataset, names) for dataset in datasets)
     return next((order for order in orders if order is not None), None)
 
 
@@ -141,7 +141,7 @@ def check_order(cfg: Mapping, part: str) -> None:
         written = (dataset.get('metainfo') or {}).get('classes')
         if not isinstance(written, (list, tuple)):
             continue
-        found = _order_of(dataset, written)
+        found = order_in_json(dataset, written)
         if found is None or found == tuple(written):
             continue
         label = next(k for k, pair in enumerate(zip(written, found)) if pair[0] != pair[1])
@@ -153,7 +153,7 @@ def check_order(cfg: Mapping, part: str) -> None:
         )
 
 
-def _order_of(dataset: Mapping | None, names: Sequence[str]) -> tuple[str, ...] | None:
+def order_in_json(dataset: Mapping | None, names: Sequence[str]) -> tuple[str, ...] | None:
     """The names as the json of a CocoDataset orders them; None where it has others or is none."""
     found = _present(dataset, names)
     return tuple(found) if found is not None and sorted(found) == sorted(names) else None

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..config_parts import annotation_file
 from ..errors import BadInputError, DataWarning
 from ..formats.annotation_cache import load_columns
-from ..label_order import label_order
+from ..label_order import order_in_json
 from .choice import Choice
 from .stock_model import PACKAGE, StockModel, is_own, named, stock_model
 
@@ -126,9 +126,7 @@ class _Converter:
 
     def _warn_of_another_order(self, node: dict) -> None:
         """Where the json of a CocoDataset orders its categories otherwise than the model."""
-        if not Path(annotation_file(node) or '').is_file():
-            return
-        there = label_order({'test_dataloader': {'dataset': node}}, self.choice.classes)
+        there = order_in_json(node, self.choice.classes) or ()
         for label, (ours, theirs) in enumerate(zip(self.choice.classes, there)):
             if ours != theirs:
                 warnings.warn(

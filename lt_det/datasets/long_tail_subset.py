@@ -173,12 +173,10 @@ def long_tail_file(
     columns = load_columns(source, make_cache=False)
     columns.require_annotations()
     arrays = columns.arrays
-    image = np.repeat(np.arange(columns.num_images), np.diff(arrays['annotation_start']))
-    counted = arrays['usable'] & ~arrays['crowd'].astype(bool)
-    label = arrays['category']
+    image, label = columns.learned()
     subset = choose_images(
-        image[counted],
-        label[counted],
+        image,
+        label,
         columns.num_images,
         len(columns.categories),
         factor,
@@ -188,10 +186,10 @@ def long_tail_file(
     )
     kept = np.zeros(columns.num_images, bool)
     kept[subset.images] = True
-    counted &= kept[image]
+    inside = kept[image]
     frequency = ClassFrequency.from_pairs(
-        image[counted],
-        label[counted],
+        image[inside],
+        label[inside],
         len(columns.categories),
         len(subset.images),
         columns.category_names,

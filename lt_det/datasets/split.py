@@ -141,9 +141,7 @@ def split_file(
     columns.require_annotations()
     unit = _units(columns, by_folder)
     arrays = columns.arrays
-    image = np.repeat(np.arange(columns.num_images), np.diff(arrays['annotation_start']))
-    counted = arrays['usable'] & ~arrays['crowd'].astype(bool)
-    image, label = image[counted], arrays['category'][counted]
+    image, label = columns.learned()
     num_units, num_classes = unit.max(initial=-1) + 1, len(columns.categories)
     part = split_units(
         unit[image], label, num_units, num_classes, np.array([*shares.values()]), seed

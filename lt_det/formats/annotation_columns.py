@@ -93,6 +93,13 @@ class AnnotationColumns:
         starts = self.arrays[f'{name}_start']
         return self.arrays[name][starts[index] : starts[index + 1]]
 
+    def learned(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images (A,) and categories (A,), by number, of the annotations that training counts."""
+        arrays = self.arrays
+        image = np.repeat(np.arange(self.num_images), np.diff(arrays['annotation_start']))
+        counted = arrays['usable'] & ~arrays['crowd'].astype(bool)
+        return image[counted], arrays['category'][counted]
+
     def image_names(self, image: int) -> tuple[str, str]:
         """``file_name`` and ``coco_url`` of an image; empty where it has none."""
         names = (self.entry(key, image).tobytes() for key in IMAGE_NAMES)

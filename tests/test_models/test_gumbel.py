@@ -7,24 +7,20 @@ import math
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from torch import Tensor
 
 from lt_det.errors import BadInputError
 from lt_det.frequency import ClassFrequency
 from lt_det.models.losses import GumbelLoss, check_loss, complete_losses
 
-from .test_losses import LABELS, C, assert_same, box_head, logits, predicted
+from .loss_cases import LABELS, C, assert_same, box_head, logits, predicted
 
 DTYPES = pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 FREQUENCY = ClassFrequency([900, 100, 9, 1], num_images=1000)
 START = math.exp(-math.exp(2))  # score of the logit -2
 
 
-@pytest.fixture(autouse=True)
-def mmdet_scope():
-    register_all_modules(init_default_scope=True)
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures('mmdet_scope')
 
 
 def naive(z: Tensor, labels: Tensor, low: float = -4.0, high: float = 10.0) -> Tensor:

@@ -7,7 +7,6 @@ import mmpretrain.registry
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,16 +14,13 @@ from lt_det.errors import BadInputError
 from lt_det.frequency import ClassFrequency
 from lt_det.models.losses import LDAMLoss
 
-from .test_losses import LABELS, C, assert_same, box_head, logits, predicted
+from .loss_cases import LABELS, C, assert_same, box_head, logits, predicted
 
 COUNTS = [900, 100, 9, 1]
 DTYPES = pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 
 
-@pytest.fixture(autouse=True)
-def mmdet_scope():
-    register_all_modules(init_default_scope=True)
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures('mmdet_scope')
 
 
 def build(**kwargs) -> LDAMLoss:
